@@ -1,0 +1,43 @@
+// base/file.h: the one file-operation table, whole-file mapping, atomic writing, paths.
+// Messages name the file and the system's reason.
+#pragma once
+
+#include "base/bytes.h"
+#include <sys/types.h>
+
+struct file_table { // system calls of writing; tests replace them to fail any call
+    int (*open)(const char *path, int flags, mode_t mode);
+    ssize_t (*write)(int fd, const void *data, size_t size);
+    int (*fsync)(int fd);
+    int (*close)(int fd);
+    int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+};
+extern struct file_table file_ops;
+
+// A regular file mapped read-only (or read into memory when mapping fails or the file is small).
+struct file_map {
+    bytes data;
+    void *mapping; // NULL: `data` is a heap copy
+};
+graft_status file_map_open(const char *path, struct file_map *out); // refuses what is not a regular file; never blocks
+void file_map_close(struct file_map *map);                          // a zeroed one is fine
+
+// Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.
+struct file_writer {
+    char *path, *temporary;
+    int fd;
+    uint64_t size;
+};
+graft_status file_writer_open(const char *path, struct file_writer *out);
+graft_status file_writer_put(struct file_writer *w, const void *data, size_t size);
+graft_status file_writer_commit(struct file_writer *w); // releases in any case
+void file_writer_abandon(struct file_writer *w);        // after a failed put; a zeroed one is fine
+
+graft_status file_write_all(const char *path, const void *data, size_t size); // atomic, by the above
+graft_status file_append(const char *path, const void *data, size_t size);
+graft_status file_make_folder(const char *path);                              // and its parents; existing is fine
+bool file_exists(const char *path);
+char *path_join(const char *folder, const char *name); // heap; an absolute `name` wins; NULL: no memory
+const char *path_name(const char *path);               // after the last slash
+bool path_has_suffix(const char *path, const char *suffix); // ignoring case

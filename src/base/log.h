@@ -1,0 +1,13 @@
+// base/log.h: the current run's hooks, per process: log lines, progress, results, cancelling.
+#pragma once
+
+#include "base/status.h"
+#include <stdbool.h>
+
+void hooks_set(const graft_hooks *hooks); // graft_run sets them for its duration; NULL removes them
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void hooks_progress(const graft_progress *progress);
+void hooks_result(const char *json);
+bool hooks_cancelled(void);
+double now_seconds(void); // monotonic

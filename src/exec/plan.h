@@ -1,0 +1,48 @@
+// exec/plan.h: a graph + batch size + mode turned into a linear program of kernel calls over one arena.
+#pragma once
+
+#include "graph/graph.h"
+#include "tensor/params.h"
+
+// Lanes of the blocked activation layout on this processor: 16 (AVX-512) or 8.
+int exec_lanes(void);
+const char *exec_isa(void);       // "AVX-512", "AVX2", "plain C"
+const char *exec_library(void);   // "oneDNN 2.6.3"
+void exec_set_threads(int threads); // 0: all cores allowed to us
+int exec_threads(void);
+
+// Lays out the block for a (frozen) graph: entries in groups, memory zeroed.
+graft_status params_init(struct params *p, const struct graph *g);
+
+struct plan;
+struct arena; // shared by the plans of a run: as large as the largest of them
+graft_status arena_new(struct arena **out);
+void arena_free(struct arena *arena);
+
+enum plan_mode { PLAN_INFER, PLAN_TRAIN };
+struct plan_options {
+    int batch;
+    enum plan_mode mode;
+    enum bn_mode bn;
+    bool poison; // tests: dead buffers are filled with NaN
+};
+// Only measures and records; arena_reserve then allocates for all plans at once.
+graft_status plan_build(const struct graph *g, struct params *params, struct arena *arena,
+                        const struct plan_options *options, struct plan **out);
+void plan_free(struct plan *plan);
+size_t plan_bytes(const struct plan *plan);   // arena bytes it needs
+graft_status arena_reserve(struct arena *arena); // message says bytes needed when memory is out
+int plan_batch(const struct plan *plan);
+
+// Gradient of one parameter entry, in the entry's own layout, ready: update it now; the buffer is reused afterwards.
+typedef void (*grad_ready)(void *user, int entry, float *gradient);
+struct run {
+    const float *input;   // (n, c, h, w) preprocessed
+    const float *targets; // (n, classes) rows of probabilities; NULL in PLAN_INFER
+    uint64_t seed, step;  // dropout's key
+    grad_ready ready; void *user;
+};
+// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean cross-entropy of the batch (PLAN_TRAIN).
+graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
+const float *plan_logits(const struct plan *plan); // (n, classes), valid until the next plan_run on the arena
+void plan_softmax(const float *logits, float *probabilities, int n, int classes);

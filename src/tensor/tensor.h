@@ -1,0 +1,46 @@
+// tensor/tensor.h: dtypes, shapes, named tensors as files hold them.
+#pragma once
+
+#include "base/bytes.h"
+
+enum dtype { DTYPE_UNKNOWN, DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64, DTYPE_I64, DTYPE_I32, DTYPE_U8 };
+size_t dtype_size(enum dtype dtype);
+const char *dtype_name(enum dtype dtype); // safetensors' spelling: F32, F16, BF16, F64, I64, I32, U8
+enum dtype dtype_from_name(const char *name);
+
+enum { MAX_RANK = 8 };
+struct shape {
+    int rank;
+    int64_t dim[MAX_RANK];
+};
+#define SHAPE(...)                                                                                                     \
+    ((struct shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
+bool shape_equal(struct shape a, struct shape b);
+bool shape_count(struct shape shape, size_t *out);  // elements; false on overflow or a negative dimension
+const char *shape_text(struct shape shape);         // "(64, 3, 7, 7)"; one of 4 per-thread buffers
+
+// A tensor as a file holds it: C order, borrowed bytes, little-endian.
+struct named_tensor {
+    char *name; // owned by the set
+    enum dtype dtype;
+    struct shape shape;
+    const void *data;
+};
+
+// Tensors of a file, in the file's own order, with what keeps their bytes alive.
+struct tensor_set {
+    struct named_tensor *items;
+    size_t count, capacity;
+    char *metadata; // JSON object text (safetensors __metadata__) or NULL
+    char *format;   // for people: "PyTorch .pth (zip)", "Keras 2 .h5 (weights)", ...
+    void **owned;   // heap blocks released with the set
+    size_t n_owned, owned_capacity;
+    void *mapping;  // struct file_map *, or NULL
+};
+void tensor_set_free(struct tensor_set *set);  // contents; a zeroed one is fine
+graft_status tensor_set_add(struct tensor_set *set, const char *name, enum dtype dtype, struct shape shape,
+                            const void *data);         // copies the name; refuses a duplicate (bad file)
+graft_status tensor_set_own(struct tensor_set *set, void *take_block); // frees the block when it cannot keep it
+const struct named_tensor *tensor_find(const struct tensor_set *set, const char *name);
+// Converts to float32; `dst` holds shape_count floats.  Refuses integer dtypes other than I64/I32.
+graft_status tensor_to_f32(const struct named_tensor *tensor, float *dst);
