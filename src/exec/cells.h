@@ -1,0 +1,74 @@
+// exec/cells.h: the private shape of a plan, shared by building (plan.c), steps (steps.c) and folding (fold.c).
+#pragma once
+
+#include "exec/kernels.h"
+#include "exec/plan.h"
+
+enum { NO_BUFFER = -1, BUFFER_INPUT = -2 }; // the caller's input is a buffer of its own
+
+// A cell is one core operation with what its kernel absorbs: a BatchNorm folded into a convolution, an activation.
+struct cell {
+    const struct node *node; // the core
+    const struct node *fold; // BatchNorm folded into the convolution's derived weights, or NULL
+    enum dnn_act act;
+    int out;                 // value
+    int layer;               // the node's index: dropout's key
+};
+struct buffer { size_t bytes, offset; int first, last; }; // lifetime in steps, both ends included
+
+struct step {
+    graft_status (*run)(struct plan *plan, const struct step *step, const struct run *run);
+    const struct cell *cell;
+    int src, src2, dst, extra, extra2, scratch; // buffers; their meaning is the run function's
+    struct dnn_conv *conv;                      // NULL: conv_plain with `shape`
+    struct dnn_conv_shape shape;
+    enum dnn_pass pass;
+    size_t offset, size;                        // floats: channel offset of a concat's part, element counts
+    int entry;                                  // parameter whose gradient is ready
+    bool flag;
+};
+struct fold { const struct cell *cell; float *weight, *bias; }; // derived weights, in the plan's own block
+
+struct arena { char *base; size_t need, have; };
+struct plan {
+    const struct graph *graph;
+    struct params *params;
+    struct arena *arena;
+    struct plan_options options;
+    const struct kernel_table *kernels;
+    struct cell *cells; int n_cells;
+    struct step *steps; int n_steps; size_t step_capacity;
+    struct buffer *buffers; int n_buffers; size_t buffer_capacity;
+    int *value_buffer, *value_gradient; // by value
+    bool *needs_gradient;               // by value
+    struct fold *folds; int n_folds;
+    float *fold_block; size_t fold_floats;
+    uint64_t fold_version; bool folded;
+    size_t bytes;
+    double loss;
+};
+
+static inline float *plan_buffer(const struct plan *p, int buffer, const struct run *run)
+{
+    return buffer == BUFFER_INPUT ? (float *)run->input
+                                  : buffer == NO_BUFFER ? NULL : (float *)(p->arena->base + p->buffers[buffer].offset);
+}
+static inline float *plan_param(const struct plan *p, int entry)
+{
+    return p->params->block + p->params->entries[entry].offset;
+}
+static inline int blocks_of(int c, int lanes) { return (c + lanes - 1) / lanes; }
+size_t value_floats(const struct plan *p, int value); // of the whole batch, tails included
+struct map_shape value_map(const struct plan *p, int value);
+
+// steps.c: emits the steps of a cell.
+graft_status cell_forward(struct plan *p, const struct cell *cell);
+graft_status cell_backward(struct plan *p, const struct cell *cell);
+graft_status loss_step(struct plan *p);
+// fold.c: refreshes derived weights when the parameters changed.
+graft_status folds_make(struct plan *p);
+void folds_refresh(struct plan *p);
+// plan.c: what steps.c builds with.
+struct step *step_new(struct plan *p); // NULL: no memory
+int buffer_new(struct plan *p, size_t floats); // NO_BUFFER: no memory
+void buffer_use(struct plan *p, int buffer); // by the newest step

@@ -1,0 +1,420 @@
+// exec/kernels.c: graft's own kernels in C that the compiler vectorises.  Compiled once per instruction set with
+// KERNELS = the table's name, ISA_NAME and LANES defined by the build.
+// Owner of a task: one (image, channel block) or one channel block, so results never depend on the thread count.
+
+#include "exec/kernels.h"
+#include "base/rng.h"
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum { V = LANES };
+#define LANE_LOOP _Pragma("omp simd") for (int l = 0; l < V; l++)
+static const float SIX = 6;
+
+static inline float act_value(float x, enum dnn_act act)
+{
+    if (act == ACT_NONE)
+        return x;
+    x = x > 0 ? x : 0;
+    return act == ACT_RELU6 && x > SIX ? SIX : x;
+}
+static inline float act_mask(float dst, float diff, enum dnn_act act)
+{
+    if (act == ACT_NONE)
+        return diff;
+    return dst > 0 && (act == ACT_RELU || dst < SIX) ? diff : 0;
+}
+
+static void act_forward(float *x, size_t size, enum dnn_act act)
+{
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < size; i++)
+        x[i] = act_value(x[i], act);
+}
+
+static void act_backward(const float *dst, float *diff, size_t size, enum dnn_act act)
+{
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < size; i++)
+        diff[i] = act_mask(dst[i], diff[i], act);
+}
+
+static void add(const float *a, const float *b, float *dst, size_t size)
+{
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < size; i++)
+        dst[i] = a[i] + b[i];
+}
+
+// Sums are shifted by the block's first pixel and folded into double every image, so large means lose nothing.
+static void bn_statistics(struct map_shape s, const float *src, float *mean, float *variance)
+{
+    const size_t area = (size_t)s.h * s.w, image = (size_t)s.cb * area * V;
+#pragma omp parallel for schedule(static)
+    for (int b = 0; b < s.cb; b++) {
+        double sum[V] = {0}, square[V] = {0};
+        const float *first = src + b * area * V;
+        for (int n = 0; n < s.n; n++) {
+            const float *x = src + n * image + b * area * V; // (h*w, v)
+            for (size_t begin = 0; begin < area; begin += 512) {
+                const size_t end = begin + 512 < area ? begin + 512 : area;
+                float part[V] = {0}, part_square[V] = {0};
+                for (size_t p = begin; p < end; p++)
+                    LANE_LOOP
+                    {
+                        const float d = x[p * V + l] - first[l];
+                        part[l] += d;
+                        part_square[l] += d * d;
+                    }
+                for (int l = 0; l < V; l++) {
+                    sum[l] += part[l];
+                    square[l] += part_square[l];
+                }
+            }
+        }
+        const double count = (double)s.n * area;
+        for (int l = 0; l < V; l++) {
+            const double shifted = sum[l] / count, var = square[l] / count - shifted * shifted;
+            mean[b * V + l] = (float)(first[l] + shifted);
+            variance[b * V + l] = var > 0 ? (float)var : 0;
+        }
+    }
+}
+
+static void bn_apply(struct map_shape s, const float *src, const float *scale, const float *shift, float *dst,
+                     enum dnn_act act)
+{
+    const size_t area = (size_t)s.h * s.w;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.n * s.cb; task++) {
+        const float *x = src + task * area * V, *a = scale + task % s.cb * V, *b = shift + task % s.cb * V;
+        float *y = dst + task * area * V;
+        for (size_t p = 0; p < area; p++)
+            LANE_LOOP
+                y[p * V + l] = act_value(x[p * V + l] * a[l] + b[l], act);
+    }
+}
+
+// y = gamma * (x - mean) * inverse + beta;  g = masked gradient of y, x' = (x - mean) * inverse, m = n*h*w:
+//   dgamma = sum g x',  dbeta = sum g
+//   dx = gamma * inverse * (g - dbeta / m - x' dgamma / m) with batch statistics, else gamma * inverse * g
+static void bn_backward(struct map_shape s, const float *src, const float *dst, float *diff, const float *mean,
+                        const float *inverse, const float *gamma, enum dnn_act act, bool batch_statistics,
+                        bool need_src, float *diff_gamma, float *diff_beta)
+{
+    const size_t area = (size_t)s.h * s.w, image = (size_t)s.cb * area * V;
+    const double count = (double)s.n * area;
+    const bool sums = batch_statistics || diff_gamma != NULL;
+#pragma omp parallel for schedule(static)
+    for (int b = 0; b < s.cb; b++) {
+        double sum[V] = {0}, product[V] = {0};
+        const float *m = mean + b * V, *inv = inverse + b * V;
+        for (int n = 0; n < s.n; n++) {
+            const size_t at = n * image + b * area * V;
+            const float *x = src + at, *y = dst + at;
+            float *g = diff + at;
+            for (size_t begin = 0; begin < area; begin += 512) {
+                const size_t end = begin + 512 < area ? begin + 512 : area;
+                float part[V] = {0}, part_product[V] = {0};
+                for (size_t p = begin; p < end; p++)
+                    LANE_LOOP
+                    {
+                        const float d = act_mask(y[p * V + l], g[p * V + l], act);
+                        g[p * V + l] = d;
+                        if (sums) {
+                            part[l] += d;
+                            part_product[l] += d * (x[p * V + l] - m[l]);
+                        }
+                    }
+                for (int l = 0; l < V; l++) {
+                    sum[l] += part[l];
+                    product[l] += part_product[l];
+                }
+            }
+        }
+        float scale[V], offset[V], slope[V];
+        for (int l = 0; l < V; l++) {
+            const double dgamma = product[l] * inv[l];
+            scale[l] = gamma[b * V + l] * inv[l];
+            offset[l] = batch_statistics ? (float)(scale[l] * sum[l] / count) : 0;
+            slope[l] = batch_statistics ? (float)(scale[l] * dgamma / count * inv[l]) : 0;
+            if (diff_gamma != NULL) {
+                diff_gamma[b * V + l] = (float)dgamma;
+                diff_beta[b * V + l] = (float)sum[l];
+            }
+        }
+        if (!need_src)
+            continue;
+        for (int n = s.n - 1; n >= 0; n--) {
+            const size_t at = n * image + b * area * V;
+            const float *x = src + at;
+            float *g = diff + at;
+            if (batch_statistics)
+                for (size_t p = 0; p < area; p++)
+                    LANE_LOOP
+                        g[p * V + l] = scale[l] * g[p * V + l] - offset[l] - slope[l] * (x[p * V + l] - m[l]);
+            else
+                for (size_t p = 0; p < area; p++)
+                    LANE_LOOP
+                        g[p * V + l] *= scale[l];
+        }
+    }
+}
+
+// The window of output (oy, ox) clipped to the map.
+struct window { int y0, y1, x0, x1; };
+static inline struct window window_at(const struct pool_shape *s, int oy, int ox)
+{
+    const int y = oy * s->stride_h - s->top, x = ox * s->stride_w - s->left;
+    return (struct window){y < 0 ? 0 : y, y + s->kh < s->src.h ? y + s->kh : s->src.h, x < 0 ? 0 : x,
+                           x + s->kw < s->src.w ? x + s->kw : s->src.w};
+}
+
+static void maxpool_forward(struct pool_shape s, const float *src, float *dst, uint8_t *index)
+{
+    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.src.n * s.src.cb; task++)
+        for (int o = 0; o < s.oh * s.ow; o++) {
+            const int oy = o / s.ow, ox = o % s.ow;
+            const struct window w = window_at(&s, oy, ox);
+            float best[V];
+            int32_t where[V];
+            for (int l = 0; l < V; l++) {
+                best[l] = -INFINITY;
+                where[l] = (w.y0 - (oy * s.stride_h - s.top)) * s.kw + w.x0 - (ox * s.stride_w - s.left);
+            }
+            for (int y = w.y0; y < w.y1; y++)
+                for (int x = w.x0; x < w.x1; x++) {
+                    const float *p = src + task * in + ((size_t)y * s.src.w + x) * V;
+                    const int32_t at = (y - (oy * s.stride_h - s.top)) * s.kw + x - (ox * s.stride_w - s.left);
+                    LANE_LOOP
+                    {
+                        where[l] = p[l] > best[l] ? at : where[l];
+                        best[l] = p[l] > best[l] || p[l] != p[l] ? p[l] : best[l]; // a NaN must not vanish
+                    }
+                }
+            for (int l = 0; l < V; l++)
+                dst[task * out + (size_t)o * V + l] = best[l];
+            if (index != NULL)
+                for (int l = 0; l < V; l++)
+                    index[task * out + (size_t)o * V + l] = (uint8_t)where[l];
+        }
+}
+
+static void maxpool_backward(struct pool_shape s, const float *diff_dst, const uint8_t *index, float *diff_src)
+{
+    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.src.n * s.src.cb; task++) {
+        float *d = diff_src + task * in;
+        memset(d, 0, in * sizeof *d);
+        for (int o = 0; o < s.oh * s.ow; o++) {
+            const int y0 = o / s.ow * s.stride_h - s.top, x0 = o % s.ow * s.stride_w - s.left;
+            for (int l = 0; l < V; l++) {
+                const int at = index[task * out + (size_t)o * V + l];
+                d[((size_t)(y0 + at / s.kw) * s.src.w + x0 + at % s.kw) * V + l] += diff_dst[task * out + (size_t)o * V + l];
+            }
+        }
+    }
+}
+
+// 1 / elements of the window; counted padding reaches to the padded border, not past it (ceil mode), as in PyTorch.
+static inline float avgpool_factor(const struct pool_shape *s, int oy, int ox, struct window w)
+{
+    if (!s->count_padding)
+        return 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
+    const int y = oy * s->stride_h - s->top, x = ox * s->stride_w - s->left;
+    const int y1 = y + s->kh < s->src.h + s->bottom ? y + s->kh : s->src.h + s->bottom;
+    const int x1 = x + s->kw < s->src.w + s->right ? x + s->kw : s->src.w + s->right;
+    return 1.0f / ((y1 - y) * (x1 - x));
+}
+
+static void avgpool_forward(struct pool_shape s, const float *src, float *dst)
+{
+    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.src.n * s.src.cb; task++)
+        for (int o = 0; o < s.oh * s.ow; o++) {
+            const struct window w = window_at(&s, o / s.ow, o % s.ow);
+            const float factor = avgpool_factor(&s, o / s.ow, o % s.ow, w);
+            float sum[V] = {0};
+            for (int y = w.y0; y < w.y1; y++)
+                for (int x = w.x0; x < w.x1; x++)
+                    LANE_LOOP
+                        sum[l] += src[task * in + ((size_t)y * s.src.w + x) * V + l];
+            for (int l = 0; l < V; l++)
+                dst[task * out + (size_t)o * V + l] = sum[l] * factor;
+        }
+}
+
+static void avgpool_backward(struct pool_shape s, const float *diff_dst, float *diff_src)
+{
+    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.src.n * s.src.cb; task++) {
+        float *d = diff_src + task * in;
+        memset(d, 0, in * sizeof *d);
+        for (int o = 0; o < s.oh * s.ow; o++) {
+            const struct window w = window_at(&s, o / s.ow, o % s.ow);
+            const float factor = avgpool_factor(&s, o / s.ow, o % s.ow, w);
+            for (int y = w.y0; y < w.y1; y++)
+                for (int x = w.x0; x < w.x1; x++)
+                    LANE_LOOP
+                        d[((size_t)y * s.src.w + x) * V + l] += diff_dst[task * out + (size_t)o * V + l] * factor;
+        }
+    }
+}
+
+// PyTorch's adaptive windows: output i of o covers [floor(i n / o), ceil((i + 1) n / o)).
+static inline struct window adaptive_window(struct map_shape s, int oh, int ow, int o)
+{
+    const int y = o / ow, x = o % ow;
+    return (struct window){y * s.h / oh, ((y + 1) * s.h + oh - 1) / oh, x * s.w / ow, ((x + 1) * s.w + ow - 1) / ow};
+}
+
+static void adaptive_forward(struct map_shape s, int oh, int ow, const float *src, float *dst)
+{
+    const size_t in = (size_t)s.h * s.w * V, out = (size_t)oh * ow * V;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.n * s.cb; task++)
+        for (int o = 0; o < oh * ow; o++) {
+            const struct window w = adaptive_window(s, oh, ow, o);
+            float sum[V] = {0};
+            for (int y = w.y0; y < w.y1; y++)
+                for (int x = w.x0; x < w.x1; x++)
+                    LANE_LOOP
+                        sum[l] += src[task * in + ((size_t)y * s.w + x) * V + l];
+            const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
+            for (int l = 0; l < V; l++)
+                dst[task * out + (size_t)o * V + l] = sum[l] * factor;
+        }
+}
+
+static void adaptive_backward(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src)
+{
+    const size_t in = (size_t)s.h * s.w * V, out = (size_t)oh * ow * V;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.n * s.cb; task++) {
+        float *d = diff_src + task * in;
+        memset(d, 0, in * sizeof *d);
+        for (int o = 0; o < oh * ow; o++) {
+            const struct window w = adaptive_window(s, oh, ow, o);
+            const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
+            for (int y = w.y0; y < w.y1; y++)
+                for (int x = w.x0; x < w.x1; x++)
+                    LANE_LOOP
+                        d[((size_t)y * s.w + x) * V + l] += diff_dst[task * out + (size_t)o * V + l] * factor;
+        }
+    }
+}
+
+// The mask is recomputed from its key in the backward pass: nothing is stored.
+static void dropout(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step, uint64_t layer)
+{
+    const float keep = 1 / (1 - rate);
+    const uint64_t key = rng_hash(RNG_DROPOUT, seed, step, layer);
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < size; i++)
+        dst[i] = rng_unit(rng_hash(key, i, 0, 0)) < rate ? 0 : src[i] * keep;
+}
+
+static void bias_add(float *x, const float *bias, int n, int units, enum dnn_act act)
+{
+    for (int i = 0; i < n; i++)
+        for (int u = 0; u < units; u++)
+            x[(size_t)i * units + u] = act_value(x[(size_t)i * units + u] + (bias != NULL ? bias[u] : 0), act);
+}
+
+static void bias_gradient(const float *diff, float *diff_bias, int n, int units)
+{
+    for (int u = 0; u < units; u++) {
+        double sum = 0;
+        for (int i = 0; i < n; i++)
+            sum += diff[(size_t)i * units + u];
+        diff_bias[u] = (float)sum;
+    }
+}
+
+// Element addresses of conv_plain.
+static inline size_t map_at(int n, int c, int y, int x, int channels, int h, int w, bool plain)
+{
+    const size_t blocks = (size_t)(channels + V - 1) / V;
+    return plain ? (((size_t)n * channels + c) * h + y) * w + x
+                 : (((n * blocks + c / V) * h + y) * w + x) * V + c % V;
+}
+static inline size_t wei_at(const struct dnn_conv_shape *s, int o, int i, int y, int x)
+{
+    const size_t area = (size_t)s->kh * s->kw, p = (size_t)y * s->kw + x, per = s->ic / s->groups;
+    switch (s->layout) {
+    case LAYOUT_OIHW_BLOCK:
+        return (((o / V) * ((per + V - 1) / V) + i / V) * area + p) * V * V + (size_t)(i % V) * V + o % V;
+    case LAYOUT_OHWI_BLOCK:
+        return ((o / V * area + p) * per + i) * V + o % V;
+    case LAYOUT_GOIHW_DEPTHWISE:
+        return (o / V * area + p) * V + o % V;
+    default:
+        return (o * per + i) * area + p;
+    }
+}
+
+static void conv_plain(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
+                       float *dst)
+{
+    const int per_in = s->ic / s->groups, per_out = s->oc / s->groups;
+    // One task owns what it writes: an output channel (forward, weights) or an input channel (data).
+    const int tasks = pass == DNN_DATA ? s->ic : s->oc;
+    if (pass == DNN_FORWARD) // channel tails stay zero
+        memset(dst, 0, map_at(s->n, 0, 0, 0, s->oc, s->oh, s->ow, false) * sizeof *dst);
+    if (pass == DNN_DATA)
+        memset(src, 0, map_at(s->n, 0, 0, 0, s->ic, s->ih, s->iw, s->plain_src) * sizeof *src);
+#pragma omp parallel for schedule(dynamic)
+    for (int task = 0; task < tasks; task++) {
+        const int group = task / (pass == DNN_DATA ? per_in : per_out);
+        const int o0 = pass == DNN_DATA ? group * per_out : task, o1 = pass == DNN_DATA ? o0 + per_out : task + 1;
+        const int i0 = pass == DNN_DATA ? task : group * per_in, i1 = pass == DNN_DATA ? task + 1 : i0 + per_in;
+        for (int o = o0; o < o1; o++) {
+            double bias_sum = 0;
+            if (pass == DNN_WEIGHTS)
+                for (int i = i0; i < i1; i++)
+                    for (int k = 0; k < s->kh * s->kw; k++)
+                        wei[wei_at(s, o, i - i0, k / s->kw, k % s->kw)] = 0;
+            for (int n = 0; n < s->n; n++)
+                for (int oy = 0; oy < s->oh; oy++)
+                    for (int ox = 0; ox < s->ow; ox++) {
+                        float *d = dst + map_at(n, o, oy, ox, s->oc, s->oh, s->ow, false);
+                        double sum = pass == DNN_FORWARD && s->bias ? bias[o] : 0;
+                        bias_sum += *d;
+                        for (int ky = 0; ky < s->kh; ky++)
+                            for (int kx = 0; kx < s->kw; kx++) {
+                                const int y = oy * s->stride_h - s->top + ky, x = ox * s->stride_w - s->left + kx;
+                                if (y < 0 || y >= s->ih || x < 0 || x >= s->iw)
+                                    continue;
+                                for (int i = i0; i < i1; i++) {
+                                    float *a = src + map_at(n, i, y, x, s->ic, s->ih, s->iw, s->plain_src);
+                                    float *k = wei + wei_at(s, o, i - group * per_in, ky, kx);
+                                    if (pass == DNN_FORWARD)
+                                        sum += (double)*a * *k;
+                                    else if (pass == DNN_DATA)
+                                        *a += *d * *k;
+                                    else
+                                        *k += *a * *d;
+                                }
+                            }
+                        if (pass == DNN_FORWARD)
+                            *d = act_value((float)sum, s->act);
+                    }
+            if (pass == DNN_WEIGHTS && s->bias)
+                bias[o] = (float)bias_sum;
+        }
+    }
+}
+
+const struct kernel_table KERNELS = {
+    .isa = ISA_NAME, .lanes = V, .act_forward = act_forward, .act_backward = act_backward, .add = add,
+    .bn_statistics = bn_statistics, .bn_apply = bn_apply, .bn_backward = bn_backward,
+    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
+    .avgpool_backward = avgpool_backward, .adaptive_forward = adaptive_forward, .adaptive_backward = adaptive_backward,
+    .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_plain = conv_plain,
+};

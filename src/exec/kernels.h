@@ -1,0 +1,43 @@
+// exec/kernels.h: graft's own kernels.  exec/kernels.c is compiled once per instruction set, each giving one table;
+// exec_kernels() is the table for this processor.  `v` lanes: 16 with AVX-512, else 8.
+// Maps are blocked, (n, C/v, h*w, v), unless said otherwise; sizes count floats, channel tails included.
+#pragma once
+
+#include "exec/dnn.h"
+#include <stdint.h>
+
+struct map_shape { int n, cb, h, w; };  // cb: channel blocks
+struct pool_shape { struct map_shape src; int oh, ow, kh, kw, stride_h, stride_w, top, left; bool count_padding;
+                    int bottom, right; };
+
+struct kernel_table {
+    const char *isa;
+    int lanes;
+    void (*act_forward)(float *x, size_t size, enum dnn_act act);                      // in place
+    void (*act_backward)(const float *dst, float *diff, size_t size, enum dnn_act act); // in place on diff
+    void (*add)(const float *a, const float *b, float *dst, size_t size);              // dst may be a
+    // Statistics over (n, h*w): mean and biased variance, cb*v each.
+    void (*bn_statistics)(struct map_shape s, const float *src, float *mean, float *variance);
+    void (*bn_apply)(struct map_shape s, const float *src, const float *scale, const float *shift, float *dst,
+                     enum dnn_act act);
+    // diff (in place): gradient of dst, masked by act and dst, becomes that of src.  With `batch_statistics` through
+    // mean and variance too.  diff_gamma, diff_beta may be NULL.  inverse = 1 / sqrt(variance + epsilon).
+    void (*bn_backward)(struct map_shape s, const float *src, const float *dst, float *diff, const float *mean,
+                        const float *inverse, const float *gamma, enum dnn_act act, bool batch_statistics,
+                        bool need_src, float *diff_gamma, float *diff_beta);
+    void (*maxpool_forward)(struct pool_shape s, const float *src, float *dst, uint8_t *index); // index may be NULL
+    void (*maxpool_backward)(struct pool_shape s, const float *diff_dst, const uint8_t *index, float *diff_src);
+    void (*avgpool_forward)(struct pool_shape s, const float *src, float *dst);
+    void (*avgpool_backward)(struct pool_shape s, const float *diff_dst, float *diff_src);
+    void (*adaptive_forward)(struct map_shape s, int oh, int ow, const float *src, float *dst);
+    void (*adaptive_backward)(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src);
+    void (*dropout)(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step, uint64_t layer);
+    void (*bias_add)(float *x, const float *bias, int n, int units, enum dnn_act act); // (n, units)
+    void (*bias_gradient)(const float *diff, float *diff_bias, int n, int units);
+    // Convolution by definition, for shapes no fast kernel takes.  pass as in dnn.h; same arguments.
+    void (*conv_plain)(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
+                       float *dst);
+};
+const struct kernel_table *exec_kernels(void);
+// The lane-independent loss: mean cross-entropy of softmax rows; diff = (softmax - targets) / n; either may be NULL.
+double softmax_loss(const float *logits, const float *targets, float *diff, int n, int classes);

@@ -1,0 +1,280 @@
+// exec/plan.c: from a graph to a linear program over one arena.
+// In: graph, batch, mode.  Out: steps in order, every buffer placed by its lifetime.  Passes: which values need a
+// gradient; cells (what fuses with what); forward steps; loss; backward steps, newest cell first; placement.
+// A frozen prefix needs no gradient, so it gets no backward step and nothing of it outlives its last forward use.
+
+#include "exec/cells.h"
+#include "base/memory.h"
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct map_shape value_map(const struct plan *p, int value)
+{
+    const struct value *v = &p->graph->values[value];
+    return (struct map_shape){p->options.batch, blocks_of(v->c, p->kernels->lanes), v->h, v->w};
+}
+
+size_t value_floats(const struct plan *p, int value)
+{
+    const struct value *v = &p->graph->values[value];
+    if (v->flat)
+        return (size_t)p->options.batch * v->c;
+    const struct map_shape m = value_map(p, value);
+    return (size_t)m.n * m.cb * m.h * m.w * p->kernels->lanes;
+}
+
+struct step *step_new(struct plan *p)
+{
+    if (!mem_grow(&p->steps, &p->step_capacity, (size_t)p->n_steps + 1, sizeof *p->steps))
+        return NULL;
+    struct step *s = &p->steps[p->n_steps++];
+    *s = (struct step){.src = NO_BUFFER, .src2 = NO_BUFFER, .dst = NO_BUFFER, .extra = NO_BUFFER, .extra2 = NO_BUFFER,
+                       .scratch = NO_BUFFER, .entry = -1};
+    return s;
+}
+
+int buffer_new(struct plan *p, size_t floats)
+{
+    if (!mem_grow(&p->buffers, &p->buffer_capacity, (size_t)p->n_buffers + 1, sizeof *p->buffers))
+        return NO_BUFFER;
+    p->buffers[p->n_buffers] = (struct buffer){.bytes = (floats * sizeof(float) + 63) / 64 * 64, .first = INT_MAX, .last = -1};
+    return p->n_buffers++;
+}
+
+void buffer_use(struct plan *p, int buffer)
+{
+    if (buffer < 0)
+        return;
+    struct buffer *b = &p->buffers[buffer];
+    const int now = p->n_steps - 1;
+    b->first = now < b->first ? now : b->first;
+    b->last = now > b->last ? now : b->last;
+}
+
+static enum dnn_act act_of(enum op op) { return op == OP_RELU ? ACT_RELU : op == OP_RELU6 ? ACT_RELU6 : ACT_NONE; }
+
+// The only consumer of a value, or NULL when it has several or is the output.
+static const struct node *only_consumer(const struct graph *g, int value)
+{
+    const struct node *found = NULL;
+    if (value == g->output)
+        return NULL;
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++)
+            if (g->nodes[i].in[k] == value) {
+                if (found != NULL)
+                    return NULL;
+                found = &g->nodes[i];
+            }
+    return found;
+}
+
+static bool op_takes_act(enum op op) { return op == OP_CONV || op == OP_BN || op == OP_DENSE || op == OP_ADD; }
+
+static graft_status cells_make(struct plan *p)
+{
+    const struct graph *g = p->graph;
+    bool *absorbed = mem_zero((size_t)g->n_nodes, sizeof *absorbed);
+    p->cells = mem_zero((size_t)g->n_nodes, sizeof *p->cells);
+    if (absorbed == NULL || p->cells == NULL) {
+        mem_free(absorbed);
+        return fail_memory("the plan's cells");
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct node *node = &g->nodes[i];
+        if (absorbed[i])
+            continue;
+        struct cell *cell = &p->cells[p->n_cells++];
+        *cell = (struct cell){.node = node, .out = node->out, .layer = i};
+        const struct node *next = only_consumer(g, cell->out);
+        const bool fixed = p->options.mode == PLAN_INFER || (next != NULL && !p->needs_gradient[next->out]);
+        if (node->op == OP_CONV && next != NULL && next->op == OP_BN && fixed) {
+            cell->fold = next;
+            cell->out = next->out;
+            absorbed[next - g->nodes] = true;
+            p->n_folds++;
+            next = only_consumer(g, cell->out);
+        }
+        if (next != NULL && op_takes_act(node->op) && act_of(next->op) != ACT_NONE) {
+            cell->act = act_of(next->op);
+            cell->out = next->out;
+            absorbed[next - g->nodes] = true;
+        }
+    }
+    mem_free(absorbed);
+    return GRAFT_OK;
+}
+
+static graft_status values_make(struct plan *p)
+{
+    const struct graph *g = p->graph;
+    p->value_buffer = mem_alloc((size_t)g->n_values * sizeof(int));
+    p->value_gradient = mem_alloc((size_t)g->n_values * sizeof(int));
+    p->needs_gradient = mem_zero((size_t)g->n_values, sizeof(bool));
+    if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL)
+        return fail_memory("the plan's values");
+    for (int v = 0; v < g->n_values; v++)
+        p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
+    p->value_buffer[0] = BUFFER_INPUT;
+    if (p->options.mode == PLAN_TRAIN)
+        for (int i = 0; i < g->n_nodes; i++) {
+            const struct node *node = &g->nodes[i];
+            bool needs = node->trains;
+            for (int k = 0; k < node->n_in; k++)
+                needs |= p->needs_gradient[node->in[k]];
+            p->needs_gradient[node->out] = needs;
+        }
+    return GRAFT_OK;
+}
+
+struct placed { const struct buffer **items; int count; };
+
+static int by_size(const void *a, const void *b)
+{
+    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return (x > y) - (x < y);
+}
+
+// Largest first, each in the lowest gap that is free over its whole life.
+static graft_status place(struct plan *p)
+{
+    struct buffer **order = mem_alloc(((size_t)p->n_buffers + 1) * sizeof *order);
+    struct buffer **placed = mem_alloc(((size_t)p->n_buffers + 1) * sizeof *placed); // by offset
+    if (order == NULL || placed == NULL) {
+        mem_free(order);
+        mem_free(placed);
+        return fail_memory("the plan's placement");
+    }
+    int n = 0, n_placed = 0;
+    for (int i = 0; i < p->n_buffers; i++)
+        if (p->buffers[i].last >= 0)
+            order[n++] = &p->buffers[i];
+    qsort(order, (size_t)n, sizeof *order, by_size);
+    for (int i = 0; i < n; i++) {
+        struct buffer *b = order[i];
+        size_t at = 0;
+        for (int k = 0; k < n_placed; k++) {
+            const struct buffer *other = placed[k];
+            if (other->last < b->first || b->last < other->first)
+                continue;
+            if (at + b->bytes <= other->offset)
+                break;
+            if (other->offset + other->bytes > at)
+                at = other->offset + other->bytes;
+        }
+        b->offset = at;
+        p->bytes = at + b->bytes > p->bytes ? at + b->bytes : p->bytes;
+        int k = n_placed++;
+        for (; k > 0 && placed[k - 1]->offset > at; k--)
+            placed[k] = placed[k - 1];
+        placed[k] = b;
+    }
+    mem_free(order);
+    mem_free(placed);
+    return GRAFT_OK;
+}
+
+graft_status plan_build(const struct graph *g, struct params *params, struct arena *arena,
+                        const struct plan_options *options, struct plan **out)
+{
+    graft_status status = GRAFT_OK;
+    struct plan *p = mem_zero(1, sizeof *p);
+    *out = NULL;
+    if (p == NULL)
+        return fail_memory("the plan");
+    p->graph = g;
+    p->params = params;
+    p->arena = arena;
+    p->options = *options;
+    p->kernels = exec_kernels();
+    exec_threads(); // settles the number of threads before the library counts them
+    TRY_GOTO(values_make(p));
+    TRY_GOTO(cells_make(p));
+    TRY_GOTO(folds_make(p));
+    for (int i = 0; i < p->n_cells; i++)
+        TRY_GOTO(cell_forward(p, &p->cells[i]));
+    if (options->mode == PLAN_TRAIN) {
+        TRY_GOTO(loss_step(p));
+        for (int i = p->n_cells - 1; i >= 0; i--)
+            if (p->needs_gradient[p->cells[i].out])
+                TRY_GOTO(cell_backward(p, &p->cells[i]));
+    }
+    buffer_use(p, p->value_buffer[g->output]);
+    TRY_GOTO(place(p));
+    if (p->bytes > arena->need)
+        arena->need = p->bytes;
+    *out = p;
+    p = NULL;
+done:
+    plan_free(p);
+    return status;
+}
+
+void plan_free(struct plan *p)
+{
+    if (p == NULL)
+        return;
+    for (int i = 0; i < p->n_steps; i++)
+        dnn_conv_free(p->steps[i].conv);
+    mem_free(p->steps);
+    mem_free(p->buffers);
+    mem_free(p->cells);
+    mem_free(p->value_buffer);
+    mem_free(p->value_gradient);
+    mem_free(p->needs_gradient);
+    mem_free(p->folds);
+    mem_free(p->fold_block);
+    mem_free(p);
+}
+
+size_t plan_bytes(const struct plan *p) { return p->bytes + p->fold_floats * sizeof(float); }
+int plan_batch(const struct plan *p) { return p->options.batch; }
+
+graft_status arena_new(struct arena **out)
+{
+    *out = mem_zero(1, sizeof **out);
+    return *out != NULL ? GRAFT_OK : fail_memory("the arena");
+}
+
+void arena_free(struct arena *arena)
+{
+    if (arena == NULL)
+        return;
+    mem_free(arena->base);
+    mem_free(arena);
+}
+
+graft_status arena_reserve(struct arena *arena)
+{
+    if (arena->have >= arena->need && arena->base != NULL)
+        return GRAFT_OK;
+    mem_free(arena->base);
+    arena->have = 0;
+    arena->base = mem_aligned(arena->need > 0 ? arena->need : 64);
+    if (arena->base == NULL)
+        return fail(GRAFT_NO_RESOURCE, "the plan needs %.0f MB for activations and gradients and memory is out; use a "
+                    "smaller --batch or --imgsz, or freeze more layers", arena->need / 1e6);
+    arena->have = arena->need;
+    return GRAFT_OK;
+}
+
+graft_status plan_run(struct plan *p, const struct run *run, double *loss)
+{
+    ASSERT(p->arena->have >= p->bytes);
+    folds_refresh(p);
+    if (p->options.poison)
+        memset(p->arena->base, 0xff, p->bytes); // every float a NaN
+    for (int i = 0; i < p->n_steps; i++)
+        TRY(p->steps[i].run(p, &p->steps[i], run));
+    if (p->options.mode == PLAN_TRAIN)
+        p->params->version++;
+    if (loss != NULL)
+        *loss = p->loss;
+    return GRAFT_OK;
+}
+
+const float *plan_logits(const struct plan *p) { return plan_buffer(p, p->value_buffer[p->graph->output], NULL); }

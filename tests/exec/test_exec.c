@@ -1,0 +1,360 @@
+// tests/exec/test_exec.c: forward and gradients of every operation against the naive double reference, over odd shapes;
+// frozen prefixes; no allocation in a step; dead buffers poisoned; a planted wrong gradient is caught.
+
+#include "reference.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "exec/plan.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { BATCH = 3, CLASSES = 5 };
+
+static float draw(uint64_t a, uint64_t b) { return rng_unit(rng_hash(RNG_TEST, a, b, 0)) * 2 - 1; }
+
+struct bench {
+    struct graph g;
+    struct params p;
+    struct arena *arena;
+    struct plan *plan;
+    float *input, *targets;
+    double **gradient; // canonical, by entry; NULL until ready
+    bool plant;        // the planted error: one gradient is 3 % too large
+};
+
+static void keep_gradient(void *user, int entry, float *gradient)
+{
+    struct bench *b = user;
+    const struct param_entry *e = &b->p.entries[entry];
+    size_t n;
+    assert_true(shape_count(e->shape, &n));
+    // A gradient lies as its parameter does: borrow the block to bring it into canonical order.
+    float *saved = malloc(e->size * sizeof(float)), *canonical = malloc(n * sizeof(float));
+    memcpy(saved, b->p.block + e->offset, e->size * sizeof(float));
+    memcpy(b->p.block + e->offset, gradient, e->size * sizeof(float));
+    param_to_canonical(&b->p, entry, canonical);
+    param_from_canonical(&b->p, entry, canonical); // zeroes the padding
+    assert_memory_equal(b->p.block + e->offset, gradient, e->size * sizeof(float)); // so it was zero
+    memcpy(b->p.block + e->offset, saved, e->size * sizeof(float));
+    assert_null(b->gradient[entry]);
+    b->gradient[entry] = malloc(n * sizeof(double));
+    for (size_t i = 0; i < n; i++)
+        b->gradient[entry][i] = canonical[i] * (b->plant ? 1.03 : 1);
+    free(saved);
+    free(canonical);
+}
+
+static void bench_init(struct bench *b, enum plan_mode mode, enum bn_mode bn)
+{
+    assert_int_equal(params_init(&b->p, &b->g), GRAFT_OK);
+    for (int i = 0; i < b->p.count; i++) {
+        size_t n;
+        assert_true(shape_count(b->p.entries[i].shape, &n));
+        float *values = malloc(n * sizeof *values);
+        const char *name = b->p.entries[i].name;
+        const bool variance = strstr(name, "running_var") != NULL;
+        for (size_t k = 0; k < n; k++)
+            values[k] = variance ? 1 + 0.5f * draw(i, k) : draw(i, k) * (n > 64 ? 0.3f : 0.8f);
+        param_from_canonical(&b->p, i, values);
+        free(values);
+    }
+    const struct value *in = &b->g.values[0];
+    const size_t size = (size_t)BATCH * in->c * in->h * in->w;
+    b->input = malloc(size * sizeof(float));
+    b->targets = calloc(BATCH * CLASSES, sizeof(float));
+    for (size_t i = 0; i < size; i++)
+        b->input[i] = 2 * draw(1000, i);
+    for (int n = 0; n < BATCH; n++) { // soft labels
+        b->targets[n * CLASSES + n % CLASSES] = 0.75f;
+        b->targets[n * CLASSES + (n + 2) % CLASSES] = 0.25f;
+    }
+    b->gradient = calloc((size_t)b->p.count, sizeof *b->gradient);
+    assert_int_equal(arena_new(&b->arena), GRAFT_OK);
+    const struct plan_options options = {.batch = BATCH, .mode = mode, .bn = bn, .poison = true};
+    if (plan_build(&b->g, &b->p, b->arena, &options, &b->plan) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    assert_int_equal(arena_reserve(b->arena), GRAFT_OK);
+}
+
+static void bench_fini(struct bench *b)
+{
+    for (int i = 0; i < b->p.count; i++)
+        free(b->gradient[i]);
+    free(b->gradient);
+    free(b->input);
+    free(b->targets);
+    plan_free(b->plan);
+    arena_free(b->arena);
+    params_fini(&b->p);
+    graph_fini(&b->g);
+}
+
+// Largest relative error over entries of <gradient, d> against the reference's central difference, d random.
+static double gradient_error(struct bench *b, enum bn_mode bn)
+{
+    struct reference r;
+    reference_init(&r, &b->g, &b->p, BATCH);
+    r.training = true;
+    r.batch_statistics = bn == BN_TRAIN;
+    r.seed = 7;
+    r.step = 3;
+    struct run run = {.input = b->input, .targets = b->targets, .seed = 7, .step = 3, .ready = keep_gradient, .user = b};
+    double loss, worst = 0;
+    const double expected = reference_loss(&r, b->input, b->targets);
+    assert_int_equal(plan_run(b->plan, &run, &loss), GRAFT_OK);
+    assert_true(fabs(loss - expected) < 1e-5 * (1 + fabs(expected)));
+    for (int i = 0; i < b->p.count; i++) {
+        if (b->g.params[i].running || !b->g.params[i].trains) {
+            assert_null(b->gradient[i]);
+            continue;
+        }
+        assert_non_null(b->gradient[i]);
+        size_t n;
+        assert_true(shape_count(b->p.entries[i].shape, &n));
+        double dot = 0, norm = 0;
+        const double h = 1e-6;
+        for (size_t k = 0; k < n; k++) {
+            dot += b->gradient[i][k] * draw(2000 + i, k);
+            norm += b->gradient[i][k] * b->gradient[i][k];
+        }
+        double side[2];
+        for (int s = 0; s < 2; s++) {
+            for (size_t k = 0; k < n; k++)
+                r.param[i][k] += (s == 0 ? h : -2 * h) * draw(2000 + i, k);
+            side[s] = reference_loss(&r, b->input, b->targets);
+        }
+        for (size_t k = 0; k < n; k++)
+            r.param[i][k] += h * draw(2000 + i, k);
+        const double central = (side[0] - side[1]) / (2 * h);
+        const double error = fabs(dot - central) / (sqrt(norm) + 1e-3);
+        if (error > worst)
+            worst = error;
+        if (error > 1e-3)
+            print_message("%s: gradient %g, central difference %g\n", b->p.entries[i].name, dot, central);
+    }
+    reference_fini(&r);
+    return worst;
+}
+
+// Runs `make` through training (every BatchNorm mode) and prediction.  fp32 against double over a few layers: 1e-3 of the
+// gradient's norm leaves room for rounding only (a planted 3 % is far outside).
+static void check(void (*make)(struct graph *g))
+{
+    for (enum bn_mode bn = BN_TRAIN; bn <= BN_FROZEN; bn++) {
+        struct bench b = {0};
+        make(&b.g);
+        assert_int_equal(graph_freeze(&b.g, 0, bn), GRAFT_OK);
+        bench_init(&b, PLAN_TRAIN, bn);
+        const double error = gradient_error(&b, bn);
+        if (!(error < 1e-3))
+            fail_msg("gradient error %g with BatchNorm mode %d", error, (int)bn);
+        bench_fini(&b);
+    }
+    struct bench b = {0};
+    make(&b.g);
+    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_INFER, BN_TRAIN);
+    struct reference r;
+    reference_init(&r, &b.g, &b.p, BATCH);
+    reference_forward(&r, b.input);
+    struct run run = {.input = b.input};
+    assert_int_equal(plan_run(b.plan, &run, NULL), GRAFT_OK);
+    double top = 0;
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        top = fmax(top, fabs(r.value[b.g.output][i]));
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        assert_true(fabs(plan_logits(b.plan)[i] - r.value[b.g.output][i]) < 1e-5 * top);
+    reference_fini(&r);
+    bench_fini(&b);
+}
+
+static const struct bn_attr BN = {.epsilon = 1e-3f, .momentum = 0.1f, .unbiased = true};
+
+static void finish(struct graph *g, int value)
+{
+    const int logits = graph_dense(g, value, "head", CLASSES, true);
+    if (graph_finish(g, logits) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+}
+
+static void make_conv(struct graph *g) // asymmetric padding, bias, 5x3 kernel, strides that differ, channel tails
+{
+    graph_init(g, 3, 11, 9);
+    int v = graph_conv(g, 0, "a", (struct conv_attr){20, 3, 3, 2, 2, 0, 0, 1, 1, 1, true});
+    v = graph_relu(g, v);
+    v = graph_conv(g, v, "b", (struct conv_attr){24, 5, 3, 1, 2, 2, 1, 2, 0, 1, false});
+    v = graph_bn(g, v, "bn", BN);
+    v = graph_relu6(g, v);
+    v = graph_conv(g, v, "c", (struct conv_attr){33, 1, 1, 1, 1, 0, 0, 0, 0, 1, true});
+    finish(g, graph_global_avgpool(g, v));
+}
+
+static void make_depthwise(struct graph *g) // expand, depthwise 3 and 5 with strides, project, residual add
+{
+    graph_init(g, 3, 12, 12);
+    int v = graph_conv(g, 0, "stem", conv_same(g, 0, 16, 3, 2, 1, false));
+    v = graph_relu6(g, graph_bn(g, v, "bn0", BN));
+    int x = graph_relu6(g, graph_bn(g, graph_conv(g, v, "pw", conv_pad(40, 1, 1, 0, 1, false)), "bn1", BN));
+    x = graph_relu6(g, graph_bn(g, graph_conv(g, x, "dw", conv_same(g, x, 40, 5, 1, 40, false)), "bn2", BN));
+    x = graph_bn(g, graph_conv(g, x, "pwl", conv_pad(16, 1, 1, 0, 1, false)), "bn3", BN);
+    v = graph_add(g, x, v);
+    v = graph_bn(g, graph_conv(g, v, "dw2", conv_same(g, v, 16, 3, 2, 16, false)), "bn4", BN);
+    finish(g, graph_global_avgpool(g, v));
+}
+
+static void make_groups(struct graph *g) // groups that are neither 1 nor depthwise; depthwise with a channel multiplier
+{
+    graph_init(g, 3, 7, 7);
+    int v = graph_conv(g, 0, "a", conv_pad(12, 3, 1, 1, 1, true));
+    v = graph_relu(g, v);
+    v = graph_conv(g, v, "b", conv_pad(18, 3, 1, 1, 3, true));
+    v = graph_bn(g, v, "bn", BN);
+    v = graph_conv(g, v, "c", conv_pad(36, 3, 2, 1, 18, false));
+    finish(g, graph_global_avgpool(g, v));
+}
+
+static void make_pools(struct graph *g) // max and average, padding counted and not, ceil mode, adaptive, flatten to dense
+{
+    graph_init(g, 3, 17, 15);
+    int v = graph_conv(g, 0, "a", conv_pad(18, 3, 1, 1, 1, true));
+    v = graph_maxpool(g, v, pool_ceil(g, v, 3, 2, 0, true));
+    struct pool_attr average = pool_ceil(g, v, 3, 1, 1, false);
+    average.count_padding = true;
+    v = graph_avgpool(g, v, average);
+    v = graph_conv(g, v, "b", conv_pad(16, 1, 1, 0, 1, true));
+    v = graph_avgpool(g, v, pool_ceil(g, v, 2, 2, 1, true));
+    v = graph_conv(g, v, "c", conv_pad(19, 1, 1, 0, 1, true));
+    finish(g, graph_adaptive_avgpool(g, v, 3, 2));
+}
+
+static void make_joins(struct graph *g) // concat with unaligned offsets, a value with three consumers, add with ReLU
+{
+    graph_init(g, 3, 6, 6);
+    const int stem = graph_relu(g, graph_conv(g, 0, "stem", conv_pad(16, 3, 1, 1, 1, true)));
+    const int a = graph_conv(g, stem, "a", conv_pad(7, 1, 1, 0, 1, true));
+    const int b = graph_conv(g, stem, "b", conv_pad(20, 3, 1, 1, 1, true));
+    int v = graph_concat(g, (int[]){a, stem, b}, 3);
+    v = graph_relu(g, v);
+    v = graph_conv(g, v, "c", conv_pad(16, 1, 1, 0, 1, true));
+    v = graph_relu(g, graph_add(g, v, stem));
+    finish(g, graph_maxpool(g, v, pool_ceil(g, v, 6, 6, 0, false)));
+}
+
+static void make_dense(struct graph *g) // dense after dense, dropout between
+{
+    graph_init(g, 3, 5, 5);
+    int v = graph_conv(g, 0, "a", conv_pad(6, 3, 2, 0, 1, true));
+    v = graph_relu(g, graph_dense(g, v, "fc1", 23, true));
+    v = graph_dropout(g, v, 0.3f);
+    v = graph_relu(g, graph_dense(g, v, "fc2", 21, true));
+    finish(g, graph_dropout(g, v, 0.5f));
+}
+
+static void test_conv(void **state) { (void)state; check(make_conv); }
+static void test_depthwise(void **state) { (void)state; check(make_depthwise); }
+static void test_groups(void **state) { (void)state; check(make_groups); }
+static void test_pools(void **state) { (void)state; check(make_pools); }
+static void test_joins(void **state) { (void)state; check(make_joins); }
+static void test_dense(void **state) { (void)state; check(make_dense); }
+
+static void test_planted_error_is_caught(void **state)
+{
+    (void)state;
+    struct bench b = {.plant = true};
+    make_conv(&b.g);
+    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+    print_message("(the complaints that follow are planted)\n");
+    assert_true(gradient_error(&b, BN_TRAIN) > 1e-3);
+    bench_fini(&b);
+}
+
+static void test_frozen_prefix(void **state)
+{
+    (void)state;
+    size_t whole = 0;
+    for (int rows = 0; rows <= 3; rows += 3) {
+        struct bench b = {0};
+        make_depthwise(&b.g);
+        assert_int_equal(graph_freeze(&b.g, rows, BN_TRAIN), GRAFT_OK);
+        bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+        assert_true(gradient_error(&b, BN_TRAIN) < 1e-3);
+        if (rows == 0)
+            whole = plan_bytes(b.plan);
+        else
+            assert_true(plan_bytes(b.plan) < whole); // nothing stored for the frozen part
+        bench_fini(&b);
+    }
+}
+
+static void ignore_gradient(void *user, int entry, float *gradient)
+{
+    (void)user;
+    (void)entry;
+    (void)gradient;
+}
+
+static void test_step_allocates_nothing(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    make_depthwise(&b.g);
+    assert_int_equal(graph_freeze(&b.g, 1, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+    const uint64_t before = mem_calls();
+    struct run run = {.input = b.input, .targets = b.targets, .ready = ignore_gradient};
+    double loss;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(plan_run(b.plan, &run, &loss), GRAFT_OK);
+    assert_int_equal(mem_calls(), before);
+    bench_fini(&b);
+}
+
+static void test_running_statistics(void **state) // against the definition: unbiased variance, torch's momentum
+{
+    (void)state;
+    struct bench b = {0};
+    make_depthwise(&b.g);
+    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+    struct reference r;
+    reference_init(&r, &b.g, &b.p, BATCH);
+    r.training = r.batch_statistics = true;
+    reference_forward(&r, b.input);
+    struct run run = {.input = b.input, .targets = b.targets, .ready = ignore_gradient};
+    double loss;
+    assert_int_equal(plan_run(b.plan, &run, &loss), GRAFT_OK);
+    const int entry = params_find(&b.p, "bn0.running_var");
+    float updated[16];
+    param_to_canonical(&b.p, entry, updated);
+    const int count = BATCH * 6 * 6;
+    for (int c = 0; c < 16; c++) {
+        const double *z = r.value[1]; // stem's output (n, 16, 6, 6)
+        double sum = 0, square = 0;
+        for (int n = 0; n < BATCH; n++)
+            for (int i = 0; i < 36; i++) {
+                sum += z[(n * 16 + c) * 36 + i];
+                square += pow(z[(n * 16 + c) * 36 + i], 2);
+            }
+        const double variance = (square - sum * sum / count) / (count - 1);
+        assert_true(fabs(updated[c] - (0.9 * r.param[entry][c] + 0.1 * variance)) < 1e-5 * (1 + variance));
+    }
+    reference_fini(&r);
+    bench_fini(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_conv), cmocka_unit_test(test_depthwise), cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_pools), cmocka_unit_test(test_joins), cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_planted_error_is_caught), cmocka_unit_test(test_frozen_prefix),
+        cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
