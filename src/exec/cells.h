@@ -20,7 +20,7 @@ struct step {
     graft_status (*run)(struct plan *plan, const struct step *step, const struct run *run);
     const struct cell *cell;
     int src, src2, dst, extra, extra2, scratch; // buffers; their meaning is the run function's
-    struct dnn_conv *conv;                      // NULL: conv_plain with `shape`
+    struct dnn_conv *conv;                      // NULL: conv_own with `shape`
     struct dnn_conv_shape shape;
     enum dnn_pass pass;
     size_t offset, size;                        // floats: channel offset of a concat's part, element counts

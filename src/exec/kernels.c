@@ -4,6 +4,7 @@
 
 #include "exec/kernels.h"
 #include "base/rng.h"
+#include <stddef.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -337,7 +338,7 @@ static void bias_gradient(const float *diff, float *diff_bias, int n, int units)
     }
 }
 
-// Element addresses of conv_plain.
+// Element addresses of conv_own.
 static inline size_t map_at(int n, int c, int y, int x, int channels, int h, int w, bool plain)
 {
     const size_t blocks = (size_t)(channels + V - 1) / V;
@@ -359,10 +360,86 @@ static inline size_t wei_at(const struct dnn_conv_shape *s, int o, int i, int y,
     }
 }
 
-static void conv_plain(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
+// One row of a depthwise weight gradient: sum[kx] += diff_dst[x] * src[x * stride - left + kx], over the row.
+// K is constant where it is inlined, so the sums stay in registers.
+static inline __attribute__((always_inline)) void depthwise_row(const int K, const float *src, const float *diff, int iw,
+                                                                int ow, int stride, int left, float *sum)
+{
+    int inner = (left + stride - 1) / stride, outer = (iw - K + left) / stride + 1; // columns that need no clipping
+    outer = iw - K + left < 0 ? 0 : outer > ow ? ow : outer;
+    inner = inner > outer ? outer : inner;
+    for (int x = 0; x < ow; x++) {
+        if (x == inner && inner < outer)
+            x = outer;
+        if (x >= ow)
+            break;
+        for (int k = 0; k < K; k++) {
+            const int ix = x * stride - left + k;
+            if (ix >= 0 && ix < iw)
+                LANE_LOOP
+                    sum[k * V + l] += diff[(size_t)x * V + l] * src[(size_t)ix * V + l];
+        }
+    }
+    float part[7 * V] = {0};
+    for (int x = inner; x < outer; x++) {
+        const float *s = src + ((size_t)x * stride - left) * V, *d = diff + (size_t)x * V;
+#pragma GCC unroll 7
+        for (int k = 0; k < K; k++)
+            LANE_LOOP
+                part[k * V + l] += d[l] * s[k * V + l];
+    }
+    for (int i = 0; i < K * V; i++)
+        sum[i] += part[i];
+}
+
+static bool depthwise_weights(const struct dnn_conv_shape *s, const float *src, float *wei, float *bias,
+                              const float *diff_dst)
+{
+    const int cb = (s->ic + V - 1) / V;
+    if (s->layout != LAYOUT_GOIHW_DEPTHWISE || (s->kw != 3 && s->kw != 5 && s->kw != 7))
+        return false;
+#pragma omp parallel for schedule(dynamic)
+    for (int b = 0; b < cb; b++)
+        for (int ky = 0; ky < s->kh; ky++) {
+            float *out = wei + ((size_t)b * s->kh + ky) * s->kw * V;
+            double total[7 * V] = {0}, bias_sum[V] = {0};
+            for (int n = 0; n < s->n; n++) {
+                const float *x = src + ((size_t)n * cb + b) * s->ih * s->iw * V;
+                const float *d = diff_dst + ((size_t)n * cb + b) * s->oh * s->ow * V;
+                float sum[7 * V] = {0};
+                for (int y = 0; y < s->oh; y++) {
+                    const int iy = y * s->stride_h - s->top + ky;
+                    const float *row = x + (ptrdiff_t)iy * s->iw * V, *diff = d + (size_t)y * s->ow * V;
+                    if (s->bias && ky == 0)
+                        for (int i = 0; i < s->ow * V; i++)
+                            bias_sum[i % V] += diff[i];
+                    if (iy < 0 || iy >= s->ih)
+                        continue;
+                    if (s->kw == 3)
+                        depthwise_row(3, row, diff, s->iw, s->ow, s->stride_w, s->left, sum);
+                    else if (s->kw == 5)
+                        depthwise_row(5, row, diff, s->iw, s->ow, s->stride_w, s->left, sum);
+                    else
+                        depthwise_row(7, row, diff, s->iw, s->ow, s->stride_w, s->left, sum);
+                }
+                for (int i = 0; i < s->kw * V; i++)
+                    total[i] += sum[i];
+            }
+            for (int i = 0; i < s->kw * V; i++)
+                out[i] = (float)total[i];
+            if (s->bias && ky == 0)
+                for (int l = 0; l < V && b * V + l < s->oc; l++)
+                    bias[b * V + l] = (float)bias_sum[l];
+        }
+    return true;
+}
+
+static void conv_own(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
                        float *dst)
 {
     const int per_in = s->ic / s->groups, per_out = s->oc / s->groups;
+    if (pass == DNN_WEIGHTS && depthwise_weights(s, src, wei, bias, dst))
+        return;
     // One task owns what it writes: an output channel (forward, weights) or an input channel (data).
     const int tasks = pass == DNN_DATA ? s->ic : s->oc;
     if (pass == DNN_FORWARD) // channel tails stay zero
@@ -416,5 +493,5 @@ const struct kernel_table KERNELS = {
     .bn_statistics = bn_statistics, .bn_apply = bn_apply, .bn_backward = bn_backward,
     .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
     .avgpool_backward = avgpool_backward, .adaptive_forward = adaptive_forward, .adaptive_backward = adaptive_backward,
-    .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_plain = conv_plain,
+    .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_own = conv_own,
 };

@@ -34,8 +34,8 @@ struct kernel_table {
     void (*dropout)(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step, uint64_t layer);
     void (*bias_add)(float *x, const float *bias, int n, int units, enum dnn_act act); // (n, units)
     void (*bias_gradient)(const float *diff, float *diff_bias, int n, int units);
-    // Convolution by definition, for shapes no fast kernel takes.  pass as in dnn.h; same arguments.
-    void (*conv_plain)(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
+    // Convolution where the library has no fast kernel: weights of a depthwise one, everything else by definition.  pass as in dnn.h; same arguments.
+    void (*conv_own)(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
                        float *dst);
 };
 const struct kernel_table *exec_kernels(void);

@@ -139,7 +139,7 @@ static graft_status run_conv(struct plan *p, const struct step *s, const struct 
     }
     if (s->conv != NULL)
         return dnn_conv_run(s->conv, BUFFER(src), wei, bias, BUFFER(dst), BUFFER(scratch));
-    p->kernels->conv_plain(&s->shape, s->pass, BUFFER(src), wei, bias, BUFFER(dst));
+    p->kernels->conv_own(&s->shape, s->pass, BUFFER(src), wei, bias, BUFFER(dst));
     return GRAFT_OK;
 }
 
