@@ -1,0 +1,237 @@
+// base/file.c: mapping, atomic writing, paths.  All writing goes through the table, so tests can fail any call.
+
+#include "base/file.h"
+#include "base/memory.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_file(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+struct file_table file_ops = {open_file, write, fsync, close, rename, unlink};
+
+static graft_status fail_system(const char *verb, const char *path)
+{
+    const int error = errno;
+    const bool ours = error == ENOSPC || error == EDQUOT || error == EIO || error == EROFS || error == ENOMEM;
+    return fail(ours ? GRAFT_NO_RESOURCE : GRAFT_BAD_FILE, "cannot %s '%s': %s", verb, path, strerror(error));
+}
+
+static graft_status read_whole(int fd, const char *path, struct file_map *out)
+{
+    uint8_t *copy = mem_alloc(out->data.size);
+    size_t at = 0;
+    if (copy == NULL)
+        return fail_memory(path);
+    while (at < out->data.size) {
+        const ssize_t got = read(fd, copy + at, out->data.size - at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            mem_free(copy);
+            return got == 0 ? fail(GRAFT_BAD_FILE, "'%s' shrank while it was read", path) : fail_system("read", path);
+        }
+        at += (size_t)got;
+    }
+    out->data.ptr = copy;
+    return GRAFT_OK;
+}
+
+graft_status file_map_open(const char *path, struct file_map *out)
+{
+    *out = (struct file_map){0};
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // a FIFO without a writer must not hang us
+    if (fd < 0)
+        return fail_system("open", path);
+    struct stat st;
+    graft_status status = GRAFT_OK;
+    if (fstat(fd, &st) != 0)
+        status = fail_system("inspect", path);
+    else if (S_ISDIR(st.st_mode))
+        status = fail(GRAFT_BAD_FILE, "'%s' is a folder; expected a file", path);
+    else if (!S_ISREG(st.st_mode))
+        status = fail(GRAFT_BAD_FILE, "'%s' is not a regular file (a pipe, socket or device)", path);
+    else {
+        out->data.size = (size_t)st.st_size;
+        void *mapping = MAP_FAILED;
+        if (st.st_size >= 1 << 20) // small files are cheaper copied, and cannot vanish under us
+            mapping = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (mapping != MAP_FAILED) {
+            out->mapping = mapping;
+            out->data.ptr = mapping;
+        } else
+            status = read_whole(fd, path, out);
+    }
+    close(fd);
+    if (status != GRAFT_OK)
+        *out = (struct file_map){0};
+    return status;
+}
+
+void file_map_close(struct file_map *map)
+{
+    if (map->mapping != NULL)
+        munmap(map->mapping, map->data.size);
+    else
+        mem_free((void *)map->data.ptr);
+    *map = (struct file_map){0};
+}
+
+graft_status file_writer_open(const char *path, struct file_writer *out)
+{
+    *out = (struct file_writer){.fd = -1};
+    out->path = mem_text(path);
+    out->temporary = mem_format("%s.tmp-%ld", path, (long)getpid());
+    if (out->path == NULL || out->temporary == NULL) {
+        file_writer_abandon(out);
+        return fail_memory("a file name");
+    }
+    out->fd = file_ops.open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (out->fd < 0) {
+        const graft_status status = fail_system("create", out->temporary);
+        mem_free(out->temporary);
+        out->temporary = NULL;
+        file_writer_abandon(out);
+        return status;
+    }
+    return GRAFT_OK;
+}
+
+static graft_status put_all(int fd, const char *path, const void *data, size_t size)
+{
+    const char *at = data;
+    while (size > 0) {
+        const ssize_t put = file_ops.write(fd, at, size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return fail_system("write", path);
+        at += put;
+        size -= (size_t)put;
+    }
+    return GRAFT_OK;
+}
+
+graft_status file_writer_put(struct file_writer *w, const void *data, size_t size)
+{
+    w->size += size;
+    return put_all(w->fd, w->temporary, data, size);
+}
+
+// Makes a rename durable.  Filesystems that cannot flush a folder say EINVAL; that is not a failure of the write.
+static graft_status flush_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? mem_text(".") : mem_format("%.*s", (int)(slash - path + 1), path);
+    if (folder == NULL)
+        return fail_memory("a folder name");
+    graft_status status = GRAFT_OK;
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (file_ops.fsync(fd) != 0 && errno != EINVAL))
+        status = fail_system("flush", folder);
+    if (fd >= 0)
+        close(fd);
+    mem_free(folder);
+    return status;
+}
+
+graft_status file_writer_commit(struct file_writer *w)
+{
+    graft_status status = GRAFT_OK;
+    if (file_ops.fsync(w->fd) != 0)
+        TRY_GOTO(fail_system("flush", w->temporary));
+    const int fd = w->fd;
+    w->fd = -1;
+    if (file_ops.close(fd) != 0)
+        TRY_GOTO(fail_system("close", w->temporary));
+    if (file_ops.rename(w->temporary, w->path) != 0)
+        TRY_GOTO(fail_system("rename", w->temporary));
+    mem_free(w->temporary);
+    w->temporary = NULL;
+    status = flush_folder(w->path);
+done:
+    file_writer_abandon(w);
+    return status;
+}
+
+void file_writer_abandon(struct file_writer *w)
+{
+    if (w->temporary != NULL) {
+        if (w->fd >= 0)
+            file_ops.close(w->fd);
+        file_ops.unlink(w->temporary);
+    }
+    mem_free(w->path);
+    mem_free(w->temporary);
+    *w = (struct file_writer){.fd = -1};
+}
+
+graft_status file_write_all(const char *path, const void *data, size_t size)
+{
+    struct file_writer w;
+    TRY(file_writer_open(path, &w));
+    const graft_status status = file_writer_put(&w, data, size);
+    if (status != GRAFT_OK) {
+        file_writer_abandon(&w);
+        return status;
+    }
+    return file_writer_commit(&w);
+}
+
+graft_status file_append(const char *path, const void *data, size_t size)
+{
+    const int fd = file_ops.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return fail_system("open", path);
+    graft_status status = put_all(fd, path, data, size);
+    if (file_ops.close(fd) != 0 && status == GRAFT_OK)
+        status = fail_system("close", path);
+    return status;
+}
+
+graft_status file_make_folder(const char *path)
+{
+    char *copy = mem_text(path);
+    graft_status status = GRAFT_OK;
+    if (copy == NULL)
+        return fail_memory("a folder name");
+    for (char *at = copy + 1; status == GRAFT_OK; at++) {
+        const char kept = *at;
+        if (kept != '/' && kept != '\0')
+            continue;
+        *at = '\0';
+        struct stat st;
+        if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &st) != 0 || !S_ISDIR(st.st_mode)))
+            status = fail_system("create folder", copy);
+        *at = kept;
+        if (kept == '\0')
+            break;
+    }
+    mem_free(copy);
+    return status;
+}
+
+bool file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+char *path_join(const char *folder, const char *name)
+{
+    if (name[0] == '/' || folder[0] == '\0')
+        return mem_text(name);
+    return mem_format(folder[strlen(folder) - 1] == '/' ? "%s%s" : "%s/%s", folder, name);
+}
+
+const char *path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+bool path_has_suffix(const char *path, const char *suffix)
+{
+    const size_t a = strlen(path), b = strlen(suffix);
+    return a >= b && strcasecmp(path + a - b, suffix) == 0;
+}

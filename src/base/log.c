@@ -1,0 +1,55 @@
+// base/log.c: the hooks of the run that is under way.  One run at a time per process.
+
+#include "base/log.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+static graft_hooks hooks;
+
+void hooks_set(const graft_hooks *given) { hooks = given != NULL ? *given : (graft_hooks){0}; }
+
+static void log_text(graft_level level, const char *format, va_list args)
+{
+    char text[4096];
+    vsnprintf(text, sizeof text, format, args);
+    if (hooks.log != NULL)
+        hooks.log(hooks.user, level, text);
+}
+
+void log_info(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    log_text(GRAFT_INFO, format, args);
+    va_end(args);
+}
+
+void log_warning(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    log_text(GRAFT_WARNING, format, args);
+    va_end(args);
+}
+
+void hooks_progress(const graft_progress *progress)
+{
+    if (hooks.progress != NULL)
+        hooks.progress(hooks.user, progress);
+}
+
+void hooks_result(const char *json)
+{
+    if (hooks.result != NULL)
+        hooks.result(hooks.user, json);
+}
+
+bool hooks_cancelled(void) { return hooks.cancelled != NULL && hooks.cancelled(hooks.user); }
+
+double now_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

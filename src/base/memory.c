@@ -1,0 +1,92 @@
+// base/memory.c: the allocator table over libc, and the count of its calls.
+
+#include "base/memory.h"
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+struct memory_table memory = {malloc, realloc, aligned_alloc, free};
+static atomic_uint_fast64_t calls;
+
+static void *counted(void *pointer)
+{
+    atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+    return pointer;
+}
+
+void *mem_alloc(size_t size) { return counted(memory.alloc(size > 0 ? size : 1)); }
+
+void *mem_zero(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *pointer = mem_alloc(bytes);
+    if (pointer != NULL)
+        memset(pointer, 0, bytes);
+    return pointer;
+}
+
+void *mem_resize(void *old, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    return counted(memory.resize(old, bytes > 0 ? bytes : 1));
+}
+
+void *mem_aligned(size_t size)
+{
+    if (size > SIZE_MAX - 64)
+        return NULL;
+    return counted(memory.alloc_aligned(64, (size + 63) / 64 * 64 + (size == 0 ? 64 : 0)));
+}
+
+void mem_free(void *pointer) { memory.release(pointer); }
+
+char *mem_text(const char *text)
+{
+    const size_t size = strlen(text) + 1;
+    char *copy = mem_alloc(size);
+    return copy != NULL ? memcpy(copy, text, size) : NULL;
+}
+
+char *mem_format(const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    const int length = vsnprintf(NULL, 0, format, args);
+    char *text = length >= 0 ? mem_alloc((size_t)length + 1) : NULL;
+    if (text != NULL)
+        vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    va_end(args);
+    return text;
+}
+
+uint64_t mem_calls(void) { return atomic_load(&calls); }
+
+uint64_t mem_resident_peak(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+int mem_grow(void *array_pointer, size_t *capacity, size_t need, size_t size)
+{
+    if (need <= *capacity)
+        return 1;
+    void *old;
+    memcpy(&old, array_pointer, sizeof old);
+    const size_t grown = need > *capacity * 2 ? need + 8 : *capacity * 2;
+    void *array = mem_resize(old, grown, size);
+    if (array == NULL)
+        return 0;
+    memcpy(array_pointer, &array, sizeof array);
+    *capacity = grown;
+    return 1;
+}

@@ -1,0 +1,18 @@
+// weights/readers.h: one reader per format, called by weights.c once it knows the content.  Room-private.
+// Each adds tensors that borrow `data` to a set that may be half filled on failure; weights.c frees it then.
+// Messages do not name the file: weights.c puts it in front.
+#pragma once
+
+#include "weights/weights.h"
+
+graft_status safetensors_read(bytes data, struct tensor_set *out);
+graft_status pth_zip_read(bytes data, struct tensor_set *out);
+graft_status pth_legacy_read(bytes data, struct tensor_set *out);
+// `data` is the mapped file `path`; a helper process opens the file once more and lists it.
+graft_status h5_read(const char *path, bytes data, struct tensor_set *out);
+extern int h5_helper_seconds; // how long the helper may take (30); tests shorten it
+
+// Of one file.  The largest networks have under 5,000; adding searches for duplicates one by one.
+enum { TENSOR_LIMIT = 20 * 1000 };
+// Adds a tensor whose bytes must be exactly what its shape needs.  Copies them when they are not aligned to the dtype.
+graft_status weights_add(struct tensor_set *out, const char *name, enum dtype dtype, struct shape shape, bytes data);
