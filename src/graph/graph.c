@@ -1,160 +1,248 @@
-// graph/graph.c: builders.  Each appends a node, its output value and its parameters; shapes come from graph/shape.c.
-// The first failure sticks; later calls do nothing, and graph_finish reports it.
+// graph/graph.c: building a network, node by node, in execution order.
+// In: builder calls.  Out: struct graph, whose nodes only read values made before them.
+// The first failure stays in g->status and g->message; later calls do nothing, so a network's file needs no checks.
+// A builder returns a value that exists even after a failure (0, the input).
 
-#include "graph/shape.h"
+#include "graph/graph.h"
 #include "base/memory.h"
-#include <stdarg.h>
+#include "base/status.h"
+#include "graph/shape.h"
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-const char *const op_names[OP_COUNT] = {
-#define OP(id, text, n_min, n_max) [OP_##id] = text,
-#include "graph/ops.def"
-#undef OP
-};
-static const struct { int fewest, most; } op_inputs[OP_COUNT] = {
-#define OP(id, text, n_min, n_max) [OP_##id] = {n_min, n_max},
+typedef graft_status shape_of(const struct graph *g, const struct node *node, struct value *out);
+
+static const struct op_row {
+    const char *text;
+    int n_min, n_max;
+    shape_of *shape;
+} op_rows[OP_COUNT] = {
+#define OP(id, text, n_min, n_max) [OP_##id] = {text, n_min, n_max, shape_##id},
 #include "graph/ops.def"
 #undef OP
 };
 
-void graph_break(struct graph *g, graft_status status, const char *format, ...)
+// Keeps the first failure with where it happened.  `fail` has been called.
+static int failed(struct graph *g, graft_status status, const char *what)
 {
-    va_list args;
-    if (g->status != GRAFT_OK)
-        return;
-    g->status = status;
-    va_start(args, format);
-    vsnprintf(g->message, sizeof g->message, format, args);
-    va_end(args);
-}
-
-static int value_add(struct graph *g, struct value value)
-{
-    if (!mem_grow(&g->values, &g->value_capacity, (size_t)g->n_values + 1, sizeof *g->values)) {
-        graph_break(g, GRAFT_NO_RESOURCE, "no memory left for the graph");
-        return 0;
+    if (g->status == GRAFT_OK) {
+        fail_prefix(status, "%s", what);
+        g->status = status;
+        snprintf(g->message, sizeof g->message, "%s", graft_message());
     }
-    g->values[g->n_values] = value;
-    return g->n_values++;
+    return 0;
 }
 
 void graph_init(struct graph *g, int c, int h, int w)
 {
     *g = (struct graph){.output = -1};
-    value_add(g, (struct value){.c = c, .h = h, .w = w, .producer = -1});
+    if (c < 1 || h < 1 || w < 1)
+        failed(g, fail(GRAFT_BAD_OPTION, "(%d, %d, %d) is not a picture's shape", c, h, w), "input");
+    else if (!mem_grow(&g->values, &g->value_capacity, 1, sizeof *g->values))
+        failed(g, fail_memory("a network"), "input");
+    else
+        g->values[g->n_values++] = (struct value){.c = c, .h = h, .w = w, .producer = -1};
 }
 
 void graph_fini(struct graph *g)
 {
     for (int i = 0; i < g->n_params; i++)
         mem_free(g->params[i].name);
-    mem_free(g->nodes);
-    mem_free(g->values);
     mem_free(g->params);
-    *g = (struct graph){0};
+    mem_free(g->values);
+    mem_free(g->nodes);
+    *g = (struct graph){.output = -1};
 }
 
-static int param_add(struct graph *g, int node, const char *name, const char *suffix, struct shape shape, bool running)
+// Appends a node whose op, inputs and attributes are set; returns its output.  `name` is for messages.
+static int node_add(struct graph *g, struct node *node, const char *name)
 {
-    char *full = mem_format("%s.%s", name, suffix);
-    if (full == NULL || !mem_grow(&g->params, &g->param_capacity, (size_t)g->n_params + 1, sizeof *g->params)) {
-        mem_free(full);
-        graph_break(g, GRAFT_NO_RESOURCE, "no memory left for the graph");
+    const struct op_row *row = &op_rows[node->op];
+    char what[128];
+    if (g->status != GRAFT_OK)
         return 0;
-    }
-    g->params[g->n_params] = (struct graph_param){full, shape, node, running, !running};
-    return g->n_params++;
+    snprintf(what, sizeof what, "%s%s%s", row->text, name ? " " : "", name ? name : "");
+    if (node->n_in < row->n_min || node->n_in > row->n_max)
+        return failed(g, fail(GRAFT_FAILED, "%d inputs, expected %d to %d", node->n_in, row->n_min, row->n_max), what);
+    for (int i = 0; i < node->n_in; i++)
+        ASSERT(node->in[i] >= 0 && node->in[i] < g->n_values);
+    struct value value = {0};
+    const graft_status status = row->shape(g, node, &value);
+    if (status != GRAFT_OK)
+        return failed(g, status, what);
+    if (!mem_grow(&g->nodes, &g->node_capacity, (size_t)g->n_nodes + 1, sizeof *g->nodes) ||
+        !mem_grow(&g->values, &g->value_capacity, (size_t)g->n_values + 1, sizeof *g->values))
+        return failed(g, fail_memory("a network"), what);
+    value.producer = g->n_nodes;
+    node->out = g->n_values;
+    node->trains = node->n_params > 0;
+    g->nodes[g->n_nodes++] = *node;
+    g->values[g->n_values] = value;
+    return g->n_values++;
 }
 
-// Appends `node` (inputs set); gives its output value, or the input again after a failure.
-static int node_add(struct graph *g, struct node node, const char *name)
+// Appends parameter `prefix``suffix` to the node that node_add comes to next.
+static void param_add(struct graph *g, struct node *node, const char *prefix, const char *suffix, struct shape shape,
+                      bool running)
 {
     if (g->status != GRAFT_OK)
-        return node.in[0];
-    const int index = g->n_nodes;
-    ASSERT(node.n_in >= op_inputs[node.op].fewest && node.n_in <= op_inputs[node.op].most);
-    struct value out = {0};
-    shape_node(g, &node, &out);
-    if (g->status != GRAFT_OK)
-        return node.in[0];
-    out.producer = index;
-    node.out = value_add(g, out);
-    node.trains = false;
-    node.row = -1;
-    if (!mem_grow(&g->nodes, &g->node_capacity, (size_t)g->n_nodes + 1, sizeof *g->nodes)) {
-        graph_break(g, GRAFT_NO_RESOURCE, "no memory left for the graph");
-        return node.in[0];
+        return;
+    char *name = mem_format("%s%s", prefix, suffix);
+    if (!name || !mem_grow(&g->params, &g->param_capacity, (size_t)g->n_params + 1, sizeof *g->params)) {
+        mem_free(name);
+        failed(g, fail_memory("a network"), prefix);
+        return;
     }
-    const struct value *src = &g->values[node.in[0]];
-    if (node.op == OP_CONV || node.op == OP_DENSE) {
-        const struct conv_attr *a = &node.attr.conv;
-        const bool conv = node.op == OP_CONV, bias = conv ? a->bias : node.attr.dense.bias;
-        node.row = g->n_rows++;
-        const int64_t flat = src->flat ? src->c : (int64_t)src->c * src->h * src->w;
-        const struct shape weight = conv ? SHAPE(a->oc, src->c / a->groups, a->kh, a->kw) : SHAPE(node.attr.dense.units, flat);
-        node.param[node.n_params++] = param_add(g, index, name, "weight", weight, false);
-        if (bias)
-            node.param[node.n_params++] = param_add(g, index, name, "bias", SHAPE(weight.dim[0]), false);
-    } else if (node.op == OP_BN) {
-        node.row = g->n_rows - 1; // a BatchNorm belongs to the convolution before it
-        node.param[0] = param_add(g, index, name, "weight", SHAPE(src->c), false);
-        node.param[1] = param_add(g, index, name, "bias", SHAPE(src->c), false);
-        node.param[2] = param_add(g, index, name, "running_mean", SHAPE(src->c), true);
-        node.param[3] = param_add(g, index, name, "running_var", SHAPE(src->c), true);
-        node.n_params = 4;
-    }
-    node.trains = node.n_params > 0;
-    g->nodes[g->n_nodes++] = node;
-    return node.out;
+    for (int i = 0; i < g->n_params; i++)
+        ASSERT(strcmp(g->params[i].name, name) != 0);
+    ASSERT(node->n_params < MAX_PARAMS);
+    node->param[node->n_params++] = g->n_params;
+    g->params[g->n_params++] = (struct graph_param){
+        .name = name, .shape = shape, .node = g->n_nodes, .running = running, .trains = !running};
 }
 
-#define NODE(op_, src, ...) node_add(g, (struct node){.op = op_, .in = {src}, .n_in = 1, __VA_ARGS__}, name)
+int graph_conv(struct graph *g, int src, const char *name, struct conv_attr attr)
+{
+    struct node node = {.op = OP_CONV, .in = {src}, .n_in = 1, .attr.conv = attr, .row = g->n_rows};
+    if (g->status != GRAFT_OK)
+        return 0;
+    const int groups = attr.groups > 0 ? attr.groups : 1; // shape_CONV refuses others
+    param_add(g, &node, name, ".weight", SHAPE(attr.oc, g->values[src].c / groups, attr.kh, attr.kw), false);
+    if (attr.bias)
+        param_add(g, &node, name, ".bias", SHAPE(attr.oc), false);
+    g->n_rows++;
+    return node_add(g, &node, name);
+}
 
-int graph_conv(struct graph *g, int src, const char *name, struct conv_attr attr) { return NODE(OP_CONV, src, .attr.conv = attr); }
-int graph_bn(struct graph *g, int src, const char *name, struct bn_attr attr) { return NODE(OP_BN, src, .attr.bn = attr); }
 int graph_dense(struct graph *g, int src, const char *name, int units, bool bias)
 {
-    return NODE(OP_DENSE, src, .attr.dense = {units, bias});
+    struct node node = {.op = OP_DENSE, .in = {src}, .n_in = 1, .attr.dense = {units, bias}, .row = g->n_rows};
+    if (g->status != GRAFT_OK)
+        return 0;
+    const struct value *v = &g->values[src];
+    param_add(g, &node, name, ".weight", SHAPE(units, (int64_t)v->c * v->h * v->w), false);
+    if (bias)
+        param_add(g, &node, name, ".bias", SHAPE(units), false);
+    g->n_rows++;
+    return node_add(g, &node, name);
 }
 
-static int plain(struct graph *g, int src, enum op op)
+// Belongs to the row of the layer it follows; where it precedes one (DenseNet), to the last row before it.
+int graph_bn(struct graph *g, int src, const char *name, struct bn_attr attr)
 {
-    return node_add(g, (struct node){.op = op, .in = {src}, .n_in = 1}, NULL);
+    if (g->status != GRAFT_OK)
+        return 0;
+    const int producer = g->values[src].producer, above = producer < 0 ? -1 : g->nodes[producer].row;
+    struct node node = {.op = OP_BN, .in = {src}, .n_in = 1, .attr.bn = attr, .row = above < 0 ? g->n_rows - 1 : above};
+    const struct shape shape = SHAPE(g->values[src].c);
+    param_add(g, &node, name, ".weight", shape, false);
+    param_add(g, &node, name, ".bias", shape, false);
+    param_add(g, &node, name, ".running_mean", shape, true);
+    param_add(g, &node, name, ".running_var", shape, true);
+    return node_add(g, &node, name);
 }
-int graph_relu(struct graph *g, int src) { return plain(g, src, OP_RELU); }
-int graph_relu6(struct graph *g, int src) { return plain(g, src, OP_RELU6); }
 
-static int pooled(struct graph *g, int src, enum op op, struct pool_attr attr)
+int graph_relu(struct graph *g, int src)
 {
-    return node_add(g, (struct node){.op = op, .in = {src}, .n_in = 1, .attr.pool = attr}, NULL);
+    return node_add(g, &(struct node){.op = OP_RELU, .in = {src}, .n_in = 1, .row = -1}, NULL);
 }
-int graph_maxpool(struct graph *g, int src, struct pool_attr attr) { return pooled(g, src, OP_MAXPOOL, attr); }
-int graph_avgpool(struct graph *g, int src, struct pool_attr attr) { return pooled(g, src, OP_AVGPOOL, attr); }
+
+int graph_relu6(struct graph *g, int src)
+{
+    return node_add(g, &(struct node){.op = OP_RELU6, .in = {src}, .n_in = 1, .row = -1}, NULL);
+}
+
+int graph_maxpool(struct graph *g, int src, struct pool_attr attr)
+{
+    return node_add(g, &(struct node){.op = OP_MAXPOOL, .in = {src}, .n_in = 1, .attr.pool = attr, .row = -1}, NULL);
+}
+
+int graph_avgpool(struct graph *g, int src, struct pool_attr attr)
+{
+    return node_add(g, &(struct node){.op = OP_AVGPOOL, .in = {src}, .n_in = 1, .attr.pool = attr, .row = -1}, NULL);
+}
 
 int graph_adaptive_avgpool(struct graph *g, int src, int oh, int ow)
 {
-    return node_add(g, (struct node){.op = OP_ADAPTIVE_AVGPOOL, .in = {src}, .n_in = 1, .attr.adaptive = {oh, ow}}, NULL);
+    struct node node = {.op = OP_ADAPTIVE_AVGPOOL, .in = {src}, .n_in = 1, .attr.adaptive = {oh, ow}, .row = -1};
+    return node_add(g, &node, NULL);
 }
+
 int graph_global_avgpool(struct graph *g, int src) { return graph_adaptive_avgpool(g, src, 1, 1); }
 
 int graph_dropout(struct graph *g, int src, float rate)
 {
-    return node_add(g, (struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {rate}}, NULL);
+    return node_add(g, &(struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {rate}, .row = -1},
+                    NULL);
 }
 
-int graph_add(struct graph *g, int a, int b) { return node_add(g, (struct node){.op = OP_ADD, .in = {a, b}, .n_in = 2}, NULL); }
+int graph_add(struct graph *g, int a, int b)
+{
+    return node_add(g, &(struct node){.op = OP_ADD, .in = {a, b}, .n_in = 2, .row = -1}, NULL);
+}
 
 int graph_concat(struct graph *g, const int *src, int n)
 {
-    struct node node = {.op = OP_CONCAT, .n_in = n};
-    ASSERT(n >= 1 && n <= MAX_INPUTS);
+    struct node node = {.op = OP_CONCAT, .n_in = n, .row = -1};
+    ASSERT(n >= 0 && n <= MAX_INPUTS);
     memcpy(node.in, src, (size_t)n * sizeof *src);
-    return node_add(g, node, NULL);
+    return node_add(g, &node, NULL);
 }
 
 graft_status graph_finish(struct graph *g, int output)
 {
+    if (g->status != GRAFT_OK)
+        return fail(g->status, "%s", g->message);
+    ASSERT(output >= 0 && output < g->n_values);
     g->output = output;
-    return g->status == GRAFT_OK ? GRAFT_OK : fail(g->status, "%s", g->message);
+    return GRAFT_OK;
+}
+
+// ---- paddings
+
+// TensorFlow's "same": out = ceil(n / stride), the odd one of the padding at the end.
+static void same_axis(int n, int k, int stride, int *before, int *after)
+{
+    const int out = (n + stride - 1) / stride, total = (out - 1) * stride + k - n;
+    *before = total > 0 ? total / 2 : 0;
+    *after = total > 0 ? total - total / 2 : 0;
+}
+
+struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups, bool bias)
+{
+    struct conv_attr a = {.oc = oc, .kh = kernel, .kw = kernel, .stride_h = stride, .stride_w = stride,
+                          .groups = groups, .bias = bias};
+    if (g->status != GRAFT_OK)
+        return a;
+    same_axis(g->values[src].h, kernel, stride, &a.top, &a.bottom);
+    same_axis(g->values[src].w, kernel, stride, &a.left, &a.right);
+    return a;
+}
+
+struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias)
+{
+    return (struct conv_attr){.oc = oc, .kh = kernel, .kw = kernel, .stride_h = stride, .stride_w = stride, .top = pad,
+                              .left = pad, .bottom = pad, .right = pad, .groups = groups, .bias = bias};
+}
+
+// PyTorch's ceil mode as padding at the end: a last partial window counts unless it starts in the padding there.
+static int ceil_after(int n, int k, int stride, int pad, bool ceil_mode)
+{
+    const int room = n + 2 * pad - k;
+    if (!ceil_mode || room < 0 || room % stride == 0)
+        return pad;
+    const int start = (room / stride + 1) * stride; // of the partial window, from the first padded column
+    return start >= n + pad ? pad : start + k - n - pad;
+}
+
+struct pool_attr pool_ceil(const struct graph *g, int src, int kernel, int stride, int pad, bool ceil_mode)
+{
+    struct pool_attr a = {.kh = kernel, .kw = kernel, .stride_h = stride, .stride_w = stride, .top = pad, .left = pad,
+                          .bottom = pad, .right = pad};
+    if (g->status != GRAFT_OK)
+        return a;
+    a.bottom = ceil_after(g->values[src].h, kernel, stride, pad, ceil_mode);
+    a.right = ceil_after(g->values[src].w, kernel, stride, pad, ceil_mode);
+    return a;
 }

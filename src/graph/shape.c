@@ -1,116 +1,125 @@
-// graph/shape.c: the shape of each operation's output, and the paddings that frameworks state by rule.
-//   out = floor((n + before + after - k) / stride) + 1
+// graph/shape.c: shape inference of every operation.
+// In: a node and the values it reads.  Out: the output's channels, height and width (per image).
+// Windows:  out = floor((n + before + after - k) / stride) + 1 per axis.
 
 #include "graph/shape.h"
+#include "base/status.h"
 
-static int extent(int n, int k, int stride, int before, int after) { return (n + before + after - k) / stride + 1; }
-
-static void window(struct graph *g, const char *what, const struct value *src, int kh, int kw, int sh, int sw, int top,
-                   int left, int bottom, int right, struct value *out)
+static const struct value *input(const struct graph *g, const struct node *node, int index)
 {
-    if (src->flat || src->h + top + bottom < kh || src->w + left + right < kw) {
-        graph_break(g, GRAFT_BAD_OPTION, "%s of %dx%d does not fit its input of %dx%d: the pictures are too small for "
-                    "this network; use a larger --imgsz", what, kh, kw, src->h, src->w);
-        return;
-    }
-    out->h = extent(src->h, kh, sh, top, bottom);
-    out->w = extent(src->w, kw, sw, left, right);
+    return &g->values[node->in[index]];
 }
 
-static void shape_CONV(struct graph *g, const struct node *node, struct value *out)
+static graft_status same_as_input(const struct graph *g, const struct node *node, struct value *out)
+{
+    *out = *input(g, node, 0);
+    return GRAFT_OK;
+}
+
+// One axis of a window.  Every window must touch the picture: padding is smaller than the window.
+static graft_status window(const char *axis, int n, int k, int stride, int before, int after, int *out)
+{
+    if (k < 1 || stride < 1 || before < 0 || after < 0 || before >= k)
+        return fail(GRAFT_FAILED, "window %d, stride %d, padding %d + %d of the %s is not possible", k, stride, before,
+                    after, axis);
+    const int64_t room = (int64_t)n + before + after - k;
+    if (room < 0)
+        return fail(GRAFT_BAD_OPTION, "the %s is %d here, a window of %d does not fit; use larger pictures", axis, n, k);
+    *out = (int)(room / stride) + 1;
+    return GRAFT_OK;
+}
+
+graft_status shape_CONV(const struct graph *g, const struct node *node, struct value *out)
 {
     const struct conv_attr *a = &node->attr.conv;
-    const struct value *src = &g->values[node->in[0]];
-    ASSERT(src->c % a->groups == 0 && a->oc % a->groups == 0);
+    const struct value *v = input(g, node, 0);
+    if (v->flat)
+        return fail(GRAFT_FAILED, "a convolution cannot follow a dense layer");
+    if (a->oc < 1 || a->groups < 1 || v->c % a->groups || a->oc % a->groups)
+        return fail(GRAFT_FAILED, "%d channels to %d in %d groups is not possible", v->c, a->oc, a->groups);
     out->c = a->oc;
-    window(g, "a convolution", src, a->kh, a->kw, a->stride_h, a->stride_w, a->top, a->left, a->bottom, a->right, out);
+    TRY(window("height", v->h, a->kh, a->stride_h, a->top, a->bottom, &out->h));
+    return window("width", v->w, a->kw, a->stride_w, a->left, a->right, &out->w);
 }
 
-static void shape_same(struct graph *g, const struct node *node, struct value *out) { *out = g->values[node->in[0]]; }
-#define shape_BN shape_same
-#define shape_RELU shape_same
-#define shape_RELU6 shape_same
-#define shape_DROPOUT shape_same
+graft_status shape_BN(const struct graph *g, const struct node *node, struct value *out)
+{
+    return same_as_input(g, node, out);
+}
 
-static void shape_MAXPOOL(struct graph *g, const struct node *node, struct value *out)
+graft_status shape_RELU(const struct graph *g, const struct node *node, struct value *out)
+{
+    return same_as_input(g, node, out);
+}
+
+graft_status shape_RELU6(const struct graph *g, const struct node *node, struct value *out)
+{
+    return same_as_input(g, node, out);
+}
+
+graft_status shape_DROPOUT(const struct graph *g, const struct node *node, struct value *out)
+{
+    const float rate = node->attr.dropout.rate;
+    if (!(rate >= 0 && rate < 1))
+        return fail(GRAFT_BAD_OPTION, "a dropout rate is at least 0 and below 1, not %g", (double)rate);
+    return same_as_input(g, node, out);
+}
+
+static graft_status pool(const struct graph *g, const struct node *node, struct value *out)
 {
     const struct pool_attr *a = &node->attr.pool;
-    const struct value *src = &g->values[node->in[0]];
-    out->c = src->c;
-    window(g, "a pool", src, a->kh, a->kw, a->stride_h, a->stride_w, a->top, a->left, a->bottom, a->right, out);
+    const struct value *v = input(g, node, 0);
+    if (v->flat)
+        return fail(GRAFT_FAILED, "a pool cannot follow a dense layer");
+    out->c = v->c;
+    TRY(window("height", v->h, a->kh, a->stride_h, a->top, a->bottom, &out->h));
+    return window("width", v->w, a->kw, a->stride_w, a->left, a->right, &out->w);
 }
-#define shape_AVGPOOL shape_MAXPOOL
 
-static void shape_ADAPTIVE_AVGPOOL(struct graph *g, const struct node *node, struct value *out)
+graft_status shape_MAXPOOL(const struct graph *g, const struct node *node, struct value *out)
 {
-    *out = (struct value){g->values[node->in[0]].c, node->attr.adaptive.oh, node->attr.adaptive.ow, -1, false};
+    return pool(g, node, out);
 }
 
-static void shape_DENSE(struct graph *g, const struct node *node, struct value *out)
+graft_status shape_AVGPOOL(const struct graph *g, const struct node *node, struct value *out)
+{
+    return pool(g, node, out);
+}
+
+graft_status shape_ADAPTIVE_AVGPOOL(const struct graph *g, const struct node *node, struct value *out)
+{
+    const struct adaptive_attr *a = &node->attr.adaptive;
+    const struct value *v = input(g, node, 0);
+    if (v->flat || a->oh < 1 || a->ow < 1)
+        return fail(GRAFT_FAILED, "an adaptive pool to %d x %d is not possible here", a->oh, a->ow);
+    *out = (struct value){.c = v->c, .h = a->oh, .w = a->ow};
+    return GRAFT_OK;
+}
+
+graft_status shape_DENSE(const struct graph *g, const struct node *node, struct value *out)
 {
     (void)g;
-    *out = (struct value){node->attr.dense.units, 1, 1, -1, true};
+    if (node->attr.dense.units < 1)
+        return fail(GRAFT_BAD_OPTION, "a dense layer needs at least one output, not %d", node->attr.dense.units);
+    *out = (struct value){.c = node->attr.dense.units, .h = 1, .w = 1, .flat = true};
+    return GRAFT_OK;
 }
 
-static void shape_ADD(struct graph *g, const struct node *node, struct value *out)
+graft_status shape_ADD(const struct graph *g, const struct node *node, struct value *out)
 {
-    const struct value *a = &g->values[node->in[0]], *b = &g->values[node->in[1]];
-    ASSERT(a->c == b->c && a->h == b->h && a->w == b->w && a->flat == b->flat);
-    *out = *a;
+    const struct value *a = input(g, node, 0), *b = input(g, node, 1);
+    if (a->c != b->c || a->h != b->h || a->w != b->w || a->flat != b->flat)
+        return fail(GRAFT_FAILED, "(%d, %d, %d) and (%d, %d, %d) cannot be added", a->c, a->h, a->w, b->c, b->h, b->w);
+    return same_as_input(g, node, out);
 }
 
-static void shape_CONCAT(struct graph *g, const struct node *node, struct value *out)
+graft_status shape_CONCAT(const struct graph *g, const struct node *node, struct value *out)
 {
-    *out = g->values[node->in[0]];
-    for (int k = 1; k < node->n_in; k++) {
-        const struct value *part = &g->values[node->in[k]];
-        ASSERT(part->h == out->h && part->w == out->w && !part->flat);
-        out->c += part->c;
+    TRY(same_as_input(g, node, out));
+    for (int i = 1; i < node->n_in; i++) {
+        const struct value *v = input(g, node, i);
+        if (v->h != out->h || v->w != out->w || v->flat != out->flat || __builtin_add_overflow(out->c, v->c, &out->c))
+            return fail(GRAFT_FAILED, "(%d, %d, %d) cannot join maps of %d x %d", v->c, v->h, v->w, out->h, out->w);
     }
-}
-
-void shape_node(struct graph *g, const struct node *node, struct value *out)
-{
-    static void (*const table[OP_COUNT])(struct graph *, const struct node *, struct value *) = {
-#define OP(id, text, n_min, n_max) [OP_##id] = shape_##id,
-#include "graph/ops.def"
-#undef OP
-    };
-    table[node->op](g, node, out);
-}
-
-struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups, bool bias)
-{
-    const struct value *v = &g->values[src];
-    struct conv_attr a = {oc, kernel, kernel, stride, stride, 0, 0, 0, 0, groups, bias};
-    const int h = ((v->h + stride - 1) / stride - 1) * stride + kernel - v->h;
-    const int w = ((v->w + stride - 1) / stride - 1) * stride + kernel - v->w;
-    a.top = h > 0 ? h / 2 : 0;
-    a.bottom = h > 0 ? h - a.top : 0;
-    a.left = w > 0 ? w / 2 : 0;
-    a.right = w > 0 ? w - a.left : 0;
-    return a;
-}
-
-struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias)
-{
-    return (struct conv_attr){oc, kernel, kernel, stride, stride, pad, pad, pad, pad, groups, bias};
-}
-
-// PyTorch's ceil mode: one more window where it starts inside the map or its leading padding; resolved here into extra
-// padding after.  avgpool_factor in exec counts only up to `pad`, so counted padding is not combined with it.
-static int ceil_after(int n, int k, int stride, int pad, bool ceil_mode)
-{
-    int out = (n + 2 * pad - k + (ceil_mode ? stride - 1 : 0)) / stride + 1;
-    if (ceil_mode && (out - 1) * stride >= n + pad)
-        out--;
-    const int after = (out - 1) * stride + k - n - pad;
-    return after > pad ? after : pad;
-}
-
-struct pool_attr pool_ceil(const struct graph *g, int src, int kernel, int stride, int pad, bool ceil_mode)
-{
-    const struct value *v = &g->values[src];
-    return (struct pool_attr){kernel, kernel, stride, stride, pad, pad, ceil_after(v->h, kernel, stride, pad, ceil_mode),
-                              ceil_after(v->w, kernel, stride, pad, ceil_mode), false};
+    return GRAFT_OK;
 }

@@ -22,6 +22,8 @@ struct network {
     float dropout;       // default rate
     const char *head;    // canonical prefix of the last dense layer: "classifier.6"
     const char *const *files; // file names of the published weights, NULL-ended (for the caches)
+    bool (*rename)(const char *name, char *out, size_t size); // a file's own name -> canonical; NULL: canonical only
+    bool keras;          // under its own names: kernels (kh, kw, in, out), dense (in, out) with rows in h, w, c order
     graft_status (*build)(const struct network *net, struct graph *g, int size, int classes, float dropout);
 };
 int zoo_count(void);

@@ -1,0 +1,491 @@
+// weights/test_weights.c: every reader on files of the real frameworks, on damaged files and on hostile ones.
+// In: golden/weights/, made by tools/ref/make_weight_files.py: element i of a file's tensor n is i / 8 + n.
+// Values are compared exactly: they are multiples of 1/8 below 64, which every dtype used here holds.
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "weights/readers.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#ifndef GRAFT_SOURCE
+#define GRAFT_SOURCE "."
+#endif
+
+// One of 4 buffers.
+static const char *golden(const char *name)
+{
+    static char path[4][4096];
+    static int next;
+    const char *folder = getenv("GRAFT_GOLDEN");
+    char *out = path[next++ % 4];
+    snprintf(out, sizeof path[0], "%s/weights/%s", folder ? folder : GRAFT_SOURCE "/tests/golden", name);
+    return out;
+}
+
+static const char *scratch(const char *name)
+{
+    static char path[4096];
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/graft-test-%d-%s", folder ? folder : "/tmp", (int)getpid(), name);
+    return path;
+}
+
+static void check_ramp(const struct tensor_set *set, const char *name, enum dtype dtype, struct shape shape,
+                       float first)
+{
+    const struct named_tensor *tensor = tensor_find(set, name);
+    size_t count;
+    if (!tensor)
+        fail_msg("tensor '%s' is missing", name);
+    assert_int_equal(tensor->dtype, dtype);
+    assert_true(shape_equal(tensor->shape, shape));
+    assert_true(shape_count(shape, &count));
+    float *values = mem_zero(count + 1, sizeof *values);
+    assert_int_equal(tensor_to_f32(tensor, values), GRAFT_OK);
+    for (size_t i = 0; i < count; i++)
+        if (values[i] != first + (float)i / 8)
+            fail_msg("%s[%zu] is %g, expected %g", name, i, values[i], first + (float)i / 8);
+    mem_free(values);
+}
+
+static void read_ok(const char *name, struct tensor_set *set)
+{
+    if (weights_read(golden(name), set) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+}
+
+// The read fails, leaves the set empty, and its message holds `words`.
+static void check_refused(graft_status status, const struct tensor_set *set, const char *words)
+{
+    assert_int_not_equal(status, GRAFT_OK);
+    assert_null(set->items);
+    if (!strstr(graft_message(), words))
+        fail_msg("message '%s' does not say '%s'", graft_message(), words);
+}
+
+static void bytes_refused(const void *data, size_t size, const char *words)
+{
+    struct tensor_set set;
+    void *copy = malloc(size ? size : 1); // exact size: the sanitizer sees a read past the end
+    memcpy(copy, data, size);
+    check_refused(weights_read_bytes((bytes){copy, size}, "hostile", &set), &set, words);
+    free(copy);
+}
+
+static void check_state_dict(const char *file, const char *format)
+{
+    struct tensor_set set;
+    read_ok(file, &set);
+    assert_string_equal(set.format, format);
+    assert_int_equal(set.count, 9);
+    assert_string_equal(set.items[0].name, "conv.weight");
+    check_ramp(&set, "conv.weight", DTYPE_F32, SHAPE(4, 3, 3, 3), 0);
+    check_ramp(&set, "conv.bias", DTYPE_F32, SHAPE(4), 1);
+    check_ramp(&set, "fc.weight", DTYPE_F32, SHAPE(5, 7), 2); // not contiguous
+    check_ramp(&set, "half", DTYPE_F16, SHAPE(2, 3), 3);
+    check_ramp(&set, "bf16", DTYPE_BF16, SHAPE(2, 3), 4);
+    check_ramp(&set, "slice", DTYPE_F32, SHAPE(8), 5); // at an offset of its storage
+    check_ramp(&set, "double", DTYPE_F64, SHAPE(3), 6);
+    check_ramp(&set, "bn.num_batches_tracked", DTYPE_I64, (struct shape){0}, 7);
+    check_ramp(&set, "empty", DTYPE_F32, SHAPE(0, 3), 0);
+    tensor_set_free(&set);
+}
+
+static void test_pth(void **state)
+{
+    (void)state;
+    check_state_dict("zip.pth", "PyTorch .pth (zip)");
+    check_state_dict("legacy.pth", "PyTorch .pth (legacy)");
+    check_state_dict("checkpoint.pth", "PyTorch .pth (zip)"); // {"state_dict"} and 'module.'
+    check_state_dict("checkpoint_legacy.pth", "PyTorch .pth (legacy)");
+}
+
+static void test_safetensors(void **state)
+{
+    (void)state;
+    struct tensor_set set, again;
+    read_ok("small.safetensors", &set);
+    assert_string_equal(set.format, "safetensors");
+    assert_string_equal(set.metadata, "{\"made\":\"by safetensors\"}");
+    check_ramp(&set, "a", DTYPE_F32, SHAPE(2, 3), 0);
+    check_ramp(&set, "b", DTYPE_F32, SHAPE(4), 1);
+    check_ramp(&set, "c", DTYPE_F32, SHAPE(0, 2), 0);
+    tensor_set_free(&set);
+
+    read_ok("zip.pth", &set); // all dtypes, a scalar, an empty one
+    const char *path = scratch("round.safetensors");
+    assert_int_equal(safetensors_write(path, &set, "{\"graft\": \"1\"}"), GRAFT_OK);
+    assert_int_equal(weights_read(path, &again), GRAFT_OK);
+    assert_string_equal(again.metadata, "{\"graft\":\"1\"}");
+    assert_int_equal(again.count, set.count);
+    for (size_t i = 0; i < set.count; i++) {
+        size_t count;
+        assert_string_equal(again.items[i].name, set.items[i].name);
+        assert_int_equal(again.items[i].dtype, set.items[i].dtype);
+        assert_true(shape_equal(again.items[i].shape, set.items[i].shape));
+        assert_true(shape_count(set.items[i].shape, &count));
+        assert_memory_equal(again.items[i].data, set.items[i].data, count * dtype_size(set.items[i].dtype));
+    }
+    struct file_map map;
+    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
+    assert_int_equal(map.data.ptr[0] % 8, 0);
+    file_map_close(&map);
+    tensor_set_free(&again);
+    assert_int_not_equal(safetensors_write(path, &set, "{\"graft\": 1}"), GRAFT_OK);
+    assert_int_not_equal(safetensors_write(path, &set, "not JSON"), GRAFT_OK);
+    unlink(path);
+    assert_int_not_equal(safetensors_write("/nonexistent/x.safetensors", &set, NULL), GRAFT_OK);
+    tensor_set_free(&set);
+}
+
+static void header_refused(const char *header, size_t data_size, const char *words)
+{
+    size_t length = strlen(header);
+    uint8_t *file = calloc(1, 8 + length + data_size);
+    for (int i = 0; i < 8; i++)
+        file[i] = (uint8_t)((uint64_t)length >> (8 * i));
+    memcpy(file + 8, header, length);
+    bytes_refused(file, 8 + length + data_size, words);
+    free(file);
+}
+
+static void test_safetensors_hostile(void **state)
+{
+    (void)state;
+    bytes_refused("\0\0\0\0\0\0\0\x80{}", 10, "header of 9223372036854775808 bytes");
+    bytes_refused("\xff\0\0\0\0\0\0\0{}", 10, "header of 255 bytes");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+                   "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}",
+                   6, "overlap");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+                   "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
+                   12, "hole");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 8, "the tensors end at byte 4");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 3, "cut short");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0,
+                   "too large");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0,
+                   "too large");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "dimension 0");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "dimension 0");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, "at most 8");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "data_offsets");
+    header_refused("{\"a\":{\"dtype\":\"F8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "has dtype 'F8'");
+    header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+                   "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+                   8, "");
+    header_refused("{\"__metadata__\":{\"a\":1}}", 0, "must be a text");
+    header_refused("{\"a\":[]}", 0, "expected exactly");
+    header_refused("{\"a\":", 0, "");
+    char *deep = calloc(1, 1000001);
+    memset(deep, '[', 1000000);
+    memcpy(deep, "{\"a\":", 5);
+    header_refused(deep, 0, "");
+    free(deep);
+}
+
+static void test_sniff(void **state)
+{
+    (void)state;
+    bytes_refused("", 0, "empty");
+    bytes_refused("<html>", 6, "web page");
+    bytes_refused("{\"modelTopology\"", 16, "JSON");
+    bytes_refused("version https://git-lfs.github.com/spec/v1", 42, "git lfs pull");
+    bytes_refused("\x1f\x8b", 2, "gzip");
+    bytes_refused("abc", 3, "begins with 61 62 63; expected safetensors, PyTorch .pth");
+    bytes_refused("\x89HDF\r\n\x1a\n", 8, "files only");
+    struct tensor_set set;
+    check_refused(weights_read("/nonexistent/x.pth", &set), &set, "/nonexistent/x.pth");
+}
+
+// The file cut at every byte is refused; with each bit flipped it is read or refused, within its bytes.
+static void damage(const char *name)
+{
+    struct file_map map;
+    struct tensor_set set;
+    assert_int_equal(file_map_open(golden(name), &map), GRAFT_OK);
+    size_t size = map.data.size;
+    for (size_t cut = 0; cut < size; cut++) {
+        uint8_t *copy = malloc(cut ? cut : 1);
+        memcpy(copy, map.data.ptr, cut);
+        graft_status status = weights_read_bytes((bytes){copy, cut}, "cut", &set);
+        if (status == GRAFT_OK)
+            fail_msg("%s cut to %zu bytes is accepted", name, cut);
+        assert_int_not_equal(status, GRAFT_OK);
+        free(copy);
+    }
+    uint8_t *copy = malloc(size);
+    memcpy(copy, map.data.ptr, size);
+    for (size_t bit = 0; bit < 8 * size; bit++) {
+        copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        if (weights_read_bytes((bytes){copy, size}, "flip", &set) == GRAFT_OK) {
+            for (size_t i = 0; i < set.count; i++) {
+                size_t count;
+                assert_true(shape_count(set.items[i].shape, &count));
+                float *values = mem_zero(count + 1, sizeof *values);
+                if (set.items[i].dtype != DTYPE_U8)
+                    assert_int_equal(tensor_to_f32(&set.items[i], values), GRAFT_OK);
+                mem_free(values);
+            }
+            tensor_set_free(&set);
+        }
+        copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    free(copy);
+    file_map_close(&map);
+}
+
+static void test_damage(void **state)
+{
+    (void)state;
+    damage("small.safetensors");
+    damage("legacy.pth");
+    damage("zip.pth");
+}
+
+// The head of a legacy .pth, before its object.
+#define LEGACY                                                                                                         \
+    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."                                                        \
+    "\x80\x02M\xe9\x03."                                                                                               \
+    "\x80\x02}U\x0dlittle_endian\x88s."
+
+static void object_refused(const char *object, size_t size, const char *words)
+{
+    char file[1024] = LEGACY;
+    size_t head = sizeof LEGACY - 1;
+    assert_true(head + size <= sizeof file);
+    memcpy(file, LEGACY, head);
+    memcpy(file + head, object, size);
+    bytes_refused(file, head + size, words);
+}
+// clang-format off: texts are split where a hexadecimal escape ends
+#define OBJECT_REFUSED(object, words) object_refused(object, sizeof(object) - 1, words)
+
+static void test_pickle_hostile(void **state)
+{
+    (void)state;
+    OBJECT_REFUSED("\x80\x02"
+                   "cos\nsystem\n(X\x04\0\0\0true\x85R.",
+                   "'os.system', which graft never runs");
+    OBJECT_REFUSED("\x80\x02"
+                   "ccollections\nOrderedDict2\n)R.",
+                   "never runs");
+    OBJECT_REFUSED("\x80\x02i", "opcode 0x69");
+    OBJECT_REFUSED("\x80\x02\x93", "opcode 0x93");
+    OBJECT_REFUSED("\x80\x02]K\1K\2s.", "not a dict");
+    OBJECT_REFUSED("\x80\x02}K\1a.", "not a list");
+    OBJECT_REFUSED("\x80\x02}]K\2s.", "as a dict's key");
+    OBJECT_REFUSED("\x80\x02}(K\1u.", "a key without a value");
+    OBJECT_REFUSED("\x80\x02s.", "missing on the stack");
+    OBJECT_REFUSED("\x80\x02"
+                   "a.",
+                   "missing on the stack");
+    OBJECT_REFUSED("\x80\x02K\1\x87.", "missing on the stack");
+    OBJECT_REFUSED("\x80\x02(K\1\x86.", "missing on the stack");
+    OBJECT_REFUSED("\x80\x02u.", "a mark is missing");
+    OBJECT_REFUSED("\x80\x02(.", "missing on the stack");
+    OBJECT_REFUSED("\x80\x02K\1K\2.", "leaves 2 values");
+    OBJECT_REFUSED("\x80\x02h\5.", "never stored");
+    OBJECT_REFUSED("\x80\x02K\1r\xff\xff\xff\xff.", "not below");
+    OBJECT_REFUSED("\x80\x02K\1)R.", "expected a global, found a number");
+    OBJECT_REFUSED("\x80\x02"
+                   "ctorch\nFloatStorage\n)R.",
+                   "calls torch.FloatStorage");
+    OBJECT_REFUSED("\x80\x02"
+                   "ctorch._utils\n_rebuild_tensor_v2\n)R.",
+                   "a tensor needs a storage");
+    OBJECT_REFUSED("\x80\x02K\1}b.", "attributes");
+    OBJECT_REFUSED("\x80\x02)Q.", "a persistent id must be");
+    OBJECT_REFUSED("\x80\x02X\xff\xff\xff\xff"
+                   "abc",
+                   "cut short");
+    OBJECT_REFUSED("\x80\x02"
+                   "cos",
+                   "does not end");
+    OBJECT_REFUSED("\x80\x02}.\x80\x02].", "empty");
+    OBJECT_REFUSED("\x80\x02].\x80\x02].", "does not hold a dict");
+    OBJECT_REFUSED("\x80\x02}X\1\0\0\0aK\1s.\x80\x02].", "entry 'a' of its state dict is not a tensor");
+    // A list that holds itself, and a memo cycle under a state dict: bounded, not followed.
+    OBJECT_REFUSED("\x80\x02]q\0h\0a.\x80\x02].", "does not hold a dict");
+    OBJECT_REFUSED("\x80\x02}q\0X\1\0\0\0ah\0s.\x80\x02].", "not a tensor");
+    bytes_refused("\x80\x02}.", 4, "magic number");
+
+    // A million nested: tuples in tuples, lists that wait.
+    size_t head = sizeof LEGACY - 1, size = head + 1000010;
+    char *file = malloc(size);
+    memcpy(file, LEGACY, head);
+    memcpy(file + head, "\x80\x02)", 3);
+    memset(file + head + 3, '\x85', size - head - 3);
+    bytes_refused(file, size, "64 deep");
+    memset(file + head + 2, ']', size - head - 2);
+    bytes_refused(file, size, "nests too deep");
+    memset(file + head + 2, '(', size - head - 2);
+    bytes_refused(file, size, "nests too deep");
+    free(file);
+}
+
+// One float of storage "0" seen through `size` and `stride` (pickled tuples) at `offset`.
+static void strided_refused(const char *tail, size_t tail_size, const char *words)
+{
+    static const char start[] = "\x80\x02}X\1\0\0\0w"
+                                "ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storage"
+                                "ctorch\nFloatStorage\nX\1\0\0\0"
+                                "0X\3\0\0\0cpuK\1NtQ";
+    static const char end[] = "\x89}tRs.\x80\x02]X\1\0\0\0"
+                              "0a.\1\0\0\0\0\0\0\0\0\0\0\0";
+    char object[512];
+    size_t n = sizeof start - 1;
+    memcpy(object, start, n);
+    memcpy(object + n, tail, tail_size);
+    n += tail_size;
+    memcpy(object + n, end, sizeof end - 1);
+    object_refused(object, n + sizeof end - 1, words);
+}
+#define STRIDED_REFUSED(tail, words) strided_refused(tail, sizeof(tail) - 1, words)
+
+static void test_strides_hostile(void **state)
+{
+    (void)state;
+    STRIDED_REFUSED("K\1K\1\x85K\1\x85", "past its storage");        // offset 1
+    STRIDED_REFUSED("K\0K\2\x85K\1\x85", "past its storage");        // two elements
+    STRIDED_REFUSED("K\0J\0\0\0\x7f\x85K\0\x85", "unfold to more");  // 2^31 elements of one
+    STRIDED_REFUSED("K\0\x8a\x08\0\0\0\0\0\0\0\x7f\x85K\0\x85", ""); // 2^63
+    STRIDED_REFUSED("K\0K\2\x85\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85", "past its storage");
+    STRIDED_REFUSED("K\0K\1\x85J\xff\xff\xff\xff\x85", "a tensor needs"); // negative stride
+    STRIDED_REFUSED("J\xff\xff\xff\xffK\1\x85K\1\x85", "a tensor needs"); // negative offset
+    STRIDED_REFUSED("K\0K\1\x85K\1K\1\x86", "a tensor needs");            // ranks differ
+}
+
+// clang-format on
+
+static void check_keras(const char *name, const char *format)
+{
+    struct tensor_set set;
+    read_ok(name, &set);
+    assert_string_equal(set.format, format);
+    assert_int_equal(set.count, 4);
+    assert_string_equal(set.items[0].name, "conv1/7x7_s2/conv1/7x7_s2_W");
+    check_ramp(&set, "conv1/7x7_s2/conv1/7x7_s2_W", DTYPE_F32, SHAPE(2, 3, 3, 3), 0);
+    check_ramp(&set, "conv1/7x7_s2/conv1/7x7_s2_b", DTYPE_F32, SHAPE(2), 1);
+    check_ramp(&set, "last/last/kernel:0", DTYPE_F32, SHAPE(2, 5), 2);
+    check_ramp(&set, "last/last/bias:0", DTYPE_F16, SHAPE(5), 3);
+    tensor_set_free(&set);
+}
+
+static void test_h5(void **state)
+{
+    (void)state;
+    struct tensor_set set;
+    check_keras("keras1_fixed.h5", "Keras 1 .h5 (weights)");
+    check_keras("keras2_variable.h5", "Keras 2 .h5 (weights)");
+    check_keras("split.h5", "Keras 2 .h5 (weights)");
+    read_ok("keras_model.h5", &set);
+    assert_string_equal(set.format, "Keras 3 .h5 (model)");
+    assert_int_equal(set.count, 6);
+    assert_string_equal(set.items[0].name, "conv1/conv1/kernel");
+    check_ramp(&set, "conv1/conv1/kernel", DTYPE_F32, SHAPE(3, 3, 3, 4), 0);
+    check_ramp(&set, "bn/bn/gamma", DTYPE_F32, SHAPE(4), 2);
+    check_ramp(&set, "bn/bn/moving_variance", DTYPE_F32, SHAPE(4), 5);
+    tensor_set_free(&set);
+}
+
+static void test_h5_hostile(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"keras3.weights.h5", "Keras 3's .weights.h5"},
+        {"bad_chunked.h5", "is chunked"},
+        {"bad_soft_link.h5", "a soft link"},
+        {"bad_external_link.h5", "an external link"},
+        {"bad_external_data.h5", "another file"},
+        {"bad_virtual.h5", "is virtual"},
+        {"bad_big_endian.h5", "little-endian"},
+        {"bad_integer.h5", "little-endian"},
+        {"bad_missing.h5", "has no dataset"},
+    };
+    struct tensor_set set;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        check_refused(weights_read(golden(rows[i][0]), &set), &set, rows[i][1]);
+    struct file_map map;
+    assert_int_equal(file_map_open(golden("keras1_fixed.h5"), &map), GRAFT_OK);
+    const char *path = scratch("cut.h5");
+    for (size_t cut = 8; cut < map.data.size; cut += 97) { // a process each: not every byte
+        assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
+        check_refused(weights_read(path, &set), &set, "cut.h5");
+    }
+    file_map_close(&map);
+    unlink(path);
+}
+
+// What the helper may do instead of its work.
+static void with_helper(const char *script, const char *words)
+{
+    const char *old = getenv("GRAFT_HELPER");
+    char *keep = old ? strdup(old) : NULL, *path = strdup(scratch("helper"));
+    FILE *file = fopen(path, "w");
+    fputs(script, file);
+    fclose(file);
+    chmod(path, 0700);
+    setenv("GRAFT_HELPER", path, 1);
+    struct tensor_set set;
+    check_refused(weights_read(golden("keras1_fixed.h5"), &set), &set, words);
+    unlink(path);
+    if (keep)
+        setenv("GRAFT_HELPER", keep, 1);
+    else
+        unsetenv("GRAFT_HELPER");
+    free(keep);
+    free(path);
+}
+
+static void test_helper(void **state)
+{
+    (void)state;
+#define HEAD "#!/bin/sh\necho '{\"keras_version\":\"2\",\"model\":false}'\n"
+    with_helper("#!/bin/sh\nexit 1\n", "died");
+    with_helper("#!/bin/sh\nkill -SEGV $$\n", "signal 11");
+    with_helper("#!/bin/sh\necho nonsense\n", "graft-h5's answer");
+    with_helper(HEAD "printf '{\"name\":'\n", "died");
+    with_helper(HEAD "echo '{\"end\":1}'\n", "died");
+    with_helper(HEAD "echo '{\"end\":0}'\n", "no weights");
+    with_helper(HEAD "echo '{\"name\":\"a\",\"dtype\":\"F32\",\"shape\":[1],\"offset\":99999999,\"size\":4}'\n",
+                "outside");
+    with_helper(HEAD "echo '{\"name\":\"a\",\"dtype\":\"F32\",\"shape\":[2],\"offset\":0,\"size\":4}'\n",
+                "needs 8 bytes");
+    with_helper(HEAD "echo '{\"name\":\"a\",\"dtype\":\"F32\",\"shape\":[-1],\"offset\":0,\"size\":4}'\n", "negative");
+    with_helper(HEAD "echo '{\"error\":\"told so\"}'\n", "keras1_fixed.h5: told so");
+    h5_helper_seconds = 1;
+    with_helper("#!/bin/sh\nexec sleep 20\n", "did not finish");
+    h5_helper_seconds = 30;
+    const char *old = getenv("GRAFT_HELPER");
+    char *keep = old ? strdup(old) : NULL;
+    struct tensor_set set;
+    setenv("GRAFT_HELPER", "/nonexistent/graft-h5", 1);
+    check_refused(weights_read(golden("keras1_fixed.h5"), &set), &set, "graft-h5");
+    if (keep)
+        setenv("GRAFT_HELPER", keep, 1);
+    else
+        unsetenv("GRAFT_HELPER");
+    free(keep);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_safetensors),    cmocka_unit_test(test_safetensors_hostile),
+        cmocka_unit_test(test_sniff),          cmocka_unit_test(test_pth),
+        cmocka_unit_test(test_pickle_hostile), cmocka_unit_test(test_strides_hostile),
+        cmocka_unit_test(test_damage),         cmocka_unit_test(test_h5),
+        cmocka_unit_test(test_h5_hostile),     cmocka_unit_test(test_helper),
+    };
+    return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
+}
