@@ -8,7 +8,8 @@
 graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn)
 {
     if (rows < 0 || rows > g->n_rows)
-        return fail(GRAFT_BAD_OPTION, "%d rows cannot be frozen; the network has %d", rows, g->n_rows);
+        return fail(GRAFT_BAD_OPTION, "--freeze %d: this network has %d rows (see `graft models NET --layers`)", rows,
+                    g->n_rows);
     for (int i = 0; i < g->n_nodes; i++) {
         struct node *node = &g->nodes[i];
         // A BatchNorm before the first row has row -1 and freezes with that row.

@@ -91,3 +91,22 @@ bool efficientnet_lite_rename(const char *name, char *out, size_t size)
             return snprintf(out, size, "%s%s", top[i].to, name + strlen(top[i].from)) < (int)size;
     return false;
 }
+
+// The PyPI package's layers: "_conv_stem", "_blocks.3", "_blocks.3._expand_conv".
+int efficientnet_lite_row_named(const struct graph *g, const char *name)
+{
+    char dotted[128], text[128];
+    int index, used = 0;
+    if (sscanf(name, "_blocks.%d%n", &index, &used) == 1 && name[used] == '\0') {
+        int stage = 0;
+        while (stage < 7 && index >= lite0[stage].repeats)
+            index -= lite0[stage++].repeats;
+        snprintf(text, sizeof text, "blocks.%d.%d", stage, index);
+        return graph_row_named(g, text);
+    }
+    if (snprintf(dotted, sizeof dotted, "%s.", name) >= (int)sizeof dotted ||
+        !efficientnet_lite_rename(dotted, text, sizeof text))
+        return -1;
+    text[strlen(text) - 1] = '\0'; // the dot
+    return graph_row_named(g, text);
+}

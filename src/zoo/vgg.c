@@ -3,6 +3,7 @@
 
 #include "zoo/families.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 static const int vgg16[] = {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}; // 0: pool
 
@@ -81,4 +82,31 @@ bool vgg16_keras_rename(const char *name, char *out, size_t size)
     if (!kernel && !bias)
         return false;
     return snprintf(out, size, "%s.%s", prefix, kernel ? "weight" : "bias") < (int)size;
+}
+
+// Keras's layers and torchvision's modules: a pool (or a ReLU) stands for the rows before it.
+int vgg16_row_named(const struct graph *g, const char *name)
+{
+    char text[64], canonical[64];
+    int rows = 0, block = 1, index = 0;
+    for (size_t i = 0; i < COUNT_OF(vgg16); i++) {
+        const bool pool = vgg16[i] == 0;
+        rows += !pool;
+        snprintf(text, sizeof text, "block%d_pool", block);
+        if (pool && strcmp(name, text) == 0)
+            return rows;
+        block += pool;
+        for (int k = 0; k < (pool ? 1 : 2); k++) { // convolution and ReLU
+            snprintf(text, sizeof text, "features.%d", index++);
+            if (strcmp(name, text) == 0)
+                return rows;
+        }
+    }
+    if (strcmp(name, "flatten") == 0 || strcmp(name, "avgpool") == 0)
+        return rows;
+    if (snprintf(text, sizeof text, "%s/kernel", name) >= (int)sizeof text ||
+        !vgg16_keras_rename(text, canonical, sizeof canonical))
+        return -1;
+    canonical[strlen(canonical) - strlen(".weight")] = '\0';
+    return graph_row_named(g, canonical);
 }

@@ -78,6 +78,14 @@ void input_scaled(struct input_spec *spec, int size)
     spec->size = size;
 }
 
+int zoo_row_named(const struct network *net, const struct graph *g, const char *name)
+{
+    const int rows = graph_row_named(g, name);
+    if (rows >= 0)
+        return rows;
+    return strncmp(net->name, "vgg16", 5) == 0 ? vgg16_row_named(g, name) : efficientnet_lite_row_named(g, name);
+}
+
 // --- matching a file -------------------------------------------------------------------------------------------------
 
 static bool is_counter(const char *name) // BatchNorm's num_batches_tracked: not a parameter
@@ -137,10 +145,11 @@ static graft_status from_keras(struct tensor_set *set, struct named_tensor *t, i
     const size_t in = conv ? (size_t)t->shape.dim[2] : c > 0 ? (size_t)c : (size_t)t->shape.dim[0];
     const size_t area = count / out / in;
     if (status == GRAFT_OK)
-        for (size_t p = 0; p < area; p++)
+        for (size_t first = 0; first < out; first += 16) // whole cache lines of src: fc1 has 103 million elements
             for (size_t i = 0; i < in; i++)
-                for (size_t o = 0; o < out; o++)
-                    dst[(o * in + i) * area + p] = src[(p * in + i) * out + o];
+                for (size_t p = 0; p < area; p++)
+                    for (size_t o = first; o < out && o < first + 16; o++)
+                        dst[(o * in + i) * area + p] = src[(p * in + i) * out + o];
     mem_free(src);
     TRY(tensor_set_own(set, dst));
     t->shape = conv ? SHAPE((int64_t)out, (int64_t)in, t->shape.dim[0], t->shape.dim[1]) : SHAPE((int64_t)out, (int64_t)(in * area));
@@ -196,6 +205,43 @@ static graft_status rename_all(const struct network *net, const struct graph *g,
     return status;
 }
 
+// A file without its head lacks whole dense layers at the end (Keras's notop); the caller decides about those.  Any other
+// missing tensor is damage.
+static graft_status check_missing(const struct network *net, const struct graph *g, const struct tensor_set *set)
+{
+    int rows = g->n_rows; // that are there
+    for (int i = 0; i < g->n_params; i++) {
+        const struct node *node = &g->nodes[g->params[i].node];
+        if (node->op == OP_DENSE && node->row < rows && tensor_find(set, g->params[node->param[0]].name) == NULL)
+            rows = node->row;
+    }
+    for (int i = 0; i < g->n_params; i++) {
+        const struct graph_param *param = &g->params[i];
+        const bool found = tensor_find(set, param->name) != NULL;
+        if (!found && g->nodes[param->node].row < rows)
+            return fail(GRAFT_BAD_FILE, "tensor '%s' %s of %s is missing", param->name, shape_text(param->shape),
+                        net->name);
+        if (found && g->nodes[param->node].row >= rows)
+            return fail(GRAFT_BAD_FILE, "tensor '%s.weight' of %s is missing, yet the file holds '%s' after it",
+                        graph_row_name(g, rows), net->name, param->name);
+    }
+    return GRAFT_OK;
+}
+
+// Weight and bias of the head must agree about the number of classes.
+static graft_status check_head(const struct network *net, const struct tensor_set *set)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.weight", net->head);
+    const struct named_tensor *weight = tensor_find(set, name);
+    snprintf(name, sizeof name, "%s.bias", net->head);
+    const struct named_tensor *bias = tensor_find(set, name);
+    if (weight != NULL && bias != NULL && weight->shape.dim[0] != bias->shape.dim[0])
+        return fail(GRAFT_BAD_FILE, "tensor '%s' is %s, its weight %s", name, shape_text(bias->shape),
+                    shape_text(weight->shape));
+    return GRAFT_OK;
+}
+
 graft_status zoo_match(struct tensor_set *set, const struct network *hint, const struct network **out)
 {
     const struct network *best = NULL;
@@ -233,6 +279,10 @@ graft_status zoo_match(struct tensor_set *set, const struct network *hint, const
         status = fail(GRAFT_BAD_FILE, "the file holds %s, not %s; use -m %s", best->name, hint->name, best->name);
     else
         status = rename_all(best, &best_graph, best_own, set);
+    if (status == GRAFT_OK)
+        status = check_missing(best, &best_graph, set);
+    if (status == GRAFT_OK)
+        status = check_head(best, set);
     graph_fini(&best_graph);
     *out = best;
     return status;

@@ -33,5 +33,8 @@ const char *zoo_nearest(const char *name);             // the closest known name
 // Canonical names for a weight file: decides the variant by the tensors in it (`hint` may be NULL: any network), renames
 // and re-lays `set` in place so that it holds canonical names and shapes.  Fails naming what the file looks like.
 graft_status zoo_match(struct tensor_set *set, const struct network *hint, const struct network **out);
+// Rows of `g` up to and including the layer `name`, canonical, partial ("blocks.2") or the framework's ("block2_pool",
+// which stands for the rows before it); -1: none.  "head" is the caller's.
+int zoo_row_named(const struct network *net, const struct graph *g, const char *name);
 const char *const *imagenet_names(void);               // 1,000 names, class order
 void input_scaled(struct input_spec *spec, int size);  // another input size, keeping the crop fraction

@@ -1,0 +1,99 @@
+// data/decode.c: the table of picture formats, found by content; limits; EXIF orientation.
+
+#include "data/decode.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include <string.h>
+
+static const struct decoder decoders[] = {
+    {"JPEG", jpeg_recognises, jpeg_decode}, {"PNG", png_recognises, png_decode}, {"WebP", webp_recognises, webp_decode}};
+
+graft_status picture_new(int w, int h, const char *name, struct picture *out)
+{
+    *out = (struct picture){.w = w, .h = h};
+    if (w < 1 || h < 1 || w > MAX_SIDE || h > MAX_SIDE || (int64_t)w * h > MAX_PIXELS)
+        return fail(GRAFT_BAD_FILE, "%s: a picture of %dx%d; graft takes up to %d pixels", name, w, h, MAX_PIXELS);
+    out->rgb = mem_alloc((size_t)w * h * 3);
+    return out->rgb != NULL ? GRAFT_OK : fail_memory(name);
+}
+
+void picture_free(struct picture *p)
+{
+    mem_free(p->rgb);
+    *p = (struct picture){0};
+}
+
+graft_status picture_decode(bytes data, const char *name, struct picture *out)
+{
+    *out = (struct picture){0};
+    if (data.size == 0)
+        return fail(GRAFT_BAD_FILE, "%s: the file is empty", name);
+    for (size_t i = 0; i < COUNT_OF(decoders); i++)
+        if (decoders[i].recognises(data)) {
+            const graft_status status = decoders[i].decode(data, name, out);
+            if (status != GRAFT_OK)
+                picture_free(out);
+            return status;
+        }
+    return fail(GRAFT_BAD_FILE, "%s: not a picture graft reads (JPEG, PNG, WebP); it begins with 0x%02x 0x%02x", name,
+                data.ptr[0], data.size > 1 ? data.ptr[1] : 0);
+}
+
+graft_status picture_read(const char *path, struct picture *out)
+{
+    struct file_map map;
+    *out = (struct picture){0};
+    TRY(file_map_open(path, &map));
+    const graft_status status = picture_decode(map.data, path, out);
+    file_map_close(&map);
+    return status;
+}
+
+// TIFF header: "II*\0" or "MM\0*", offset of the first directory; an entry is tag(2) type(2) count(4) value(4).
+int exif_orientation(bytes tiff)
+{
+    struct reader r = reader_of(tiff);
+    const uint16_t order = read_u16(&r);
+    const bool big = order == 0x4d4d;
+    if ((!big && order != 0x4949) || (big ? read_u16_be(&r) : read_u16(&r)) != 42)
+        return 1;
+    const uint32_t first = big ? read_u32_be(&r) : read_u32(&r);
+    if (first > tiff.size)
+        return 1;
+    r.at = first;
+    const int n = big ? read_u16_be(&r) : read_u16(&r);
+    for (int i = 0; i < n && !r.failed; i++) {
+        const uint16_t tag = big ? read_u16_be(&r) : read_u16(&r);
+        const uint16_t type = big ? read_u16_be(&r) : read_u16(&r);
+        read_u32(&r);
+        const uint16_t value = big ? read_u16_be(&r) : read_u16(&r);
+        read_u16(&r);
+        if (tag == 0x112 && type == 3 && !r.failed && value >= 1 && value <= 8)
+            return value;
+    }
+    return 1;
+}
+
+// Orientation o: bit pattern of (transpose, mirror columns, mirror rows) that brings the picture upright.
+graft_status picture_orient(struct picture *p, int orientation)
+{
+    if (orientation <= 1 || orientation > 8)
+        return GRAFT_OK;
+    const bool transpose = orientation >= 5;
+    const int w = transpose ? p->h : p->w, h = transpose ? p->w : p->h;
+    uint8_t *rgb = mem_alloc((size_t)w * h * 3);
+    if (rgb == NULL)
+        return fail_memory("a picture");
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            int sx = transpose ? y : x, sy = transpose ? x : y;
+            if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8)
+                sx = p->w - 1 - sx;
+            if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7)
+                sy = p->h - 1 - sy;
+            memcpy(rgb + ((size_t)y * w + x) * 3, p->rgb + ((size_t)sy * p->w + sx) * 3, 3);
+        }
+    mem_free(p->rgb);
+    *p = (struct picture){rgb, w, h};
+    return GRAFT_OK;
+}

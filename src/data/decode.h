@@ -1,0 +1,24 @@
+// data/decode.h: private to data/: one row and one file a picture format.
+#pragma once
+
+#include "data/data.h"
+
+enum { MAX_SIDE = 65500, MAX_SCANS = 100 };
+enum { MAX_PIXELS = 178956970 }; // Pillow's limit for a decompression bomb
+
+struct decoder {
+    const char *name;
+    bool (*recognises)(bytes data);
+    // Decodes to RGB, oriented; `name` is for messages.
+    graft_status (*decode)(bytes data, const char *name, struct picture *out);
+};
+bool jpeg_recognises(bytes data);
+graft_status jpeg_decode(bytes data, const char *name, struct picture *out);
+bool png_recognises(bytes data);
+graft_status png_decode(bytes data, const char *name, struct picture *out);
+bool webp_recognises(bytes data);
+graft_status webp_decode(bytes data, const char *name, struct picture *out);
+
+graft_status picture_new(int w, int h, const char *name, struct picture *out); // checks the limits first
+graft_status picture_orient(struct picture *p, int orientation);               // EXIF 1..8
+int exif_orientation(bytes tiff);                                              // 1 when it says nothing sound

@@ -1,0 +1,84 @@
+// data/decode_png.c: PNG through libpng's low-level reader; 16 bits scaled by dropping the low byte, alpha dropped, as
+// Pillow's convert("RGB") does.
+
+#include "data/decode.h"
+#include "base/memory.h"
+#include <png.h>
+#include <string.h>
+
+struct source {
+    struct reader reader;
+    char text[128];
+};
+
+static void take(png_structp png, png_bytep out, size_t size)
+{
+    struct source *s = png_get_io_ptr(png);
+    const bytes part = read_bytes(&s->reader, size);
+    if (s->reader.failed)
+        png_error(png, "the file ends too early");
+    memcpy(out, part.ptr, size);
+}
+
+static void stop(png_structp png, png_const_charp text)
+{
+    struct source *s = png_get_error_ptr(png);
+    strncpy(s->text, text, sizeof s->text - 1);
+    png_longjmp(png, 1);
+}
+
+static void ignore(png_structp png, png_const_charp text)
+{
+    (void)png;
+    (void)text;
+}
+
+bool png_recognises(bytes data) { return data.size >= 8 && memcmp(data.ptr, "\x89PNG\r\n\x1a\n", 8) == 0; }
+
+graft_status png_decode(bytes data, const char *name, struct picture *out)
+{
+    struct source source = {.reader = reader_of(data)};
+    graft_status status = GRAFT_OK;
+    png_infop info = NULL;
+    png_bytep *volatile rows = NULL;
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, stop, ignore);
+    if (png == NULL)
+        return fail_memory(name);
+    if (setjmp(png_jmpbuf(png)) != 0) {
+        status = fail(GRAFT_BAD_FILE, "%s: damaged PNG: %s", name, source.text);
+        goto done;
+    }
+    info = png_create_info_struct(png);
+    if (info == NULL) {
+        status = fail_memory(name);
+        goto done;
+    }
+    png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
+    png_set_read_fn(png, &source, take);
+    png_read_info(png, info);
+    png_set_strip_16(png);
+    png_set_palette_to_rgb(png);
+    png_set_expand_gray_1_2_4_to_8(png);
+    png_set_strip_alpha(png);
+    png_set_gray_to_rgb(png);
+    png_set_interlace_handling(png);
+    status = picture_new((int)png_get_image_width(png, info), (int)png_get_image_height(png, info), name, out);
+    if (status != GRAFT_OK)
+        goto done;
+    png_read_update_info(png, info);
+    if (png_get_rowbytes(png, info) != (size_t)out->w * 3)
+        png_error(png, "unexpected row size");
+    rows = mem_alloc((size_t)out->h * sizeof *rows);
+    if (rows == NULL) {
+        status = fail_memory(name);
+        goto done;
+    }
+    for (int y = 0; y < out->h; y++)
+        rows[y] = out->rgb + (size_t)y * out->w * 3;
+    png_read_image(png, rows);
+    png_read_end(png, NULL);
+done:
+    mem_free(rows);
+    png_destroy_read_struct(&png, &info, NULL);
+    return status;
+}

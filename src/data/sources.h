@@ -1,0 +1,14 @@
+// data/sources.h: private to data/: one function a kind of source; each appends samples and classes.
+#pragma once
+
+#include "data/data.h"
+
+graft_status sample_add(struct dataset *d, const char *path, int label, enum part part, const void *data);
+graft_status dataset_own(struct dataset *d, void *take_block);
+graft_status source_folder(const struct data_options *options, struct dataset *d);
+bool idx_recognises(const char *folder);
+graft_status source_idx(const char *folder, struct dataset *d);
+graft_status source_npz(const char *path, struct dataset *d);
+graft_status source_csv(const struct data_options *options, struct dataset *d);
+int class_index(const struct dataset *d, const char *name); // -1: none
+graft_status class_add(struct dataset *d, const char *name);

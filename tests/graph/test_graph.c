@@ -1,0 +1,161 @@
+// graph/test_graph.c: shapes, paddings, freezing, rows and costs of small networks with numbers worked out by hand.
+
+#include "graph/graph.h"
+#include "base/status.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void check_shape(const struct graph *g, int value, int c, int h, int w)
+{
+    assert_int_equal(g->status, GRAFT_OK);
+    assert_int_equal(g->values[value].c, c);
+    assert_int_equal(g->values[value].h, h);
+    assert_int_equal(g->values[value].w, w);
+}
+
+// TensorFlow's "same": out = ceil(n / stride), the odd one at the end (numerics.md, 0).
+static void test_same_padding(void **state)
+{
+    static const struct {
+        int n, kernel, stride, before, after, out;
+    } rows[] = {{224, 3, 2, 0, 1, 112}, {225, 3, 2, 1, 1, 113}, {224, 7, 2, 2, 3, 112}, {7, 5, 1, 2, 2, 7},
+                {14, 5, 2, 1, 2, 7},    {1, 3, 2, 1, 1, 1},     {5, 1, 2, 0, 0, 3}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct graph g;
+        graph_init(&g, 3, rows[i].n, rows[i].n);
+        const struct conv_attr a = conv_same(&g, 0, 4, rows[i].kernel, rows[i].stride, 1, false);
+        assert_int_equal(a.top, rows[i].before);
+        assert_int_equal(a.left, rows[i].before);
+        assert_int_equal(a.bottom, rows[i].after);
+        assert_int_equal(a.right, rows[i].after);
+        check_shape(&g, graph_conv(&g, 0, "c", a), 4, rows[i].out, rows[i].out);
+        graph_fini(&g);
+    }
+}
+
+// Outputs of torch.nn.MaxPool2d(kernel, stride, pad, ceil_mode).
+static void test_ceil_mode(void **state)
+{
+    static const struct {
+        int n, kernel, stride, pad, ceil, out;
+    } rows[] = {{112, 3, 2, 0, 1, 56}, {112, 3, 2, 0, 0, 55}, {7, 2, 2, 0, 1, 4}, {7, 2, 2, 0, 0, 3}, {112, 3, 2, 1, 0, 56},
+                {112, 3, 2, 1, 1, 57}, {5, 2, 3, 1, 1, 2},    {5, 3, 4, 1, 1, 2}, {6, 3, 4, 1, 1, 2}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct graph g;
+        graph_init(&g, 2, rows[i].n, rows[i].n);
+        const int x = graph_maxpool(&g, 0, pool_ceil(&g, 0, rows[i].kernel, rows[i].stride, rows[i].pad, rows[i].ceil));
+        check_shape(&g, x, 2, rows[i].out, rows[i].out);
+        graph_fini(&g);
+    }
+}
+
+// Two convolutions with BatchNorm, a joint, a dense layer: rows a, b, head.
+static void small(struct graph *g)
+{
+    const struct bn_attr bn = {1e-3f, 0.1f, true};
+    graph_init(g, 3, 8, 8);
+    const int a = graph_relu(g, graph_bn(g, graph_conv(g, 0, "a", conv_pad(4, 3, 1, 1, 1, false)), "a_bn", bn));
+    const int b = graph_relu6(g, graph_bn(g, graph_conv(g, a, "b.one", conv_pad(4, 3, 1, 1, 4, true)), "b.bn", bn));
+    const int both = graph_concat(g, (int[]){graph_add(g, a, b), b}, 2);
+    const int flat = graph_dense(g, graph_dropout(g, graph_global_avgpool(g, both), 0.5f), "head", 5, true);
+    assert_int_equal(graph_finish(g, flat), GRAFT_OK);
+    check_shape(g, both, 8, 8, 8);
+    check_shape(g, flat, 5, 1, 1);
+    assert_true(g->values[flat].flat);
+}
+
+static void test_rows_and_cost(void **state)
+{
+    struct graph g;
+    (void)state;
+    small(&g);
+    assert_int_equal(g.n_rows, 3);
+    assert_string_equal(graph_row_name(&g, 0), "a");
+    assert_string_equal(graph_row_name(&g, 1), "b.one");
+    assert_string_equal(graph_row_name(&g, 2), "head");
+    assert_null(graph_row_name(&g, 3));
+    assert_int_equal(graph_row_named(&g, "a"), 1);
+    assert_int_equal(graph_row_named(&g, "a_bn"), 1);
+    assert_int_equal(graph_row_named(&g, "b"), 2);
+    assert_int_equal(graph_row_named(&g, "b.one"), 2);
+    assert_int_equal(graph_row_named(&g, "b.o"), -1);
+    assert_int_equal(graph_row_named(&g, ""), -1);
+    // a: 4*3*9 + 8;  b: 4*1*9 + 4 + 8;  head: 5*8 + 5
+    assert_int_equal(graph_parameters(&g, false), 108 + 8 + 40 + 8 + 45);
+    assert_true(graph_multiply_adds(&g) == 64 * 108 + 64 * 36 + 40);
+    graph_fini(&g);
+}
+
+static bool trains(const struct graph *g, const char *name)
+{
+    for (int i = 0; i < g->n_params; i++)
+        if (strcmp(g->params[i].name, name) == 0)
+            return g->params[i].trains;
+    fail_msg("no parameter '%s'", name);
+    return false;
+}
+
+static void test_freeze(void **state)
+{
+    struct graph g;
+    (void)state;
+    small(&g);
+    assert_int_equal(graph_freeze(&g, 0, BN_TRAIN), GRAFT_OK);
+    assert_int_equal(graph_parameters(&g, true), graph_parameters(&g, false));
+    assert_int_equal(graph_freeze(&g, 1, BN_TRAIN), GRAFT_OK);
+    assert_false(trains(&g, "a.weight"));
+    assert_false(trains(&g, "a_bn.weight"));
+    assert_true(trains(&g, "b.one.weight"));
+    assert_true(trains(&g, "b.bn.bias"));
+    assert_false(trains(&g, "b.bn.running_mean"));
+    assert_int_equal(graph_freeze(&g, 1, BN_STATS), GRAFT_OK);
+    assert_true(trains(&g, "b.bn.weight"));
+    assert_int_equal(graph_freeze(&g, 0, BN_FROZEN), GRAFT_OK);
+    assert_true(trains(&g, "a.weight"));
+    assert_false(trains(&g, "a_bn.weight"));
+    for (int i = 0; i < g.n_nodes; i++)
+        assert_int_equal(g.nodes[i].trains, g.nodes[i].op == OP_CONV || g.nodes[i].op == OP_DENSE);
+    assert_int_equal(graph_freeze(&g, 3, BN_TRAIN), GRAFT_OK);
+    assert_int_equal(graph_parameters(&g, true), 0);
+    assert_int_equal(graph_freeze(&g, 4, BN_TRAIN), GRAFT_BAD_OPTION);
+    graph_fini(&g);
+}
+
+// The first failure stays, names its layer, and later calls do nothing.
+static void test_sticky(void **state)
+{
+    struct graph g;
+    (void)state;
+    graph_init(&g, 3, 4, 4);
+    int x = graph_conv(&g, 0, "tall", conv_pad(4, 9, 1, 0, 1, false));
+    x = graph_dense(&g, graph_relu(&g, x), "head", 0, true);
+    assert_int_equal(graph_finish(&g, x), GRAFT_BAD_OPTION);
+    assert_non_null(strstr(graft_message(), "tall"));
+    graph_fini(&g);
+    graph_init(&g, 3, 4, 4);
+    x = graph_conv(&g, 0, "groups", conv_pad(4, 1, 1, 0, 2, false));
+    assert_int_equal(graph_finish(&g, x), GRAFT_FAILED);
+    graph_fini(&g);
+    graph_init(&g, 3, 4, 4);
+    x = graph_add(&g, 0, graph_maxpool(&g, 0, pool_ceil(&g, 0, 2, 2, 0, false)));
+    assert_int_equal(graph_finish(&g, x), GRAFT_FAILED);
+    graph_fini(&g);
+    graph_init(&g, 0, 4, 4);
+    assert_int_equal(graph_finish(&g, 0), GRAFT_BAD_OPTION);
+    graph_fini(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_padding), cmocka_unit_test(test_ceil_mode), cmocka_unit_test(test_rows_and_cost),
+        cmocka_unit_test(test_freeze),       cmocka_unit_test(test_sticky),
+    };
+    return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
+}
