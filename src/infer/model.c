@@ -1,0 +1,347 @@
+// infer/model.c: building a network for a task and filling its parameters from a file.
+// Strict: a tensor that is missing, extra or misshapen is an error; only the head may be re-created, and that is logged.
+
+#include "infer/model.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "weights/weights.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MODEL_VERSION = 1 };
+
+void model_close(struct model *m)
+{
+    graph_fini(&m->graph);
+    params_fini(&m->params);
+    for (int i = 0; i < m->n_classes; i++)
+        mem_free(m->classes[i]);
+    mem_free(m->classes);
+    mem_free(m->source);
+    *m = (struct model){0};
+}
+
+static bool in_head(const struct model *m, const char *name)
+{
+    const size_t length = strlen(m->network->head);
+    return strncmp(name, m->network->head, length) == 0 && name[length] == '.';
+}
+
+// Glorot uniform, U(-a, a), a = sqrt(6 / (fan_in + fan_out)), fans times the kernel's area; biases 0; BatchNorm 1 and 0.
+static graft_status parameter_create(struct model *m, int entry, uint64_t seed)
+{
+    const struct param_entry *e = &m->params.entries[entry];
+    size_t count;
+    ASSERT(shape_count(e->shape, &count));
+    float *values = mem_alloc(count * sizeof *values);
+    if (values == NULL)
+        return fail_memory(e->name);
+    double area = 1;
+    for (int i = 2; i < e->shape.rank; i++)
+        area *= (double)e->shape.dim[i];
+    const bool weight = e->shape.rank > 1;
+    const double bound = weight ? sqrt(6 / (area * (double)(e->shape.dim[0] + e->shape.dim[1]))) : 0;
+    const struct node *node = &m->graph.nodes[m->graph.params[entry].node];
+    const float fixed = node->op == OP_BN && (node->param[0] == entry || node->param[3] == entry) ? 1 : 0;
+    for (size_t i = 0; i < count; i++)
+        values[i] = weight ? (float)((rng_unit(rng_hash(RNG_INIT, seed, (uint64_t)entry, i)) * 2 - 1) * bound) : fixed;
+    param_from_canonical(&m->params, entry, values);
+    mem_free(values);
+    return GRAFT_OK;
+}
+
+static graft_status class_names(struct model *m, char *const *names, int n)
+{
+    m->classes = mem_zero((size_t)n, sizeof *m->classes);
+    if (m->classes == NULL)
+        return fail_memory("class names");
+    for (m->n_classes = 0; m->n_classes < n; m->n_classes++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", m->n_classes);
+        m->classes[m->n_classes] = mem_text(names != NULL ? names[m->n_classes] : number);
+        if (m->classes[m->n_classes] == NULL)
+            return fail_memory("class names");
+    }
+    return GRAFT_OK;
+}
+
+// What a graft model file says of itself.  A plain weight file says nothing; `*arch` stays NULL.
+static graft_status metadata_read(const char *path, const struct tensor_set *set, json_t **meta, const char **arch,
+                                  json_t **classes, json_t **input)
+{
+    *meta = *classes = *input = NULL;
+    *arch = NULL;
+    if (set->metadata == NULL)
+        return GRAFT_OK;
+    TRY(json_parse((bytes){(const uint8_t *)set->metadata, strlen(set->metadata)}, path, meta));
+    *arch = json_string_value(json_object_get(*meta, "graft.arch"));
+    if (*arch == NULL)
+        return GRAFT_OK;
+    const char *version = json_string_value(json_object_get(*meta, "graft.version"));
+    const char *class_text = json_string_value(json_object_get(*meta, "graft.classes"));
+    const char *input_text = json_string_value(json_object_get(*meta, "graft.input"));
+    if (version == NULL || class_text == NULL || input_text == NULL)
+        return fail(GRAFT_BAD_FILE, "%s: a graft model without graft.version, graft.classes or graft.input", path);
+    if (atoi(version) > MODEL_VERSION)
+        return fail(GRAFT_BAD_FILE, "%s: model format %s; this graft reads up to %d: use a newer graft", path, version,
+                    MODEL_VERSION);
+    TRY(json_parse((bytes){(const uint8_t *)class_text, strlen(class_text)}, path, classes));
+    TRY(json_parse((bytes){(const uint8_t *)input_text, strlen(input_text)}, path, input));
+    for (size_t i = 0; i < json_array_size(*classes); i++)
+        if (!json_is_string(json_array_get(*classes, i)))
+            return fail(GRAFT_BAD_FILE, "%s: graft.classes is not an array of names", path);
+    const json_int_t size = json_integer_value(json_object_get(*input, "size"));
+    if (!json_is_array(*classes) || size < 1 || size > 4096)
+        return fail(GRAFT_BAD_FILE, "%s: graft.classes or graft.input makes no sense", path);
+    return GRAFT_OK;
+}
+
+static graft_status cache_find(const struct network *net, char **out)
+{
+    const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
+    home = home != NULL ? home : "";
+    char *folders[] = {cache != NULL ? mem_format("%s/graft", cache) : mem_format("%s/.cache/graft", home),
+                       mem_format("%s/.keras/models", home), mem_format("%s/.cache/torch/hub/checkpoints", home)};
+    *out = NULL;
+    for (size_t f = 0; f < COUNT_OF(folders); f++)
+        for (int i = 0; folders[f] != NULL && *out == NULL && net->files[i] != NULL; i++) {
+            char *path = path_join(folders[f], net->files[i]);
+            if (path != NULL && file_exists(path))
+                *out = path;
+            else
+                mem_free(path);
+        }
+    const graft_status status =
+        *out != NULL ? GRAFT_OK
+                     : fail(GRAFT_BAD_FILE, "no published weights of %s on this machine: put %s into %s, or name a file with "
+                            "--weights FILE", net->name, net->files[0], folders[0] != NULL ? folders[0] : "the cache");
+    for (size_t f = 0; f < COUNT_OF(folders); f++)
+        mem_free(folders[f]);
+    return status;
+}
+
+// Fills the parameters; re-creates the head's where `new_head` or where a no-top file has none.
+static graft_status fill(struct model *m, const struct tensor_set *set, bool new_head, uint64_t seed)
+{
+    int loaded = 0, created = 0, ignored = 0;
+    char first_created[128] = "";
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param_entry *e = &m->params.entries[i];
+        const struct named_tensor *t = tensor_find(set, e->name);
+        const bool dense = m->graph.nodes[m->graph.params[i].node].op == OP_DENSE;
+        if ((new_head && in_head(m, e->name)) || (t == NULL && dense)) {
+            ignored += t != NULL;
+            if (created++ == 0)
+                snprintf(first_created, sizeof first_created, "%s", e->name);
+            TRY(parameter_create(m, i, seed));
+            continue;
+        }
+        if (t == NULL)
+            return fail(GRAFT_BAD_FILE, "%s has no tensor '%s' %s, which %s needs; the file is incomplete", m->source, e->name,
+                        shape_text(e->shape), m->network->name);
+        size_t count;
+        if (!shape_equal(t->shape, e->shape) || !shape_count(t->shape, &count))
+            return fail(GRAFT_BAD_FILE, "tensor '%s' is %s; %s at this input size needs %s", e->name, shape_text(t->shape),
+                        m->network->name, shape_text(e->shape));
+        float *values = mem_alloc(count * sizeof *values);
+        if (values == NULL)
+            return fail_memory(e->name);
+        const graft_status status = tensor_to_f32(t, values);
+        if (status == GRAFT_OK)
+            param_from_canonical(&m->params, i, values);
+        mem_free(values);
+        TRY(status);
+        loaded++;
+    }
+    log_info("weights: %s (%s), %d tensors loaded, %d re-created%s%s, %d of the file ignored", m->source, set->format,
+             loaded, created, created > 0 ? " from " : "", first_created, ignored);
+    return GRAFT_OK;
+}
+
+static graft_status freeze(struct model *m, const struct model_request *r)
+{
+    int rows = r->freeze;
+    if (r->freeze_name != NULL) {
+        rows = zoo_row_named(m->network, &m->graph, r->freeze_name);
+        if (rows < 0)
+            return fail(GRAFT_BAD_OPTION, "--freeze %s: no such layer in %s; `graft models %s --layers` lists them",
+                        r->freeze_name, m->network->name, m->network->name);
+    }
+    return graph_freeze(&m->graph, rows < 0 ? m->graph.n_rows - 1 : rows, r->bn);
+}
+
+static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
+{
+    json_t *meta = NULL, *classes = NULL, *input = NULL;
+    const char *arch;
+    graft_status status;
+    const struct network *hint = r->network != NULL ? zoo_find(r->network) : NULL;
+    TRY_GOTO(weights_read(path, set));
+    TRY_GOTO(metadata_read(path, set, &meta, &arch, &classes, &input));
+    if (arch != NULL) {
+        const struct network *own = zoo_find(arch);
+        if (own == NULL)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: a model of '%s', which this graft does not know", path, arch));
+        if (hint != NULL && strncmp(own->name, hint->name, strcspn(hint->name, ".")) != 0)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s holds %s, not %s; use -m %s", path, own->name, hint->name, own->name));
+        hint = own;
+    }
+    status = zoo_match(set, hint, &m->network);
+    if (status != GRAFT_OK) {
+        fail_prefix(status, "%s", path);
+        goto done;
+    }
+    if (r->network != NULL && strcmp(r->network, m->network->name) != 0)
+        log_info("%s holds the variant %s", path, m->network->name);
+    m->input = m->network->input;
+    if (input != NULL) {
+        const char *rule = json_string_value(json_object_get(input, "rule"));
+        m->input.size = (int)json_integer_value(json_object_get(input, "size"));
+        m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
+        m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
+                        : rule != NULL && strcmp(rule, "squash") == 0 ? RESIZE_SQUASH : RESIZE_CROP;
+    }
+    const struct named_tensor *head = NULL;
+    for (size_t i = 0; i < set->count; i++)
+        if (in_head(m, set->items[i].name))
+            head = &set->items[i];
+    const int file_classes = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
+    if (classes != NULL && (int)json_array_size(classes) != file_classes)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), file_classes));
+    // Which classes, and is the head kept?
+    bool same = file_classes > 0 && (r->classes == NULL || r->n_classes == file_classes);
+    if (r->classes != NULL && classes != NULL)
+        for (int i = 0; same && i < r->n_classes; i++)
+            same = strcmp(r->classes[i], json_string_value(json_array_get(classes, (size_t)i))) == 0;
+    if (r->head == HEAD_KEEP && r->classes != NULL && r->n_classes != file_classes)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--head keep: the file's head has %d classes, the data have %d (or say --num-classes)",
+                      file_classes, r->n_classes));
+    const bool keep = r->head == HEAD_KEEP || (r->head == HEAD_AUTO && same && (classes != NULL || r->classes == NULL));
+    if (r->classes != NULL)
+        TRY_GOTO(class_names(m, r->classes, r->n_classes));
+    else if (classes != NULL) {
+        m->classes = mem_zero(json_array_size(classes) + 1, sizeof *m->classes);
+        for (; m->classes != NULL && m->n_classes < file_classes; m->n_classes++)
+            if ((m->classes[m->n_classes] =
+                     mem_text(json_string_value(json_array_get(classes, (size_t)m->n_classes)))) == NULL)
+                break;
+        if (m->n_classes < file_classes)
+            TRY_GOTO(fail_memory("class names"));
+    } else if (file_classes == 0)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
+    else
+        TRY_GOTO(class_names(m, file_classes == 1000 ? (char *const *)imagenet_names() : NULL, file_classes));
+    m->source = mem_text(path);
+    if (m->source == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    if (r->size > 0)
+        input_scaled(&m->input, r->size);
+    if (r->array != NULL)
+        m->input = *r->array;
+    const float dropout = r->dropout >= 0 ? r->dropout : m->network->dropout;
+    TRY_GOTO(m->network->build(m->network, &m->graph, m->input.size, m->n_classes, dropout));
+    TRY_GOTO(freeze(m, r));
+    TRY_GOTO(params_init(&m->params, &m->graph));
+    TRY_GOTO(fill(m, set, !keep, r->seed));
+done:
+    json_decref(meta);
+    json_decref(classes);
+    json_decref(input);
+    return status;
+}
+
+static graft_status open_random(const struct model_request *r, const struct network *net, struct model *m)
+{
+    m->network = net;
+    m->input = net->input;
+    m->source = mem_text("none");
+    if (m->source == NULL)
+        return fail_memory("a path");
+    TRY(class_names(m, r->classes, r->n_classes));
+    if (r->size > 0)
+        input_scaled(&m->input, r->size);
+    if (r->array != NULL)
+        m->input = *r->array;
+    TRY(net->build(net, &m->graph, m->input.size, m->n_classes, r->dropout >= 0 ? r->dropout : net->dropout));
+    TRY(freeze(m, r));
+    TRY(params_init(&m->params, &m->graph));
+    for (int i = 0; i < m->params.count; i++)
+        TRY(parameter_create(m, i, r->seed));
+    log_info("weights: none; all %d tensors are random", m->params.count);
+    return GRAFT_OK;
+}
+
+graft_status model_open(const struct model_request *r, struct model *out)
+{
+    struct tensor_set set = {0};
+    char *cached = NULL;
+    graft_status status = GRAFT_OK;
+    *out = (struct model){0};
+    const struct network *net = r->network != NULL ? zoo_find(r->network) : NULL;
+    if (r->network != NULL && net == NULL)
+        return fail(GRAFT_BAD_OPTION, "no network '%s'; did you mean '%s'? `graft models` lists them", r->network,
+                    zoo_nearest(r->network));
+    if (strcmp(r->weights, "none") == 0)
+        TRY_GOTO(open_random(r, net, out));
+    else {
+        if (strcmp(r->weights, "imagenet") == 0)
+            TRY_GOTO(cache_find(net, &cached));
+        TRY_GOTO(open_file(r, cached != NULL ? cached : r->weights, &set, out));
+    }
+    if (r->resize >= 0)
+        out->input.rule = (enum resize_rule)r->resize;
+done:
+    tensor_set_free(&set);
+    mem_free(cached);
+    if (status != GRAFT_OK)
+        model_close(out);
+    return status;
+}
+
+graft_status model_save(const struct model *m, const char *path, const char *trained)
+{
+    static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
+    struct tensor_set set = {0};
+    graft_status status = GRAFT_OK;
+    char *metadata = NULL, *class_text = NULL, *input_text = NULL;
+    json_t *classes = json_array(), *meta = NULL;
+    json_t *input = json_pack("{s:i, s:i, s:s, s:s}", "size", m->input.size, "resize", m->input.resize, "rule",
+                              rules[m->input.rule], "preprocessing", m->network->name);
+    for (int i = 0; i < m->n_classes; i++)
+        json_array_append_new(classes, json_string(m->classes[i]));
+    class_text = json_text(classes);
+    input_text = input != NULL ? json_text(input) : NULL;
+    if (class_text == NULL || input_text == NULL)
+        TRY_GOTO(fail_memory("the model's metadata"));
+    meta = json_pack("{s:s, s:s, s:s, s:s, s:s}", "graft.version", "1", "graft.arch", m->network->name, "graft.classes",
+                     class_text, "graft.input", input_text, "graft.trained", trained != NULL ? trained : "{}");
+    metadata = meta != NULL ? json_text(meta) : NULL;
+    if (metadata == NULL)
+        TRY_GOTO(fail(GRAFT_FAILED, "class names that are not UTF-8 cannot go into a model file"));
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param_entry *e = &m->params.entries[i];
+        size_t count;
+        ASSERT(shape_count(e->shape, &count));
+        float *values = mem_alloc(count * sizeof *values);
+        if (values == NULL)
+            TRY_GOTO(fail_memory(e->name));
+        param_to_canonical(&m->params, i, values);
+        TRY_GOTO(tensor_set_own(&set, values));
+        TRY_GOTO(tensor_set_add(&set, e->name, DTYPE_F32, e->shape, values));
+    }
+    TRY_GOTO(safetensors_write(path, &set, metadata));
+done:
+    tensor_set_free(&set);
+    json_decref(meta);
+    json_decref(input);
+    json_decref(classes);
+    mem_free(metadata);
+    mem_free(class_text);
+    mem_free(input_text);
+    return status;
+}

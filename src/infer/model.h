@@ -1,0 +1,35 @@
+// infer/model.h: a network with its weights, ready for plans: from a graft model, a weight file, or the caches.
+#pragma once
+
+#include "exec/plan.h"
+#include "zoo/zoo.h"
+
+enum head_rule { HEAD_AUTO, HEAD_KEEP, HEAD_NEW };
+struct model_request {
+    const char *network;  // -m, or NULL: the file decides
+    const char *weights;  // a file, "imagenet" (the caches), "none" (random)
+    enum head_rule head;
+    char *const *classes; // of the data; NULL: the file's own
+    int n_classes;
+    int size;             // 0: the file's, else the network's
+    float dropout;        // negative: the network's
+    int resize;           // enum resize_rule, or -1: the network's
+    int freeze;           // rows; -1: all but the head
+    const char *freeze_name;
+    enum bn_mode bn;
+    uint64_t seed;
+    const struct input_spec *array; // preprocessed arrays: the input they fix, or NULL
+};
+struct model {
+    const struct network *network;
+    struct graph graph;
+    struct params params;
+    struct input_spec input;
+    char **classes;
+    int n_classes;
+    char *source; // weights: file, or "none"
+};
+graft_status model_open(const struct model_request *request, struct model *out);
+void model_close(struct model *m);
+// The canonical tensors and graft's metadata, atomically.  `trained` (JSON text) describes the training; may be NULL.
+graft_status model_save(const struct model *m, const char *path, const char *trained);

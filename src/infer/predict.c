@@ -1,0 +1,63 @@
+// infer/predict.c: batches from the queue through a prediction plan.
+
+#include "infer/predict.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include <string.h>
+
+graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
+                             size_t n, int workers, const char *stage, predicted take, void *user)
+{
+    const int batch = plan_batch(plan), classes = m->n_classes;
+    const struct value *in = &m->graph.values[0];
+    const size_t item = (size_t)in->c * in->h * in->w;
+    struct queue *queue;
+    float *probabilities = mem_alloc((size_t)batch * classes * sizeof *probabilities);
+    float *padded = mem_aligned((size_t)batch * item * sizeof *padded);
+    graft_status status = GRAFT_OK;
+    if (probabilities == NULL || padded == NULL) {
+        mem_free(probabilities);
+        mem_free(padded);
+        return fail_memory("predictions");
+    }
+    status = queue_new(d, &m->input, order, n, batch, workers, &queue);
+    if (status != GRAFT_OK)
+        goto done;
+    const double begin = now_seconds();
+    size_t seen = 0;
+    for (;;) {
+        struct batch b;
+        bool end;
+        TRY_GOTO(queue_next(queue, &b, &end));
+        if (end)
+            break;
+        for (int i = 0; i < b.n_failed; i++)
+            TRY_GOTO(take(user, b.failed[i].index, NULL, NULL, b.failed[i].message));
+        if (b.n > 0) {
+            const float *input = b.input;
+            if (b.n < batch) {
+                memcpy(padded, b.input, (size_t)b.n * item * sizeof *padded);
+                for (int i = b.n; i < batch; i++)
+                    memcpy(padded + (size_t)i * item, b.input + (size_t)(b.n - 1) * item, item * sizeof *padded);
+                input = padded;
+            }
+            TRY_GOTO(plan_run(plan, &(struct run){.input = input}, NULL));
+            plan_softmax(plan_logits(plan), probabilities, b.n, classes);
+            for (int i = 0; i < b.n; i++)
+                TRY_GOTO(take(user, b.index[i], plan_logits(plan) + (size_t)i * classes,
+                              probabilities + (size_t)i * classes, NULL));
+        }
+        seen += (size_t)(b.n + b.n_failed);
+        const double spent = now_seconds() - begin;
+        hooks_progress(&(graft_progress){.stage = stage, .step = (long)seen, .steps = (long)n,
+                                         .images_per_second = spent > 0 ? (double)seen / spent : 0,
+                                         .seconds_left = spent / (double)seen * (double)(n - seen)});
+        if (hooks_cancelled())
+            TRY_GOTO(fail(GRAFT_CANCELLED, "stopped after %zu of %zu pictures", seen, n));
+    }
+done:
+    queue_free(queue);
+    mem_free(probabilities);
+    mem_free(padded);
+    return status;
+}

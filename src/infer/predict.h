@@ -1,0 +1,12 @@
+// infer/predict.h: evaluation-mode prediction over samples of a data set.
+#pragma once
+
+#include "data/data.h"
+#include "infer/model.h"
+
+// What came of a sample: `probabilities` NULL: it could not be read, `error` says why.
+typedef graft_status (*predicted)(void *user, uint32_t index, const float *logits, const float *probabilities,
+                                  const char *error);
+// Runs `plan` (PLAN_INFER, reserved) over the samples in `order`.  The last batch is filled up with its own last picture.
+graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
+                             size_t n, int workers, const char *stage, predicted take, void *user);
