@@ -30,6 +30,9 @@ struct data_options {
 };
 graft_status dataset_open(const struct data_options *options, struct dataset *out);
 void dataset_free(struct dataset *d);
+// A .npy of float32 (n, h, w, c), preprocessed, as unlabelled samples that borrow `map` (the caller closes it).
+struct file_map;
+graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by
 // `seed`; a count takes the first of the test part where the format has one (IDX, CIFAR).  `limit` > 0: the first n
 // training samples, taken after the split.

@@ -227,3 +227,23 @@ graft_status source_npz(const char *path, struct dataset *d)
     file_map_close(&map);
     return status;
 }
+
+graft_status array_open(const char *path, struct file_map *map, struct dataset *out)
+{
+    struct array a;
+    *out = (struct dataset){0};
+    TRY(file_map_open(path, map));
+    TRY(npy_parse(map->data, path, &a));
+    if (a.rank != 4 || a.type != 'f' || a.item != 4 || a.dim[1] != a.dim[2] || a.dim[1] < 1 || a.dim[1] > 4096 || a.dim[3] != 3)
+        return fail(GRAFT_BAD_FILE, "%s: float32 (n, size, size, 3), preprocessed, is expected", path);
+    out->array_float = true;
+    out->array_h = (int)a.dim[1];
+    out->array_w = (int)a.dim[2];
+    out->array_c = 3;
+    for (size_t i = 0; i < a.dim[0]; i++) {
+        char name[512];
+        snprintf(name, sizeof name, "%s#%zu", path_name(path), i);
+        TRY(sample_add(out, name, -1, PART_NONE, a.data + i * a.dim[1] * a.dim[2] * 12));
+    }
+    return out->count > 0 ? GRAFT_OK : fail(GRAFT_BAD_FILE, "%s: the array is empty", path);
+}

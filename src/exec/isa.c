@@ -1,6 +1,5 @@
 // exec/isa.c: the processor's kernels, the thread budget, the layout of the parameter block, the loss.
 
-#define _GNU_SOURCE // sched_getaffinity
 #include "exec/kernels.h"
 #include "exec/plan.h"
 #include "base/memory.h"

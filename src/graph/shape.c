@@ -24,7 +24,8 @@ static graft_status window(const char *axis, int n, int k, int stride, int befor
                     after, axis);
     const int64_t room = (int64_t)n + before + after - k;
     if (room < 0)
-        return fail(GRAFT_BAD_OPTION, "the %s is %d here, a window of %d does not fit; use larger pictures", axis, n, k);
+        return fail(GRAFT_BAD_OPTION, "the %s is %d here, a window of %d does not fit; use larger pictures", axis, n,
+                    k);
     *out = (int)(room / stride) + 1;
     return GRAFT_OK;
 }

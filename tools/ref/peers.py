@@ -6,8 +6,8 @@
   peers.py check-losses EXPECTED EVENTS        exit 1 when a step's loss differs by more than 1e-3 of itself
 
 NETWORK is vgg16 (torchvision) or efficientnet_lite0 (timm's tf_efficientnet_lite0); 10 classes, no dropout.
-input.npy and data.npz's x are preprocessed pictures: float32 (n, height, width, channels).  A batch is all of data.npz, so
-the order of its pictures changes no loss.  The update is Keras 2's: lr / (1 + decay * t), v = mu v - lr g,
+input.npy and data.npz's x are preprocessed pictures: float32 (n, height, width, channels).  A batch is all of data.npz,
+so the order of its pictures changes no loss.  The update is Keras 2's: lr / (1 + decay * t), v = mu v - lr g,
 w += mu v - lr g; it equals torch.optim.SGD(nesterov=True) when decay is 0.
 """
 import json

@@ -1,0 +1,199 @@
+// cli/main.c: the program: command line, help from the library's tables, progress, signals, exit codes.
+// Results go to stdout, messages and progress to stderr.  Exit: 0 done, 1 failed, 2 bad option, 3 bad file or data,
+// 4 memory or disk, 130 SIGINT, 143 SIGTERM.
+
+#include "graft.h"
+#include "show.h"
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t got_signal;
+static const char *command;
+static bool json_output, quiet, live;
+
+static void on_signal(int number)
+{
+    if (got_signal)
+        _exit(128 + number); // asked twice
+    got_signal = number;
+}
+
+static int cancelled(void *user)
+{
+    (void)user;
+    return got_signal != 0;
+}
+
+static void clear_line(void)
+{
+    if (live)
+        fputs("\r\033[K", stderr);
+}
+
+static void on_log(void *user, graft_level level, const char *text)
+{
+    (void)user;
+    if (quiet && level < GRAFT_WARNING)
+        return;
+    clear_line();
+    fprintf(stderr, "%s%s\n", level == GRAFT_WARNING ? "warning: " : "", text);
+}
+
+static void on_progress(void *user, const graft_progress *p)
+{
+    (void)user;
+    if (!live || quiet)
+        return;
+    clear_line();
+    if (p->epochs > 0)
+        fprintf(stderr, "epoch %d/%d  step %ld/%ld  loss %.4f  %.1f images/s  %d:%02d left", p->epoch, p->epochs, p->step,
+                p->steps, p->loss, p->images_per_second, (int)p->seconds_left / 60, (int)p->seconds_left % 60);
+    else
+        fprintf(stderr, "%s %ld/%ld  %.1f images/s", p->stage, p->step, p->steps, p->images_per_second);
+    fflush(stderr);
+}
+
+static void on_result(void *user, const char *json)
+{
+    (void)user;
+    clear_line();
+    if (json_output) {
+        puts(json);
+        fflush(stdout);
+    } else
+        show_result(command, json);
+}
+
+static void help_all(void)
+{
+    printf("graft %s: fine-tune ImageNet networks on your pictures, on the CPU\n\nusage: graft COMMAND [OPTION]...\n\n",
+           graft_version());
+    for (int i = 0; graft_command_name(i) != NULL; i++)
+        printf("  %-10s %s\n", graft_command_name(i), graft_command_help(graft_command_name(i), NULL, NULL));
+    printf("\n`graft COMMAND --help` shows a command's options and examples.\n");
+}
+
+static void help_command(void)
+{
+    const char *usage, *examples, *help = graft_command_help(command, &usage, &examples);
+    printf("graft %s: %s\n\nusage: graft %s %s\n\n", command, help, command, usage);
+    const graft_option_info *o;
+    for (int i = 0; (o = graft_command_option(command, i)) != NULL; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? "," : " ",
+                 o->name, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "");
+        printf("  %-26s %s", left, o->help);
+        if (o->argument != NULL && o->fallback != NULL)
+            printf(" [%s]", o->fallback);
+        if (o->aliases != NULL)
+            printf(" (also --%s)", o->aliases);
+        putchar('\n');
+    }
+    printf("      %-20s %s\n      %-20s %s\n\nexamples:\n  %s\n", "--json", "results as JSON, one object a line", "-q, --quiet",
+           "no messages but warnings", examples);
+}
+
+static int usage_error(void)
+{
+    fprintf(stderr, "graft: %s\nTry `graft %s%s--help`.\n", graft_message(), command != NULL ? command : "", command != NULL ? " " : "");
+    return GRAFT_BAD_OPTION;
+}
+
+static const char *long_name(char letter)
+{
+    const graft_option_info *o;
+    for (int i = 0; (o = graft_command_option(command, i)) != NULL; i++)
+        if (o->letter == letter)
+            return o->name;
+    return NULL;
+}
+
+static bool takes_value(const char *name)
+{
+    const graft_option_info *o;
+    for (int i = 0; (o = graft_command_option(command, i)) != NULL; i++)
+        if (strcmp(o->name, name) == 0)
+            return o->argument != NULL;
+    return true; // aliases: all are of options with values
+}
+
+// One argument; `*i` moves on when it takes the next one as its value.
+static graft_status parse_one(graft_options *options, int argc, char **argv, int *i)
+{
+    char *arg = argv[*i], name[64];
+    const char *value = NULL;
+    if (arg[0] != '-' || arg[1] == '\0')
+        return graft_options_add_input(options, arg);
+    if (arg[1] == '-') {
+        const char *equals = strchr(arg, '=');
+        snprintf(name, sizeof name, "%.*s", equals != NULL ? (int)(equals - arg - 2) : 60, arg + 2);
+        value = equals != NULL ? equals + 1 : NULL;
+    } else {
+        const char *known = long_name(arg[1]);
+        snprintf(name, sizeof name, "%s", known != NULL ? known : arg + 1);
+        value = known != NULL && arg[2] != '\0' ? arg + 2 : NULL;
+    }
+    if (value == NULL && takes_value(name) && *i + 1 < argc)
+        value = argv[++*i];
+    return graft_options_set(options, name, value);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        help_all();
+        return argc < 2 ? GRAFT_BAD_OPTION : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("graft %s\n", graft_version());
+        return 0;
+    }
+    graft_options *options = graft_options_new(argv[1]);
+    if (options == NULL) {
+        fprintf(stderr, "graft: no command '%s'; the commands are", argv[1]);
+        for (int i = 0; graft_command_name(i) != NULL; i++)
+            fprintf(stderr, " %s", graft_command_name(i));
+        fputc('\n', stderr);
+        return GRAFT_BAD_OPTION;
+    }
+    command = strcmp(argv[1], "eval") == 0 ? "val" : argv[1];
+    bool only_inputs = false;
+    for (int i = 2; i < argc; i++) {
+        graft_status status = GRAFT_OK;
+        if (only_inputs)
+            status = graft_options_add_input(options, argv[i]);
+        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            help_command();
+            graft_options_free(options);
+            return 0;
+        } else if (strcmp(argv[i], "--json") == 0)
+            json_output = true;
+        else if (strcmp(argv[i], "-q") == 0 || strcmp(argv[i], "--quiet") == 0)
+            quiet = true;
+        else if (strcmp(argv[i], "--") == 0)
+            only_inputs = true;
+        else
+            status = parse_one(options, argc, argv, &i);
+        if (status != GRAFT_OK) {
+            graft_options_free(options);
+            return usage_error();
+        }
+    }
+    live = isatty(STDERR_FILENO);
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    const graft_hooks hooks = {.log = on_log, .progress = on_progress, .result = on_result, .cancelled = cancelled};
+    const graft_status status = graft_run(options, &hooks);
+    graft_options_free(options);
+    clear_line();
+    if (status == GRAFT_OK)
+        return 0;
+    if (status == GRAFT_BAD_OPTION)
+        return usage_error();
+    fprintf(stderr, "graft: %s\n", graft_message());
+    return status == GRAFT_CANCELLED ? 128 + (got_signal ? got_signal : SIGINT) : (int)status;
+}

@@ -1,0 +1,96 @@
+// cli/show.c: results for people: a table row or a few lines for each JSON object.
+
+#include "show.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text != NULL ? text : "";
+}
+static double number_of(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
+
+static void show_train(const json_t *o)
+{
+    static bool header;
+    const bool val = json_object_get(o, "val_log_loss") != NULL;
+    if (!header)
+        printf(val ? "epoch  train_loss  val_log_loss  val_top1  val_top5  seconds\n" : "epoch  train_loss  seconds\n");
+    header = true;
+    if (val)
+        printf("%5.0f  %10.4f  %12.4f  %8.4f  %8.4f  %7.1f%s\n", number_of(o, "epoch"), number_of(o, "train_loss"),
+               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "val_top5"), number_of(o, "seconds"),
+               json_is_true(json_object_get(o, "best")) ? "  best" : "");
+    else
+        printf("%5.0f  %10.4f  %7.1f\n", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "seconds"));
+}
+
+static void show_predict(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf("%s\n", text_of(o, "path"));
+    if (json_object_get(o, "error") != NULL)
+        printf("  not read: %s\n", text_of(o, "error"));
+    json_array_foreach(json_object_get(o, "top"), i, row)
+        printf("  %.3f  %s\n", number_of(row, "prob"), text_of(row, "class"));
+}
+
+static void show_val(const json_t *o)
+{
+    printf("pictures  %.0f (%.0f left out)\nlog-loss  %.4f\ntop-1     %.4f\ntop-5     %.4f\n", number_of(o, "n"),
+           number_of(o, "skipped"), number_of(o, "log_loss"), number_of(o, "top1"), number_of(o, "top5"));
+}
+
+static void show_inspect(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf("%s\nformat   %s\nnetwork  %s\nvalues   %.0f in %zu tensors\n", text_of(o, "file"), text_of(o, "format"),
+           json_object_get(o, "network") != NULL ? text_of(o, "network") : "not one graft knows", number_of(o, "values"),
+           json_array_size(json_object_get(o, "tensors")));
+    if (json_object_get(o, "reason") != NULL)
+        printf("because  %s\n", text_of(o, "reason"));
+    json_array_foreach(json_object_get(o, "tensors"), i, row)
+        printf("  %-48s %-5s %s\n", text_of(row, "name"), text_of(row, "dtype"), text_of(row, "shape"));
+}
+
+static void show_models(const json_t *o)
+{
+    static bool header;
+    if (json_object_get(o, "row") != NULL) {
+        if (!header)
+            printf("  row  %-32s %-22s %s\n", "name", "weight", "output");
+        printf("%5.0f  %-32s %-22s %s\n", number_of(o, "row"), text_of(o, "name"), text_of(o, "weight"), text_of(o, "output"));
+    } else {
+        if (!header)
+            printf("%-22s %12s %10s %6s %7s %7s  %s\n", "network", "parameters", "mult-adds", "input", "top-1", "top-5", "publisher");
+        printf("%-22s %12.0f %9.2fG %6.0f %7.2f %7.2f  %s\n", text_of(o, "name"), number_of(o, "parameters"),
+               number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), number_of(o, "top1"), number_of(o, "top5"),
+               text_of(o, "publisher"));
+    }
+    header = true;
+}
+
+static void show_bench(const json_t *o)
+{
+    printf("%s, %s, batch %.0f, %s, %.0f threads: %.2f images/s (best %.2f), first step after %.2f s, peak memory %.0f MiB\n",
+           text_of(o, "network"), text_of(o, "mode"), number_of(o, "batch"), text_of(o, "isa"), number_of(o, "threads"),
+           number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));
+}
+
+void show_result(const char *command, const char *json)
+{
+    static const struct { const char *command; void (*show)(const json_t *); } table[] = {
+        {"train", show_train}, {"predict", show_predict}, {"val", show_val},
+        {"inspect", show_inspect}, {"models", show_models}, {"bench", show_bench}};
+    json_t *o = json_loads(json, 0, NULL);
+    for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
+        if (strcmp(table[i].command, command) == 0)
+            table[i].show(o);
+    json_decref(o);
+    fflush(stdout);
+}

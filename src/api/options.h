@@ -1,0 +1,33 @@
+// api/options.h: private to api/: a command's options as set, and the commands.
+#pragma once
+
+#include "graft.h"
+#include "base/json.h"
+
+enum { MAX_OPTIONS = 32 };
+struct command {
+    const char *name, *alias, *help, *usage, *examples;
+    const graft_option_info *options; // ended by a NULL name
+    graft_status (*run)(const graft_options *options);
+};
+struct graft_options {
+    const struct command *command;
+    char *value[MAX_OPTIONS]; // by the command's table; NULL: not set
+    char **inputs;
+    size_t n_inputs, capacity;
+};
+const struct command *command_find(const char *name);
+// The value, else the table's default, else NULL.  A switch that is set is "".
+const char *option_text(const graft_options *o, const char *name);
+graft_status option_long(const graft_options *o, const char *name, long least, long most, long *out);
+graft_status option_double(const graft_options *o, const char *name, double least, double most, double *out);
+graft_status option_choice(const graft_options *o, const char *name, const char *const *choices, int *out); // NULL-ended
+bool option_set(const graft_options *o, const char *name);
+char *options_json(const graft_options *o); // heap: what is in force
+
+graft_status run_train(const graft_options *o);
+graft_status run_predict(const graft_options *o);
+graft_status run_val(const graft_options *o);
+graft_status run_inspect(const graft_options *o);
+graft_status run_models(const graft_options *o);
+graft_status run_bench(const graft_options *o);

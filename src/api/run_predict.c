@@ -1,0 +1,289 @@
+// api/run_predict.c: `graft predict` and `graft val`.
+
+#include "api/run.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "data/data.h"
+#include "infer/metrics.h"
+#include "infer/predict.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
+{
+    int resize = -1;
+    if (option_text(o, "resize") != NULL)
+        TRY(option_choice(o, "resize", resize_rules, &resize));
+    const bool known = zoo_find(name) != NULL && !file_exists(name);
+    const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
+                                          .head = HEAD_KEEP, .size = (int)size, .dropout = 0, .resize = resize,
+                                          .bn = BN_FROZEN};
+    return model_open(&request, out);
+}
+
+struct outcome {
+    const struct model *model;
+    const struct dataset *data;
+    long topk;
+    FILE *csv;
+    float *logits, *probabilities; // (n, classes) or NULL
+    int *labels;
+    size_t done, bad;
+};
+
+static graft_status report(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+{
+    struct outcome *r = user;
+    const int classes = r->model->n_classes;
+    const char *path = r->data->samples[index].path;
+    json_t *row = json_pack("{s:s+}", "path", path, "");
+    if (row == NULL)
+        row = json_pack("{s:s}", "path", "(a name that is not UTF-8)");
+    if (p == NULL) {
+        r->bad++;
+        json_object_set_new(row, "error", json_string(error));
+    } else {
+        json_t *top = json_array();
+        bool *taken = mem_zero((size_t)classes, sizeof *taken);
+        for (long k = 0; taken != NULL && k < r->topk && k < classes; k++) {
+            int best = -1;
+            for (int c = 0; c < classes; c++)
+                if (!taken[c] && (best < 0 || p[c] > p[best]))
+                    best = c;
+            taken[best] = true;
+            json_array_append_new(top, json_pack("{s:s, s:f}", "class", r->model->classes[best], "prob", (double)p[best]));
+        }
+        mem_free(taken);
+        json_object_set_new(row, "top", top);
+        if (r->logits != NULL)
+            memcpy(r->logits + index * (size_t)classes, logits, (size_t)classes * sizeof *logits);
+        if (r->csv != NULL) {
+            fprintf(r->csv, "\"");
+            for (const char *at = path; *at != '\0'; at++)
+                fprintf(r->csv, *at == '"' ? "\"\"" : "%c", *at);
+            fprintf(r->csv, "\"");
+            for (int c = 0; c < classes; c++)
+                fprintf(r->csv, ",%.7g", (double)p[c]);
+            fprintf(r->csv, "\n");
+        }
+        r->done++;
+    }
+    char *text = json_text(row);
+    if (text != NULL)
+        hooks_result(text);
+    mem_free(text);
+    json_decref(row);
+    return GRAFT_OK;
+}
+
+static graft_status sample_append(struct dataset *d, const char *path, const void *data)
+{
+    char *copy = mem_text(path);
+    if (copy == NULL || !mem_grow(&d->samples, &d->capacity, d->count + 1, sizeof *d->samples)) {
+        mem_free(copy);
+        return fail_memory("the list of pictures");
+    }
+    d->samples[d->count++] = (struct sample){copy, -1, PART_NONE, data};
+    return GRAFT_OK;
+}
+
+static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
+
+static graft_status input_append(struct dataset *d, const char *input)
+{
+    struct stat st;
+    struct dirent **entries;
+    if (stat(input, &st) != 0 || !S_ISDIR(st.st_mode))
+        return sample_append(d, input, NULL);
+    const int n = scandir(input, &entries, visible, alphasort);
+    graft_status status = n < 0 ? fail(GRAFT_BAD_FILE, "cannot read folder '%s'", input) : GRAFT_OK;
+    for (int i = 0; i < n; i++) {
+        char *path = path_join(input, entries[i]->d_name);
+        if (status == GRAFT_OK)
+            status = path != NULL ? sample_append(d, path, NULL) : fail_memory("a path");
+        mem_free(path);
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+    return status;
+}
+
+static graft_status logits_write(const char *path, const float *logits, size_t n, int classes)
+{
+    char head[128];
+    struct file_writer w;
+    const int text = snprintf(head + 10, sizeof head - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n,
+                              classes);
+    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); // version 1.0, a header of 118 bytes
+    memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
+    head[sizeof head - 1] = '\n';
+    TRY(file_writer_open(path, &w));
+    graft_status status = file_writer_put(&w, head, sizeof head);
+    if (status == GRAFT_OK)
+        status = file_writer_put(&w, logits, n * (size_t)classes * sizeof *logits);
+    if (status == GRAFT_OK)
+        return file_writer_commit(&w);
+    file_writer_abandon(&w);
+    return status;
+}
+
+static graft_status plan_ready(struct model *m, int batch, struct arena **arena, struct plan **plan)
+{
+    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER};
+    TRY(arena_new(arena));
+    TRY(plan_build(&m->graph, &m->params, *arena, &options, plan));
+    return arena_reserve(*arena);
+}
+
+static uint32_t *order_new(const struct dataset *d)
+{
+    uint32_t *order = mem_alloc((d->count + 1) * sizeof *order);
+    for (size_t i = 0; order != NULL && i < d->count; i++)
+        order[i] = (uint32_t)i;
+    return order;
+}
+
+graft_status run_predict(const graft_options *o)
+{
+    long topk, batch, imgsz, threads, workers;
+    struct model m = {0};
+    struct dataset d = {0};
+    struct arena *arena = NULL;
+    struct plan *plan = NULL;
+    uint32_t *order = NULL;
+    struct outcome r = {0};
+    graft_status status = GRAFT_OK;
+    TRY(option_long(o, "topk", 1, 1000, &topk));
+    TRY(option_long(o, "batch", 1, 4096, &batch));
+    TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
+    TRY(option_long(o, "threads", 0, 1024, &threads));
+    TRY(option_long(o, "workers", 1, 64, &workers));
+    if (o->n_inputs < 2)
+        return fail(GRAFT_BAD_OPTION, "a model and at least one picture are needed: graft predict MODEL INPUT...");
+    exec_set_threads((int)threads);
+    const bool array = o->n_inputs == 2 && path_has_suffix(o->inputs[1], ".npy");
+    struct file_map map = {0};
+    if (array) { // float32 (n, h, w, c), preprocessed
+        TRY_GOTO(array_open(o->inputs[1], &map, &d));
+        imgsz = d.array_h;
+    } else
+        for (size_t i = 1; i < o->n_inputs; i++)
+            TRY_GOTO(input_append(&d, o->inputs[i]));
+    TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
+    if (array)
+        m.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
+    order = order_new(&d);
+    r = (struct outcome){.model = &m, .data = &d, .topk = topk};
+    if (order == NULL)
+        TRY_GOTO(fail_memory("the list of pictures"));
+    if (option_text(o, "logits") != NULL &&
+        (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
+        TRY_GOTO(fail_memory("logits"));
+    if (option_text(o, "csv") != NULL) {
+        r.csv = fopen(option_text(o, "csv"), "w");
+        if (r.csv == NULL)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "cannot write '%s'", option_text(o, "csv")));
+        fprintf(r.csv, "path");
+        for (int c = 0; c < m.n_classes; c++)
+            fprintf(r.csv, ",\"%s\"", m.classes[c]);
+        fprintf(r.csv, "\n");
+    }
+    TRY_GOTO(plan_ready(&m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
+    TRY_GOTO(predict_samples(&m, plan, &d, order, d.count, (int)workers, "predict", report, &r));
+    if (r.logits != NULL)
+        TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
+    if (r.csv != NULL) {
+        FILE *csv = r.csv;
+        r.csv = NULL;
+        if (fclose(csv) != 0)
+            TRY_GOTO(fail(GRAFT_NO_RESOURCE, "cannot finish writing '%s'", option_text(o, "csv")));
+    }
+    if (r.bad > 0)
+        status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", r.bad, d.count);
+done:
+    if (r.csv != NULL)
+        fclose(r.csv);
+    mem_free(r.logits);
+    mem_free(order);
+    plan_free(plan);
+    arena_free(arena);
+    model_close(&m);
+    dataset_free(&d);
+    file_map_close(&map);
+    return status;
+}
+
+static graft_status collect(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+{
+    struct outcome *r = user;
+    (void)logits;
+    if (p == NULL) {
+        r->bad++;
+        log_warning("left out: %s", error);
+        return GRAFT_OK;
+    }
+    memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p, (size_t)r->model->n_classes * sizeof *p);
+    r->labels[r->done++] = r->data->samples[index].label;
+    return GRAFT_OK;
+}
+
+graft_status run_val(const graft_options *o)
+{
+    static const char *const splits[] = {"train", "val", "test", "all", NULL};
+    long batch, seed, threads, workers;
+    int split;
+    struct model m = {0};
+    struct dataset d = {0};
+    struct arena *arena = NULL;
+    struct plan *plan = NULL;
+    uint32_t *order = NULL;
+    struct outcome r = {0};
+    graft_status status = GRAFT_OK;
+    TRY(option_long(o, "batch", 1, 4096, &batch));
+    TRY(option_long(o, "seed", 0, 1L << 62, &seed));
+    TRY(option_long(o, "threads", 0, 1024, &threads));
+    TRY(option_long(o, "workers", 1, 64, &workers));
+    TRY(option_choice(o, "split", splits, &split));
+    if (o->n_inputs != 1 || option_text(o, "data") == NULL)
+        return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
+    exec_set_threads((int)threads);
+    TRY_GOTO(model_open_ready(o, o->inputs[0], 0, &m));
+    TRY_GOTO(dataset_open(&(struct data_options){.path = option_text(o, "data"), .num_classes = m.n_classes,
+                                                 .classes = (const char *const *)m.classes, .n_classes = m.n_classes}, &d));
+    TRY_GOTO(dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
+    order = mem_alloc((d.count + 1) * sizeof *order);
+    r = (struct outcome){.model = &m, .data = &d};
+    r.probabilities = mem_alloc((d.count + 1) * (size_t)m.n_classes * sizeof(float));
+    r.labels = mem_alloc((d.count + 1) * sizeof *r.labels);
+    if (order == NULL || r.probabilities == NULL || r.labels == NULL)
+        TRY_GOTO(fail_memory("predictions"));
+    size_t n = 0;
+    for (size_t i = 0; i < d.count; i++)
+        if (split == 3 || d.samples[i].part == (enum part)split)
+            order[n++] = (uint32_t)i;
+    if (n == 0)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), splits[split]));
+    TRY_GOTO(plan_ready(&m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
+    TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
+    if (r.done == 0)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
+    const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, m.n_classes);
+    char json[256];
+    snprintf(json, sizeof json, "{\"n\":%zu,\"skipped\":%zu,\"log_loss\":%.9g,\"top1\":%.9g,\"top5\":%.9g}", metrics.n, r.bad,
+             metrics.log_loss, metrics.top1, metrics.top5);
+    hooks_result(json);
+done:
+    mem_free(order);
+    mem_free(r.probabilities);
+    mem_free(r.labels);
+    plan_free(plan);
+    arena_free(arena);
+    model_close(&m);
+    dataset_free(&d);
+    return status;
+}
