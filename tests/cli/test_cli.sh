@@ -1,0 +1,81 @@
+#!/bin/sh
+# tests/cli/test_cli.sh GRAFT: the program from outside: exit codes, messages, a whole run on a toy set, hostile pictures.
+set -u
+graft=$1
+here=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+ok() { printf 'ok %s\n' "$1"; }
+not_ok() { printf 'not ok %s\n' "$1"; [ ! -f log ] || sed 's/^/    /' log; }
+# expect STATUS TEXT NAME COMMAND...: the exit code, and a text that the output must hold.
+expect() {
+    status=$1 text=$2 name=$3
+    shift 3
+    found=0
+    "$@" >log 2>&1 || found=$?
+    if [ "$found" = "$status" ] && grep -qF -- "$text" log; then ok "$name"; else
+        echo "exit $found, expected $status and '$text'" >>log
+        not_ok "$name"
+    fi
+}
+
+expect 0 'usage: graft COMMAND' help "$graft" --help
+expect 0 'graft 0.' version "$graft" --version
+expect 2 "no command 'trian'" 'unknown command' "$graft" trian
+expect 2 'did you mean --epochs' 'unknown option' "$graft" train --epoch 3
+expect 2 'a whole number' 'bad value' "$graft" train -d x --batch zero
+expect 2 'one of train, stats, frozen' 'bad choice' "$graft" train -d x --bn maybe
+expect 2 'which pictures' 'no data' "$graft" train
+expect 2 "did you mean 'vgg16'" 'unknown network' "$graft" models vgg61
+expect 3 'no such file or folder' 'missing data' "$graft" train -d nowhere
+expect 3 "cannot open 'no.pth'" 'missing weights' "$graft" predict no.pth x.jpg
+expect 0 'efficientnet_lite0' models "$graft" models
+expect 0 'features.0' 'layers' "$graft" models vgg16 --layers
+XDG_CACHE_HOME=$work HOME=$work expect 3 'no published weights' 'empty caches' "$graft" predict vgg16 x.jpg
+
+# Two classes that a network tells apart at once: 24 grey pictures (PNG) of bright and dark, made without any tool.
+idx() { # name count value...: an IDX pair of 8x8 pictures
+    printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte
+    printf '\0\0\10\1\0\0\0\30' >set/$1-labels-idx1-ubyte
+    i=0
+    while [ $i -lt 24 ]; do
+        if [ $((i % 2)) = 0 ]; then c='\360' l='\0'; else c='\20' l='\1'; fi
+        row=$(printf '%s%s%s%s%s%s%s%s' $c $c $c $c $c $c $c $c)
+        printf "$row$row$row$row$row$row$row$row" >>set/$1-images-idx3-ubyte
+        printf "$l" >>set/$1-labels-idx1-ubyte
+        i=$((i + 1))
+    done
+}
+mkdir set && idx train && idx t10k
+expect 0 'best' 'toy run' "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run
+for file in model.safetensors last.ckpt.safetensors args.json classes.txt split.csv events.jsonl results.csv results.json \
+    val_predictions.csv confusion_matrix.csv per_class.csv skipped.csv; do
+    if [ -s run/$file ]; then ok "run folder has $file"; else not_ok "run folder has $file"; fi
+done
+expect 0 'top-1' 'val of the run' "$graft" val run/model.safetensors -d set --val 24
+expect 2 'holds a run already' 'no run is overwritten' "$graft" train --weights none -d set --imgsz 32 --epochs 1 -o run
+expect 0 'efficientnet_lite0' 'inspect the model' "$graft" inspect run/model.safetensors
+expect 3 'not vgg16' 'weights of another network' "$graft" train -m vgg16 --weights run/model.safetensors -d set
+first=$(grep '"step"' run/events.jsonl | head -n 1 | sed 's/.*"loss":\([0-9.e-]*\).*/\1/')
+last=$(grep '"step"' run/events.jsonl | tail -n 1 | sed 's/.*"loss":\([0-9.e-]*\).*/\1/')
+if awk "BEGIN { exit !($last < $first / 2) }"; then ok 'the loss falls'; else echo "$first $last" >log; not_ok 'the loss falls'; fi
+"$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run2 >/dev/null 2>&1
+if cmp -s run/model.safetensors run2/model.safetensors; then ok 'the same seed gives the same bits'; else not_ok 'the same seed gives the same bits'; fi
+expect 1 'smaller' 'a loss that is not a number' "$graft" train --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 --bn stats -b 8 -o run3
+head -c 20000 run/model.safetensors >cut.safetensors
+expect 3 'cut.safetensors' 'truncated weights' "$graft" predict cut.safetensors x.jpg
+
+# A folder with broken files: everything is used or listed.
+mkdir -p pets/a pets/b
+cp "$here"/golden/data/good*.png pets/a/ 2>/dev/null
+: >pets/a/empty.jpg
+echo '<html>' >pets/a/page.jpg
+mkdir pets/b/folder.jpg
+ln -s loop.jpg pets/b/loop.jpg
+mkfifo pets/b/pipe.jpg
+expect 3 'none of the' 'nothing readable' timeout 60 "$graft" train --weights none -d pets --imgsz 32 --epochs 1 -o run4
+if [ "$(grep -c . run4/skipped.csv)" -ge 5 ]; then ok 'each is listed'; else cp run4/skipped.csv log; not_ok 'each is listed'; fi
+expect 3 'on-bad skip' 'on-bad fail' timeout 60 "$graft" train --weights none -d pets --imgsz 32 --epochs 1 --on-bad fail -o run5
+expect 3 'could not be read' 'predict reports the bad' "$graft" predict run/model.safetensors pets/a/page.jpg
