@@ -1,13 +1,15 @@
 // data/data.h: labelled pictures from any source, decoded, resized, split, and served in batches by a background queue.
 #pragma once
 
+#include "base/file.h"
 #include "zoo/zoo.h"
 
 enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE };
 struct sample {
-    char *path;     // as shown to people; arrays: "file#index"
-    int label;      // -1: unlabelled
+    char *path; // as shown to people; arrays: "file#index"
+    int label;  // -1: unlabelled
     enum part part;
+    uint64_t group;   // hash of the name of what must not be split (a person, a patient); 0: none
     const void *data; // arrays: borrowed element; NULL: a file to decode
 };
 struct dataset {
@@ -21,6 +23,8 @@ struct dataset {
     bool has_val, has_test;
     void **owned;                  // heap blocks the samples borrow
     size_t n_owned, owned_capacity;
+    struct file_map *maps;         // files the samples borrow
+    size_t n_maps, map_capacity;
 };
 struct data_options {
     const char *path;
@@ -28,28 +32,35 @@ struct data_options {
     const char *const *classes; // matched by name, or NULL: the data's own, sorted
     int n_classes;
 };
+// `path`: a folder per class; train/ val/ test/ of such; a CSV; a folder of IDX, CIFAR or x.npy and y.npy; an .npz.
 graft_status dataset_open(const struct data_options *options, struct dataset *out);
 void dataset_free(struct dataset *d);
 // A .npy of float32 (n, h, w, c), preprocessed, as unlabelled samples that borrow `map` (the caller closes it).
-struct file_map;
 graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by
-// `seed`; a count takes the first of the test part where the format has one (IDX, CIFAR).  `limit` > 0: the first n
-// training samples, taken after the split.
+// `seed`, whole groups where samples name them; a count takes the first of the test part where the format has one (IDX,
+// CIFAR).  A validation part that the data have stays, unless "0".  `limit` > 0: the first n training samples, taken
+// after the split.
 graft_status dataset_split(struct dataset *d, const char *val, long limit, uint64_t seed);
 
-// Decodes a picture file to 8-bit RGB, oriented.  Fails naming the file and the damage.
-struct picture { uint8_t *rgb; int w, h; }; // (h, w, 3)
+struct picture {
+    uint8_t *rgb; // (h, w, 3), heap
+    int w, h;
+};
+// Decodes a picture (JPEG, PNG, WebP, GIF, BMP: by content, whatever its name) to 8-bit RGB, upright by its EXIF
+// orientation, alpha dropped, of an animation the first frame.  Fails naming the file and the damage; never a part.
 graft_status picture_read(const char *path, struct picture *out);
 graft_status picture_decode(bytes data, const char *name, struct picture *out);
 void picture_free(struct picture *p);
+// Pillow's anti-aliased resize, within 1 of 255.
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out);
-graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst); // dst (3, size, size)
+// What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
+graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
 // One sample whatever its source, into dst (c, size, size).
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec, float *dst);
 
-// Batches in order, prepared by worker threads two ahead.  `order` lists sample indices (borrowed).  A sample that fails
-// is left out of its batch, so n may be smaller (or 0), and reported in `failed`.
+// Batches in order, prepared by worker threads two ahead.  `order` lists sample indices (borrowed).  A sample that
+// fails is left out of its batch, so n may be smaller (or 0), and reported in `failed`.
 struct failed_sample {
     uint32_t index;
     char *message;

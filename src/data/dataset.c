@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ graft_status sample_add(struct dataset *d, const char *path, int label, enum par
         mem_free(copy);
         return fail_memory("the list of pictures");
     }
-    d->samples[d->count++] = (struct sample){copy, label, part, data};
+    d->samples[d->count++] = (struct sample){copy, label, part, 0, data};
     d->has_val |= part == PART_VAL;
     d->has_test |= part == PART_TEST;
     return GRAFT_OK;
@@ -31,6 +32,17 @@ graft_status dataset_own(struct dataset *d, void *take_block)
         return fail_memory("a data set");
     }
     d->owned[d->n_owned++] = take_block;
+    return GRAFT_OK;
+}
+
+graft_status dataset_own_map(struct dataset *d, struct file_map *take_map)
+{
+    if (!mem_grow(&d->maps, &d->map_capacity, d->n_maps + 1, sizeof *d->maps)) {
+        file_map_close(take_map);
+        return fail_memory("a data set");
+    }
+    d->maps[d->n_maps++] = *take_map;
+    *take_map = (struct file_map){0};
     return GRAFT_OK;
 }
 
@@ -63,9 +75,12 @@ void dataset_free(struct dataset *d)
         mem_free(d->classes[i]);
     for (size_t i = 0; i < d->n_owned; i++)
         mem_free(d->owned[i]);
+    for (size_t i = 0; i < d->n_maps; i++)
+        file_map_close(&d->maps[i]);
     mem_free(d->samples);
     mem_free(d->classes);
     mem_free(d->owned);
+    mem_free(d->maps);
     *d = (struct dataset){0};
 }
 
@@ -117,21 +132,47 @@ static graft_status classes_check(const struct data_options *options, struct dat
     return GRAFT_OK;
 }
 
+graft_status folder_has(const char *folder, const char *name, bool *out)
+{
+    char *path = path_join(folder, name);
+    if (path == NULL)
+        return fail_memory("a path");
+    *out = file_exists(path);
+    mem_free(path);
+    return GRAFT_OK;
+}
+
+static graft_status folder_open(const struct data_options *options, struct dataset *d)
+{
+    static const struct {
+        graft_status (*recognises)(const char *folder, bool *out);
+        graft_status (*open)(const char *folder, struct dataset *d);
+    } kinds[] = {{idx_recognises, source_idx}, {cifar_recognises, source_cifar}, {npy_recognises, source_npy}};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        bool found;
+        TRY(kinds[i].recognises(options->path, &found));
+        if (found)
+            return kinds[i].open(options->path, d);
+    }
+    return source_folder(options, d);
+}
+
 graft_status dataset_open(const struct data_options *options, struct dataset *out)
 {
     struct stat st;
     graft_status status;
     *out = (struct dataset){0};
     if (stat(options->path, &st) != 0)
-        return fail(GRAFT_BAD_FILE, "data '%s': no such file or folder", options->path);
+        return fail(GRAFT_BAD_FILE, "data '%s': %s", options->path, strerror(errno));
     if (S_ISDIR(st.st_mode))
-        status = idx_recognises(options->path) ? source_idx(options->path, out) : source_folder(options, out);
+        status = folder_open(options, out);
     else if (path_has_suffix(options->path, ".npz"))
         status = source_npz(options->path, out);
     else if (path_has_suffix(options->path, ".csv"))
         status = source_csv(options, out);
     else
-        status = fail(GRAFT_BAD_FILE, "data '%s': expected a folder per class, a folder of IDX files, a .csv or an .npz",
+        status = fail(GRAFT_BAD_FILE,
+                      "data '%s': expected a folder per class, a folder of IDX, CIFAR or .npy files, a .csv or an .npz",
                       options->path);
     if (status == GRAFT_OK)
         status = classes_check(options, out);
@@ -140,44 +181,80 @@ graft_status dataset_open(const struct data_options *options, struct dataset *ou
     return status;
 }
 
-static int by_key(const void *a, const void *b)
+struct drawn {
+    int label;
+    uint64_t key;
+    size_t index;
+};
+
+static int by_label_and_key(const void *left, const void *right)
 {
-    const uint64_t x = ((const uint64_t *)a)[0], y = ((const uint64_t *)b)[0];
-    return x < y ? -1 : x > y;
+    const struct drawn *a = left, *b = right;
+    if (a->label != b->label)
+        return a->label < b->label ? -1 : 1;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
 }
 
-// Of every class, as equally as counts allow, the samples with the smallest keys go to validation.
-static graft_status split_stratified(struct dataset *d, double fraction, long count, uint64_t seed)
+// Of every class, as equally as the numbers allow, those with the smallest keys; `drawn` is sorted by class.
+static long take_stratified(struct dataset *d, const struct drawn *drawn, size_t n, double fraction, long count)
 {
-    uint64_t *keys = mem_alloc((d->count + 1) * 2 * sizeof *keys);
-    long left = count, total = 0;
-    if (keys == NULL)
+    long taken = 0;
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        for (end = begin; end < n && drawn[end].label == drawn[begin].label;)
+            end++;
+        const long size =
+            (long)(end - begin); // a count: what it should have reached after this class, less what it has
+        long take = count >= 0 ? (long)((double)count * end / n + 0.5) - taken : lround(fraction * size);
+        take = take > size - 1 ? size - 1 : take; // a class too small to split stays in training
+        for (long k = 0; k < take; k++)
+            d->samples[drawn[begin + (size_t)k].index].part = PART_VAL;
+        taken += take > 0 ? take : 0;
+    }
+    return taken;
+}
+
+// Whole groups in the order of their keys, while that brings the number nearer to `target`; never all of them.
+static long take_groups(struct dataset *d, const struct drawn *drawn, size_t n, long target)
+{
+    long taken = 0;
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        for (end = begin; end < n && drawn[end].key == drawn[begin].key;)
+            end++;
+        const long size = (long)(end - begin);
+        if (end == n || taken + size - target > target - taken)
+            break;
+        for (size_t k = begin; k < end; k++)
+            d->samples[drawn[k].index].part = PART_VAL;
+        taken += size;
+    }
+    return taken;
+}
+
+static graft_status split_training(struct dataset *d, double fraction, long count, uint64_t seed)
+{
+    struct drawn *drawn = mem_alloc((d->count + 1) * sizeof *drawn);
+    size_t n = 0;
+    bool grouped = false;
+    if (drawn == NULL)
         return fail_memory("the split");
     for (size_t i = 0; i < d->count; i++)
-        total += d->samples[i].part == PART_TRAIN;
-    long seen = 0, taken = 0;
-    for (int c = 0; c < d->n_classes; c++) {
-        size_t n = 0;
-        for (size_t i = 0; i < d->count; i++)
-            if (d->samples[i].part == PART_TRAIN && d->samples[i].label == c) {
-                keys[2 * n] = rng_hash(RNG_SPLIT, seed, i, 0);
-                keys[2 * n++ + 1] = i;
-            }
-        seen += (long)n;
-        long take = count >= 0 ? (long)((double)count * seen / total + 0.5) - taken : lround(fraction * n);
-        if (n < 2 || take < 0)
-            take = 0; // a class too small to split stays in training
-        take = take > (long)n - 1 && n > 0 ? (long)n - 1 : take;
-        qsort(keys, n, 2 * sizeof *keys, by_key);
-        for (long k = 0; k < take; k++)
-            d->samples[keys[2 * k + 1]].part = PART_VAL;
-        taken += take;
-        left -= take;
+        grouped |= d->samples[i].group != 0;
+    for (size_t i = 0; i < d->count; i++) {
+        const struct sample *s = &d->samples[i];
+        if (s->part == PART_TRAIN && s->label >= 0)
+            drawn[n++] = (struct drawn){grouped ? 0 : s->label, rng_hash(RNG_SPLIT, seed, s->group != 0 ? s->group : i,
+                                                                         s->group != 0), i};
     }
-    mem_free(keys);
+    qsort(drawn, n, sizeof *drawn, by_label_and_key);
+    const long taken = grouped ? take_groups(d, drawn, n, count >= 0 ? count : lround(fraction * n))
+                               : take_stratified(d, drawn, n, fraction, count);
+    mem_free(drawn);
     d->has_val |= taken > 0;
     if (taken == 0)
-        log_warning("the classes are too small to hold any picture out; there is no validation");
+        log_warning("%s are too small to hold any picture out; there is no validation",
+                    grouped ? "the groups" : "the classes");
     return GRAFT_OK;
 }
 
@@ -185,10 +262,11 @@ graft_status dataset_split(struct dataset *d, const char *val, long limit, uint6
 {
     if (val == NULL)
         val = d->has_val ? "keep" : "0.2";
+    const bool keep = strcmp(val, "keep") == 0;
     char *end;
     const double number = strtod(val, &end);
-    const bool keep = strcmp(val, "keep") == 0;
-    if (!keep && (end == val || *end != '\0' || !(number >= 0) || (strchr(val, '.') != NULL && number >= 1)))
+    if (!keep && (end == val || *end != '\0' || val[strspn(val, ".0123456789")] != '\0' || number > 1e9 ||
+                  (strchr(val, '.') != NULL && number >= 1)))
         return fail(GRAFT_BAD_OPTION, "--val %s: expected a fraction such as 0.2, a count such as 100, or 0", val);
     if (!keep && !d->has_val && number > 0) {
         const bool count = strchr(val, '.') == NULL;
@@ -210,11 +288,13 @@ graft_status dataset_split(struct dataset *d, const char *val, long limit, uint6
         } else if (count && (size_t)number >= total)
             return fail(GRAFT_BAD_OPTION, "--val %s: there are only %zu pictures to train on", val, total);
         else
-            TRY(split_stratified(d, number, count ? (long)number : -1, seed));
-    } else if (!keep && number == 0)
+            TRY(split_training(d, number, count ? (long)number : -1, seed));
+    } else if (!keep && number == 0) {
         for (size_t i = 0; i < d->count; i++)
             if (d->samples[i].part == PART_VAL)
                 d->samples[i].part = PART_NONE;
+        d->has_val = false;
+    }
     long kept = 0;
     for (size_t i = 0; i < d->count; i++)
         if (d->samples[i].part == PART_TRAIN && limit > 0 && kept++ >= limit)
@@ -242,7 +322,9 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         const uint8_t *src = s->data;
         for (size_t i = 0; i < area; i++)
             for (int c = 0; c < 3; c++)
-                p.rgb[3 * i + c] = d->array_c == 1 ? src[i] : d->array_planar ? src[c * area + i] : src[i * d->array_c + c];
+                p.rgb[3 * i + c] = d->array_c == 1   ? src[i]
+                                   : d->array_planar ? src[c * area + i]
+                                                     : src[i * d->array_c + c];
     }
     status = picture_prepare(&p, spec, dst);
     picture_free(&p);

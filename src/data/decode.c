@@ -6,7 +6,11 @@
 #include <string.h>
 
 static const struct decoder decoders[] = {
-    {"JPEG", jpeg_recognises, jpeg_decode}, {"PNG", png_recognises, png_decode}, {"WebP", webp_recognises, webp_decode}};
+    {"JPEG", jpeg_recognises, jpeg_decode}, {"PNG", png_recognises, png_decode}, {"WebP", webp_recognises, webp_decode},
+#ifdef GRAFT_GIF
+    {"GIF", gif_recognises, gif_decode},
+#endif
+    {"BMP", bmp_recognises, bmp_decode}};
 
 graft_status picture_new(int w, int h, const char *name, struct picture *out)
 {
@@ -35,7 +39,8 @@ graft_status picture_decode(bytes data, const char *name, struct picture *out)
                 picture_free(out);
             return status;
         }
-    return fail(GRAFT_BAD_FILE, "%s: not a picture graft reads (JPEG, PNG, WebP); it begins with 0x%02x 0x%02x", name,
+    return fail(GRAFT_BAD_FILE,
+                "%s: not a picture graft reads (JPEG, PNG, WebP, GIF, BMP); it begins with 0x%02x 0x%02x", name,
                 data.ptr[0], data.size > 1 ? data.ptr[1] : 0);
 }
 

@@ -18,6 +18,10 @@ bool png_recognises(bytes data);
 graft_status png_decode(bytes data, const char *name, struct picture *out);
 bool webp_recognises(bytes data);
 graft_status webp_decode(bytes data, const char *name, struct picture *out);
+bool gif_recognises(bytes data);
+graft_status gif_decode(bytes data, const char *name, struct picture *out);
+bool bmp_recognises(bytes data);
+graft_status bmp_decode(bytes data, const char *name, struct picture *out);
 
 graft_status picture_new(int w, int h, const char *name, struct picture *out); // checks the limits first
 graft_status picture_orient(struct picture *p, int orientation);               // EXIF 1..8

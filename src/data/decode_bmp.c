@@ -1,7 +1,8 @@
 // data/decode_bmp.c: own reader of uncompressed BMP (1, 4, 8, 16, 24, 32 bits a pixel, palettes and bit fields).
 // Grammar, little-endian:  "BM" u32 size, u32 0, u32 offset of the rows
-//   | u32 header size (12: u16 w, h, planes, bits; >= 40: i32 w, h, u16 planes, bits, u32 compression, ..., u32 colours)
-//   | masks (compression 3, header of 40) | palette (b, g, r[, 0]) | rows padded to 4 bytes, bottom up unless h < 0.
+//   | u32 header size (12: u16 w, h, planes, bits; >= 40: i32 w, h, u16 planes, bits, u32 compression, ..., u32
+//   colours) | masks (compression 3, header of 40) | palette (b, g, r[, 0]) | rows padded to 4 bytes, bottom up unless
+//   h < 0.
 // Run-length compression is refused by name.  Alpha is dropped.
 
 #include "data/decode.h"
@@ -65,8 +66,8 @@ static graft_status header_parse(bytes data, const char *name, struct layout *l)
     }
     const size_t stride = ((size_t)l->w * (size_t)l->bits + 31) / 32 * 4;
     if (r.failed || offset > data.size || (data.size - offset) / stride < (size_t)l->h)
-        return fail(GRAFT_BAD_FILE, "%s: truncated BMP: %dx%d with %d bits a pixel needs %zu bytes of rows", name, l->w, l->h,
-                    l->bits, stride * (size_t)l->h);
+        return fail(GRAFT_BAD_FILE, "%s: truncated BMP: %dx%d with %d bits a pixel needs %zu bytes of rows", name, l->w,
+                    l->h, l->bits, stride * (size_t)l->h);
     l->rows = (bytes){data.ptr + offset, stride * (size_t)l->h};
     return GRAFT_OK;
 }

@@ -90,7 +90,8 @@ graft_status gif_decode(bytes data, const char *name, struct picture *out)
     if (map == NULL || f->Width < 1 || f->Height < 1 || f->Left < 0 || f->Top < 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: damaged GIF: %s", name, map == NULL ? "no colours" : "an empty frame"));
     const int right = f->Left + f->Width, bottom = f->Top + f->Height;
-    TRY_GOTO(picture_new(right > gif->SWidth ? right : gif->SWidth, bottom > gif->SHeight ? bottom : gif->SHeight, name, out));
+    TRY_GOTO(picture_new(right > gif->SWidth ? right : gif->SWidth, bottom > gif->SHeight ? bottom : gif->SHeight, name,
+                         out));
     if (f->Width < out->w || f->Height < out->h)
         for (size_t i = 0; i < (size_t)out->w * out->h; i++)
             colour(map, transparent >= 0 ? transparent : 0, out->rgb + 3 * i);

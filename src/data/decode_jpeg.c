@@ -1,4 +1,5 @@
-// data/decode_jpeg.c: JPEG through libjpeg-turbo.  Any warning of the library means damage: a picture is whole or refused.
+// data/decode_jpeg.c: JPEG through libjpeg-turbo.  Any warning of the library means damage: a picture is whole or
+// refused.
 
 #include "data/decode.h"
 #include "base/memory.h"
@@ -46,21 +47,20 @@ static int orientation_of(const struct jpeg_decompress_struct *jpeg)
     return 1;
 }
 
-// Adobe's CMYK is stored inverted; Pillow then gives r = c k / 255 of the stored values.
-static void from_cmyk(const uint8_t *src, uint8_t *dst, int w, bool inverted)
+// Adobe stores CMYK inverted, and Pillow takes every CMYK JPEG for Adobe's: r = c k / 255 of the stored values,
+// rounded.
+static void from_cmyk(const uint8_t *src, uint8_t *dst, int w)
 {
     for (int x = 0; x < w; x++)
         for (int k = 0; k < 3; k++) {
-            const int ink = inverted ? src[4 * x + k] : 255 - src[4 * x + k];
-            const int black = inverted ? src[4 * x + 3] : 255 - src[4 * x + 3];
-            const int product = ink * black + 128;
+            const int product = src[4 * x + k] * src[4 * x + 3] + 128;
             dst[3 * x + k] = (uint8_t)((product + (product >> 8)) >> 8);
         }
 }
 
 graft_status jpeg_decode(bytes data, const char *name, struct picture *out)
 {
-    struct jpeg_decompress_struct jpeg;
+    struct jpeg_decompress_struct jpeg = {0};
     struct failure failure;
     struct jpeg_progress_mgr progress = {.progress_monitor = watch_scans};
     graft_status status = GRAFT_OK;
@@ -78,6 +78,7 @@ graft_status jpeg_decode(bytes data, const char *name, struct picture *out)
     jpeg_save_markers(&jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(&jpeg, TRUE);
     const bool cmyk = jpeg.num_components == 4;
+    const int orientation = orientation_of(&jpeg); // finishing drops the markers
     jpeg.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     status = picture_new((int)jpeg.image_width, (int)jpeg.image_height, name, out);
     if (status != GRAFT_OK)
@@ -92,10 +93,10 @@ graft_status jpeg_decode(bytes data, const char *name, struct picture *out)
         JSAMPROW target = cmyk ? row : line;
         jpeg_read_scanlines(&jpeg, &target, 1);
         if (cmyk)
-            from_cmyk(row, line, out->w, jpeg.saw_Adobe_marker);
+            from_cmyk(row, line, out->w);
     }
     jpeg_finish_decompress(&jpeg);
-    status = picture_orient(out, orientation_of(&jpeg));
+    status = picture_orient(out, orientation);
 done:
     mem_free(row);
     jpeg_destroy_decompress(&jpeg);

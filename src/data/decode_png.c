@@ -35,26 +35,39 @@ static void ignore(png_structp png, png_const_charp text)
 
 bool png_recognises(bytes data) { return data.size >= 8 && memcmp(data.ptr, "\x89PNG\r\n\x1a\n", 8) == 0; }
 
+// Of the eXIf chunk.  A chunk: u32 big-endian length, four letters, data, checksum.
+static int orientation_of(bytes data)
+{
+    struct reader r = reader_of(data);
+    read_bytes(&r, 8);
+    while (reader_left(&r) >= 12 && !r.failed) {
+        const uint32_t length = read_u32_be(&r);
+        const bytes kind = read_bytes(&r, 4), body = read_bytes(&r, length);
+        if (!r.failed && memcmp(kind.ptr, "eXIf", 4) == 0)
+            return exif_orientation(body);
+        read_u32_be(&r);
+    }
+    return 1;
+}
+
 graft_status png_decode(bytes data, const char *name, struct picture *out)
 {
     struct source source = {.reader = reader_of(data)};
     graft_status status = GRAFT_OK;
-    png_infop info = NULL;
     png_bytep *volatile rows = NULL;
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, stop, ignore);
-    if (png == NULL)
+    png_infop info = png != NULL ? png_create_info_struct(png) : NULL;
+    if (info == NULL) {
+        png_destroy_read_struct(&png, NULL, NULL);
         return fail_memory(name);
+    }
     if (setjmp(png_jmpbuf(png)) != 0) {
         status = fail(GRAFT_BAD_FILE, "%s: damaged PNG: %s", name, source.text);
         goto done;
     }
-    info = png_create_info_struct(png);
-    if (info == NULL) {
-        status = fail_memory(name);
-        goto done;
-    }
     png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
     png_set_read_fn(png, &source, take);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); // colour profiles, texts: skipped, not inflated
     png_read_info(png, info);
     png_set_strip_16(png);
     png_set_palette_to_rgb(png);
@@ -65,6 +78,8 @@ graft_status png_decode(bytes data, const char *name, struct picture *out)
     status = picture_new((int)png_get_image_width(png, info), (int)png_get_image_height(png, info), name, out);
     if (status != GRAFT_OK)
         goto done;
+    if (png_get_rowbytes(png, info) / 1040 * png_get_image_height(png, info) > data.size) // deflate packs 1032 to 1
+        png_error(png, "too short for its size");
     png_read_update_info(png, info);
     if (png_get_rowbytes(png, info) != (size_t)out->w * 3)
         png_error(png, "unexpected row size");
@@ -77,6 +92,7 @@ graft_status png_decode(bytes data, const char *name, struct picture *out)
         rows[y] = out->rgb + (size_t)y * out->w * 3;
     png_read_image(png, rows);
     png_read_end(png, NULL);
+    status = picture_orient(out, orientation_of(data));
 done:
     mem_free(rows);
     png_destroy_read_struct(&png, &info, NULL);

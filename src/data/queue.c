@@ -36,7 +36,8 @@ static void *worker(void *argument)
     pthread_mutex_lock(&q->lock);
     for (;;) {
         // A sample may start once its batch's slot has been handed back: the batch AHEAD before it is consumed.
-        while (!q->stop && (q->next_sample == q->n || q->next_sample / (size_t)q->batch >= q->next_batch + AHEAD - (q->next_batch > 0)))
+        while (!q->stop && (q->next_sample == q->n ||
+                            q->next_sample / (size_t)q->batch >= q->next_batch + AHEAD - (q->next_batch > 0)))
             pthread_cond_wait(&q->work, &q->lock);
         if (q->stop)
             break;
@@ -74,8 +75,8 @@ static void failed_clear(struct slot *s, int n)
         }
 }
 
-graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const uint32_t *order, size_t n, int batch,
-                       int workers, struct queue **out)
+graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const uint32_t *order, size_t n,
+                       int batch, int workers, struct queue **out)
 {
     struct queue *q = mem_zero(1, sizeof *q);
     *out = NULL;
@@ -118,7 +119,7 @@ graft_status queue_next(struct queue *q, struct batch *out, bool *end)
 {
     *out = (struct batch){0};
     pthread_mutex_lock(&q->lock);
-    if (q->next_batch > 0 && q->next_batch <= q->n_batches) { // the batch in use comes back: its slot serves a later one
+    if (q->next_batch > 0) { // the batch in use comes back: its slot serves a later one
         struct slot *old = &q->slots[(q->next_batch - 1) % AHEAD];
         failed_clear(old, q->batch);
         old->done = 0;

@@ -1,6 +1,6 @@
 // data/resize.c: Pillow's anti-aliased separable resize in fixed point, cropping, and the network's input.
-// A destination pixel i covers source centre (i + 0.5) s, s = source / destination; the filter is stretched by max(s, 1).
-// Weights are rounded to 22 bits, sums to 8 bits after each of the two passes, columns first, as Pillow does.
+// A destination pixel i covers source centre (i + 0.5) s, s = source / destination; the filter is stretched by max(s,
+// 1). Weights are rounded to 22 bits, sums to 8 bits after each of the two passes, columns first, as Pillow does.
 
 #include "data/data.h"
 #include "base/memory.h"
@@ -25,6 +25,11 @@ struct taps {
     int most;
 };
 
+// What is wanted of a resized picture: pixels left..left + w of `full_w` across, top..top + h of `full_h` down.
+struct box {
+    int full_w, full_h, left, top, w, h;
+};
+
 static void taps_free(struct taps *t)
 {
     mem_free(t->first);
@@ -32,22 +37,24 @@ static void taps_free(struct taps *t)
     mem_free(t->weight);
 }
 
-static graft_status taps_make(int src, int dst, enum filter filter, struct taps *t)
+// Pixels from..from + n of `src` pixels resized to `dst`.
+static graft_status taps_make(int src, int dst, int from, int n, enum filter filter, struct taps *t)
 {
     const double scale = (double)src / dst, stretch = scale > 1 ? scale : 1;
     const double support = (filter == FILTER_BICUBIC ? 2 : 1) * stretch;
     *t = (struct taps){.most = (int)ceil(support) * 2 + 1};
-    t->first = mem_alloc((size_t)dst * sizeof(int));
-    t->count = mem_alloc((size_t)dst * sizeof(int));
-    t->weight = mem_zero((size_t)dst * (size_t)t->most, sizeof *t->weight);
+    t->first = mem_alloc((size_t)n * sizeof(int));
+    t->count = mem_alloc((size_t)n * sizeof(int));
+    t->weight = mem_zero((size_t)n * (size_t)t->most, sizeof *t->weight);
     double *exact = mem_alloc((size_t)t->most * sizeof *exact);
     if (t->first == NULL || t->count == NULL || t->weight == NULL || exact == NULL) {
         taps_free(t);
+        *t = (struct taps){0};
         mem_free(exact);
         return fail_memory("a resize");
     }
-    for (int i = 0; i < dst; i++) {
-        const double centre = (i + 0.5) * scale;
+    for (int i = 0; i < n; i++) {
+        const double centre = (from + i + 0.5) * scale;
         int begin = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
         begin = begin < 0 ? 0 : begin;
         end = end > src ? src : end;
@@ -57,7 +64,7 @@ static graft_status taps_make(int src, int dst, enum filter filter, struct taps 
             sum += exact[k - begin] = filter == FILTER_BICUBIC ? bicubic(x) : bilinear(x);
         }
         for (int k = 0; k < end - begin; k++)
-            t->weight[i * t->most + k] = (int32_t)floor(exact[k] / sum * (1 << PRECISION) + 0.5);
+            t->weight[(size_t)i * t->most + k] = (int32_t)floor(exact[k] / sum * (1 << PRECISION) + 0.5);
         t->first[i] = begin;
         t->count[i] = end - begin;
     }
@@ -111,59 +118,67 @@ static graft_status rows(const uint8_t *src, int w, uint8_t *dst, int dh, const 
     return GRAFT_OK;
 }
 
-graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out)
+// Only the rows and columns that the box needs are computed.
+static graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out)
 {
     struct taps across = {0}, down = {0};
     graft_status status = GRAFT_OK;
-    uint8_t *middle = mem_alloc((size_t)w * src->h * 3);
-    *out = (struct picture){mem_alloc((size_t)w * h * 3), w, h};
-    if (middle == NULL || out->rgb == NULL)
+    uint8_t *middle = NULL;
+    *out = (struct picture){mem_alloc((size_t)box.w * box.h * 3), box.w, box.h};
+    if (out->rgb == NULL)
         TRY_GOTO(fail_memory("a resized picture"));
-    TRY_GOTO(taps_make(src->w, w, filter, &across));
-    TRY_GOTO(taps_make(src->h, h, filter, &down));
-    if (w == src->w)
-        memcpy(middle, src->rgb, (size_t)w * src->h * 3);
-    else
-        columns(src->rgb, src->w, src->h, middle, w, &across);
-    if (h == src->h)
-        memcpy(out->rgb, middle, (size_t)w * h * 3);
-    else
-        TRY_GOTO(rows(middle, w, out->rgb, h, &down));
+    TRY_GOTO(taps_make(src->w, box.full_w, box.left, box.w, filter, &across));
+    TRY_GOTO(taps_make(src->h, box.full_h, box.top, box.h, filter, &down));
+    const int first = down.first[0], n = down.first[box.h - 1] + down.count[box.h - 1] - first;
+    for (int y = 0; y < box.h; y++)
+        down.first[y] -= first;
+    middle = mem_alloc((size_t)box.w * n * 3);
+    if (middle == NULL)
+        TRY_GOTO(fail_memory("a resized picture"));
+    columns(src->rgb + (size_t)first * src->w * 3, src->w, n, middle, box.w, &across);
+    TRY_GOTO(rows(middle, box.w, out->rgb, box.h, &down));
 done:
     taps_free(&across);
     taps_free(&down);
     mem_free(middle);
-    if (status != GRAFT_OK) {
-        mem_free(out->rgb);
-        *out = (struct picture){0};
-    }
+    if (status != GRAFT_OK)
+        picture_free(out);
     return status;
 }
+
+graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out)
+{
+    return resize_box(src, (struct box){w, h, 0, 0, w, h}, filter, out);
+}
+
+static int at_least_one(int64_t side) { return side < 1 ? 1 : (int)side; }
 
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst)
 {
     const int size = spec->size;
+    const bool wide = src->w > src->h;
     int w = size, h = size;
     if (spec->rule == RESIZE_CROP) { // shorter side to `resize`, the longer cut down to whole pixels
-        w = src->w <= src->h ? spec->resize : (int)((int64_t)spec->resize * src->w / src->h);
-        h = src->w <= src->h ? (int)((int64_t)spec->resize * src->h / src->w) : spec->resize;
+        w = wide ? at_least_one((int64_t)spec->resize * src->w / src->h) : spec->resize;
+        h = wide ? spec->resize : at_least_one((int64_t)spec->resize * src->h / src->w);
     } else if (spec->rule == RESIZE_PAD) {
-        w = src->w >= src->h ? size : (int)lround((double)size * src->w / src->h);
-        h = src->w >= src->h ? (int)lround((double)size * src->h / src->w) : size;
-        w = w < 1 ? 1 : w;
-        h = h < 1 ? 1 : h;
+        w = wide ? size : at_least_one(lround((double)size * src->w / src->h));
+        h = wide ? at_least_one(lround((double)size * src->h / src->w)) : size;
     }
-    struct picture p;
-    TRY(picture_resize(src, w, h, spec->filter, &p));
-    // Offset of the network's corner in the resized picture; negative: padding.  Half to even, as Python rounds.
+    // The network's corner in the resized picture; negative: padding.  Half to even, as Python rounds.
     const int left = (int)nearbyint((w - size) / 2.0), top = (int)nearbyint((h - size) / 2.0);
+    const struct box box = {w, h, left > 0 ? left : 0, top > 0 ? top : 0, w < size ? w : size, h < size ? h : size};
+    const int pad_left = left < 0 ? -left : 0, pad_top = top < 0 ? -top : 0;
+    struct picture p;
+    TRY(resize_box(src, box, spec->filter, &p));
     for (int c = 0; c < 3; c++) {
         const int from = spec->bgr ? 2 - c : c;
         for (int y = 0; y < size; y++)
             for (int x = 0; x < size; x++) {
-                const int sx = x + left, sy = y + top;
-                const bool inside = sx >= 0 && sx < w && sy >= 0 && sy < h;
-                const float value = inside ? p.rgb[((size_t)sy * w + sx) * 3 + from] : spec->mean[c]; // pads with the mean
+                const int sx = x - pad_left, sy = y - pad_top;
+                const bool inside = sx >= 0 && sx < p.w && sy >= 0 && sy < p.h;
+                const float value =
+                    inside ? p.rgb[((size_t)sy * p.w + sx) * 3 + from] : spec->mean[c]; // pads with the mean
                 dst[((size_t)c * size + y) * size + x] = (value - spec->mean[c]) * spec->scale[c];
             }
     }

@@ -1,6 +1,6 @@
-// data/source_arrays.c: IDX pairs (MNIST's format, .gz too) and .npz pairs (x, y).
-// IDX: u32 big-endian 0x0000TTRR (type, rank), rank u32 sizes, data.  NPY: "\x93NUMPY", version, header length, a Python
-// dict {'descr', 'fortran_order', 'shape'}, data.
+// data/source_arrays.c: IDX pairs (MNIST's format, .gz too), .npz pairs (x, y), x.npy with y.npy.
+// IDX: u32 big-endian 0x0000TTRR (type, rank), rank u32 sizes, data.  NPY: "\x93NUMPY", version, header length, a
+// Python dict {'descr', 'fortran_order', 'shape'}, data.
 
 #include "data/sources.h"
 #include "base/file.h"
@@ -13,55 +13,92 @@
 
 static const struct { const char *stem; enum part part; } idx_parts[] = {{"train", PART_TRAIN}, {"t10k", PART_TEST}};
 
-static char *idx_path(const char *folder, const char *stem, const char *kind, int rank)
+// *out: heap, NULL when there is no such file.
+static graft_status idx_path(const char *folder, const char *stem, const char *kind, int rank, char **out)
 {
     for (int gz = 0; gz < 2; gz++) {
-        char *path = mem_format("%s/%s-%s-idx%d-ubyte%s", folder, stem, kind, rank, gz ? ".gz" : "");
-        if (path == NULL || file_exists(path))
-            return path;
-        mem_free(path);
+        *out = mem_format("%s/%s-%s-idx%d-ubyte%s", folder, stem, kind, rank, gz ? ".gz" : "");
+        if (*out == NULL)
+            return fail_memory("a path");
+        if (file_exists(*out))
+            return GRAFT_OK;
+        mem_free(*out);
     }
-    return NULL;
-}
-
-bool idx_recognises(const char *folder)
-{
-    char *path = idx_path(folder, "train", "images", 3);
-    mem_free(path);
-    return path != NULL;
-}
-
-// The whole file, inflated when it is compressed (zlib reads plain files as they are).
-static graft_status idx_read(const char *path, int rank, uint32_t *dim, uint8_t **out)
-{
-    gzFile file = gzopen(path, "rb");
-    uint8_t head[16];
-    const size_t head_size = 4 + 4 * (size_t)rank;
-    size_t size = 1;
-    graft_status status = GRAFT_OK;
     *out = NULL;
-    if (file == NULL)
-        return fail(GRAFT_BAD_FILE, "cannot open '%s'", path);
-    if (gzread(file, head, (unsigned)head_size) != (int)head_size || head[0] != 0 || head[1] != 0 || head[2] != 8 ||
+    return GRAFT_OK;
+}
+
+graft_status idx_recognises(const char *folder, bool *out)
+{
+    char *path;
+    TRY(idx_path(folder, idx_parts[0].stem, "images", 3, &path));
+    *out = path != NULL;
+    mem_free(path);
+    return GRAFT_OK;
+}
+
+// Inflates or copies the next `size` bytes; false when they are not there.
+static bool idx_take(z_stream *z, bool packed, void *out, size_t size)
+{
+    if (!packed) {
+        if (z->avail_in < size)
+            return false;
+        memcpy(out, z->next_in, size);
+        z->next_in += size;
+        z->avail_in -= (uInt)size;
+        return true;
+    }
+    z->next_out = out;
+    z->avail_out = (uInt)size;
+    const int result = inflate(z, Z_SYNC_FLUSH);
+    return (result == Z_OK || result == Z_STREAM_END) && z->avail_out == 0;
+}
+
+static graft_status idx_parse(z_stream *z, bool packed, const char *path, int rank, uint32_t *dim, uint8_t **out)
+{
+    uint8_t head[16], extra;
+    size_t size = 1;
+    *out = NULL;
+    if (!idx_take(z, packed, head, 4 + 4 * (size_t)rank) || head[0] != 0 || head[1] != 0 || head[2] != 8 ||
         head[3] != rank)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not an IDX file of unsigned bytes with %d dimensions", path, rank));
+        return fail(GRAFT_BAD_FILE, "'%s' is not an IDX file of unsigned bytes with %d dimensions", path, rank);
     for (int i = 0; i < rank; i++) {
         const uint8_t *p = head + 4 + 4 * i;
         dim[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-        if (dim[i] == 0 || !mul_size(size, dim[i], &size) || size > 1u << 30)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' states impossible sizes", path));
+        // deflate packs 1032 to 1 at best, so that a small file cannot make us allocate much
+        if (dim[i] == 0 || !mul_size(size, dim[i], &size) || size > 1u << 30 || size / 1040 > (size_t)z->avail_in + 64)
+            return fail(GRAFT_BAD_FILE, "'%s' states impossible sizes", path);
     }
     *out = mem_alloc(size);
     if (*out == NULL)
-        TRY_GOTO(fail_memory(path));
-    if (gzread(file, *out, (unsigned)size) != (int)size)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is truncated or damaged: %zu bytes of data expected", path, size));
-done:
-    gzclose(file);
-    if (status != GRAFT_OK) {
-        mem_free(*out);
-        *out = NULL;
+        return fail_memory(path);
+    const bool whole = idx_take(z, packed, *out, size);
+    z->next_out = &extra; // the end must follow, with its checksum
+    z->avail_out = 1;
+    if (whole && (packed ? inflate(z, Z_FINISH) == Z_STREAM_END && z->avail_out == 1 : z->avail_in == 0))
+        return GRAFT_OK;
+    mem_free(*out);
+    *out = NULL;
+    return fail(GRAFT_BAD_FILE, "'%s' is truncated or damaged: %zu bytes of data expected", path, size);
+}
+
+// The whole file, inflated when it is compressed.
+static graft_status idx_read(const char *path, int rank, uint32_t *dim, uint8_t **out)
+{
+    struct file_map map;
+    TRY(file_map_open(path, &map));
+    const bool packed = map.data.size > 2 && map.data.ptr[0] == 0x1f && map.data.ptr[1] == 0x8b;
+    z_stream z = {.next_in = (Bytef *)map.data.ptr,
+                  .avail_in = map.data.size < 1u << 31 ? (uInt)map.data.size : 1u << 31};
+    graft_status status;
+    if (packed && inflateInit2(&z, 15 + 16) != Z_OK)
+        status = fail_memory(path);
+    else {
+        status = idx_parse(&z, packed, path, rank, dim, out);
+        if (packed)
+            inflateEnd(&z);
     }
+    file_map_close(&map);
     return status;
 }
 
@@ -69,8 +106,10 @@ static graft_status idx_part(const char *folder, const char *stem, enum part par
 {
     uint32_t dim[3], n_labels;
     uint8_t *pictures = NULL, *labels = NULL;
-    char *picture_path = idx_path(folder, stem, "images", 3), *label_path = idx_path(folder, stem, "labels", 1);
+    char *picture_path = NULL, *label_path = NULL;
     graft_status status = GRAFT_OK;
+    TRY_GOTO(idx_path(folder, stem, "images", 3, &picture_path));
+    TRY_GOTO(idx_path(folder, stem, "labels", 1, &label_path));
     if (picture_path == NULL)
         goto done; // a part may be missing
     if (label_path == NULL)
@@ -78,20 +117,21 @@ static graft_status idx_part(const char *folder, const char *stem, enum part par
     TRY_GOTO(idx_read(picture_path, 3, dim, &pictures));
     TRY_GOTO(idx_read(label_path, 1, &n_labels, &labels));
     if (n_labels != dim[0])
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' has %u pictures, its label file %u labels", picture_path, dim[0], n_labels));
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "'%s' has %u pictures, its label file %u labels", picture_path, dim[0], n_labels));
     if (d->array_h != 0 && (d->array_h != (int)dim[1] || d->array_w != (int)dim[2]))
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' has pictures of another size than the training part", picture_path));
     d->array_c = 1;
     d->array_h = (int)dim[1];
     d->array_w = (int)dim[2];
     const uint8_t *at = pictures;
-    TRY_GOTO(dataset_own(d, pictures));
-    pictures = NULL;
+    pictures = NULL; // taken by the next line, even if it fails
+    TRY_GOTO(dataset_own(d, (void *)at));
     for (uint32_t i = 0; i < dim[0]; i++, at += (size_t)dim[1] * dim[2]) {
         char name[512];
         snprintf(name, sizeof name, "%s#%u", path_name(picture_path), i);
         while (labels[i] >= d->n_classes) {
-            char text[8];
+            char text[16];
             snprintf(text, sizeof text, "%d", d->n_classes);
             TRY_GOTO(class_add(d, text));
         }
@@ -137,7 +177,8 @@ static graft_status npy_parse(bytes file, const char *name, struct array *a)
     const char *descr = strstr(head, "'descr': '"), *shape = strstr(head, "'shape': (");
     if (descr == NULL || shape == NULL || strstr(head, "'fortran_order': False") == NULL ||
         sscanf(descr + 10, "%*[<|=]%c%d", &a->type, &a->item) != 2 || a->item < 1 || a->item > 8)
-        return fail(GRAFT_BAD_FILE, "%s: expected a little-endian C-order array of numbers; its header is %s", name, head);
+        return fail(GRAFT_BAD_FILE, "%s: expected a little-endian C-order array of numbers; its header is %s", name,
+                    head);
     a->rank = 0;
     a->count = 1;
     for (char *at = (char *)shape + 10; *at != ')' && *at != '\0';) {
@@ -151,20 +192,22 @@ static graft_status npy_parse(bytes file, const char *name, struct array *a)
     }
     size_t size;
     if (!mul_size(a->count, (size_t)a->item, &size) || size != reader_left(&r))
-        return fail(GRAFT_BAD_FILE, "%s: its header states %zu elements, the data are %zu bytes", name, a->count, reader_left(&r));
+        return fail(GRAFT_BAD_FILE, "%s: its header states %zu elements, the data are %zu bytes", name, a->count,
+                    reader_left(&r));
     a->data = r.data.ptr + r.at;
     return GRAFT_OK;
 }
 
 static int64_t integer_at(const struct array *a, size_t i)
 {
-    int64_t value = 0;
+    uint64_t value = 0;
     memcpy(&value, a->data + i * (size_t)a->item, (size_t)a->item);
     const int unused = 64 - 8 * a->item;
-    return a->type == 'i' ? value << unused >> unused : value;
+    return a->type == 'i' ? (int64_t)(value << unused) >> unused : (int64_t)value;
 }
 
-static graft_status npz_member(struct zip_archive *zip, const char *path, const char *name, struct array *a, void **owned)
+static graft_status npz_member(struct zip_archive *zip, const char *path, const char *name, struct array *a,
+                               void **owned)
 {
     for (size_t i = 0; i < zip_count(zip); i++)
         if (strcmp(zip_name(zip, i), name) == 0) {
@@ -184,6 +227,8 @@ static graft_status npz_samples(const char *path, const struct array *x, const s
     d->array_float = x->type == 'f' && x->item == 4;
     if (!d->array_float && !(x->type == 'u' && x->item == 1 && (x->dim[3] == 1 || x->dim[3] == 3)))
         return fail(GRAFT_BAD_FILE, "%s: x must be uint8 pictures (1 or 3 channels) or float32", path);
+    if (d->array_float && (x->dim[3] != 3 || x->dim[1] != x->dim[2]))
+        return fail(GRAFT_BAD_FILE, "%s: float32 x must be preprocessed squares (n, size, size, 3)", path);
     d->array_h = (int)x->dim[1];
     d->array_w = (int)x->dim[2];
     d->array_c = (int)x->dim[3];
@@ -219,12 +264,45 @@ graft_status source_npz(const char *path, struct dataset *d)
     if (status == GRAFT_OK)
         status = npz_samples(path, &x, &y, d);
     mem_free(y_block);
-    if (x_block != NULL && status == GRAFT_OK)
+    zip_archive_free(zip);
+    if (status != GRAFT_OK)
+        mem_free(x_block);
+    else if (x_block != NULL)
         status = dataset_own(d, x_block);
     else
-        mem_free(x_block);
-    zip_archive_free(zip);
+        return dataset_own_map(d, &map); // a stored member: the samples borrow the file itself
     file_map_close(&map);
+    return status;
+}
+
+graft_status npy_recognises(const char *folder, bool *out)
+{
+    bool x, y;
+    TRY(folder_has(folder, "x.npy", &x));
+    TRY(folder_has(folder, "y.npy", &y));
+    *out = x && y;
+    return GRAFT_OK;
+}
+
+graft_status source_npy(const char *folder, struct dataset *d)
+{
+    char *x_path = path_join(folder, "x.npy"), *y_path = path_join(folder, "y.npy");
+    struct file_map x_map = {0}, y_map = {0};
+    struct array x, y;
+    graft_status status = GRAFT_OK;
+    if (x_path == NULL || y_path == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    TRY_GOTO(file_map_open(x_path, &x_map));
+    TRY_GOTO(file_map_open(y_path, &y_map));
+    TRY_GOTO(npy_parse(x_map.data, x_path, &x));
+    TRY_GOTO(npy_parse(y_map.data, y_path, &y));
+    TRY_GOTO(npz_samples(x_path, &x, &y, d));
+    TRY_GOTO(dataset_own_map(d, &x_map));
+done:
+    file_map_close(&x_map);
+    file_map_close(&y_map);
+    mem_free(x_path);
+    mem_free(y_path);
     return status;
 }
 
@@ -234,7 +312,8 @@ graft_status array_open(const char *path, struct file_map *map, struct dataset *
     *out = (struct dataset){0};
     TRY(file_map_open(path, map));
     TRY(npy_parse(map->data, path, &a));
-    if (a.rank != 4 || a.type != 'f' || a.item != 4 || a.dim[1] != a.dim[2] || a.dim[1] < 1 || a.dim[1] > 4096 || a.dim[3] != 3)
+    if (a.rank != 4 || a.type != 'f' || a.item != 4 || a.dim[1] != a.dim[2] || a.dim[1] < 1 || a.dim[1] > 4096 ||
+        a.dim[3] != 3)
         return fail(GRAFT_BAD_FILE, "%s: float32 (n, size, size, 3), preprocessed, is expected", path);
     out->array_float = true;
     out->array_h = (int)a.dim[1];

@@ -15,28 +15,34 @@ static const char *const ten[] = {"data_batch_1.bin", "data_batch_2.bin", "data_
                                   "data_batch_5.bin", "test_batch.bin"};
 static const char *const hundred[] = {"train.bin", "test.bin"};
 
-static bool has(const char *folder, const char *name)
+graft_status cifar_recognises(const char *folder, bool *out)
 {
-    char *path = path_join(folder, name);
-    const bool found = path != NULL && file_exists(path);
-    mem_free(path);
-    return found;
+    bool train, test;
+    TRY(folder_has(folder, ten[0], out));
+    TRY(folder_has(folder, hundred[0], &train));
+    TRY(folder_has(folder, hundred[1], &test));
+    *out |= train && test;
+    return GRAFT_OK;
 }
 
-bool cifar_recognises(const char *folder) { return has(folder, ten[0]) || (has(folder, hundred[0]) && has(folder, hundred[1])); }
+// Empty when there is no such file.
+static graft_status member_open(const char *folder, const char *name, char **path, struct file_map *out)
+{
+    *out = (struct file_map){0};
+    *path = path_join(folder, name);
+    if (*path == NULL)
+        return fail_memory("a path");
+    return file_exists(*path) ? file_map_open(*path, out) : GRAFT_OK;
+}
 
 // A name a line; without the file the classes are their numbers.
 static graft_status names_read(const char *folder, const char *name, int classes, struct dataset *d)
 {
-    struct file_map map = {0};
+    struct file_map map;
+    char *path;
     size_t at = 0;
-    if (has(folder, name)) {
-        char *path = path_join(folder, name);
-        const graft_status status = path == NULL ? fail_memory("a path") : file_map_open(path, &map);
-        mem_free(path);
-        TRY(status);
-    }
-    graft_status status = GRAFT_OK;
+    graft_status status = member_open(folder, name, &path, &map);
+    mem_free(path);
     while (status == GRAFT_OK && d->n_classes < classes) {
         char text[64];
         size_t n = 0;
@@ -57,46 +63,48 @@ static graft_status records_add(const char *path, bytes data, int labels, enum p
 {
     const size_t record = (size_t)labels + PIXELS;
     if (data.size == 0 || data.size % record != 0)
-        return fail(GRAFT_BAD_FILE, "'%s' is not whole: %zu bytes are not a number of %zu-byte records", path, data.size,
-                    record);
+        return fail(GRAFT_BAD_FILE, "'%s' is not whole: %zu bytes are not a number of %zu-byte records", path,
+                    data.size, record);
     for (size_t i = 0; i < data.size / record; i++) {
         const uint8_t *at = data.ptr + i * record;
         const int label = at[labels - 1];
         char name[512];
         if (label >= d->n_classes)
-            return fail(GRAFT_BAD_FILE, "'%s': record %zu has label %d; 0..%d are expected", path, i, label, d->n_classes - 1);
+            return fail(GRAFT_BAD_FILE, "'%s': record %zu has label %d; 0..%d are expected", path, i, label,
+                        d->n_classes - 1);
         snprintf(name, sizeof name, "%s#%zu", path_name(path), i);
         TRY(sample_add(d, name, label, part, at + labels));
     }
     return GRAFT_OK;
 }
 
-static graft_status file_add(const char *path, int labels, enum part part, struct dataset *d)
+// A part may be missing.
+static graft_status file_add(const char *folder, const char *name, int labels, enum part part, struct dataset *d)
 {
     struct file_map map;
-    TRY(file_map_open(path, &map));
+    char *path;
+    graft_status status = member_open(folder, name, &path, &map);
     const bytes data = map.data;
-    TRY(dataset_own_map(d, &map));
-    return records_add(path, data, labels, part, d);
+    if (status == GRAFT_OK && data.ptr != NULL) {
+        status = dataset_own_map(d, &map);
+        if (status == GRAFT_OK)
+            status = records_add(path, data, labels, part, d);
+    }
+    mem_free(path);
+    return status;
 }
 
 graft_status source_cifar(const char *folder, struct dataset *d)
 {
-    const bool is_ten = has(folder, ten[0]);
+    bool is_ten;
+    TRY(folder_has(folder, ten[0], &is_ten));
     const char *const *files = is_ten ? ten : hundred;
     const size_t n = is_ten ? COUNT_OF(ten) : COUNT_OF(hundred);
     d->array_c = 3;
     d->array_h = d->array_w = SIDE;
     d->array_planar = true;
     TRY(names_read(folder, is_ten ? "batches.meta.txt" : "fine_label_names.txt", is_ten ? 10 : 100, d));
-    for (size_t i = 0; i < n; i++) {
-        if (!has(folder, files[i]))
-            continue; // a part may be missing
-        char *path = path_join(folder, files[i]);
-        const graft_status status =
-            path == NULL ? fail_memory("a path") : file_add(path, is_ten ? 1 : 2, i + 1 < n ? PART_TRAIN : PART_TEST, d);
-        mem_free(path);
-        TRY(status);
-    }
+    for (size_t i = 0; i < n; i++)
+        TRY(file_add(folder, files[i], is_ten ? 1 : 2, i + 1 < n ? PART_TRAIN : PART_TEST, d));
     return GRAFT_OK;
 }

@@ -1,0 +1,753 @@
+// data/test_data.c: pictures against Pillow, damaged and hostile files, sources, the split, the queue.
+// In: golden/data/, made by tools/ref/make_pictures.py: NAME and what Pillow makes of it, NAME.ppm.
+// Decoding is compared exactly (the same libraries' integer arithmetic), lossy WebP within 1, resizes within 1.
+
+#include "base/memory.h"
+#include "data/data.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#ifndef GRAFT_SOURCE
+#define GRAFT_SOURCE "."
+#endif
+
+// One of 4 buffers.
+static const char *text(const char *format, ...)
+{
+    static char out[4][4096];
+    static int next;
+    char *at = out[next++ % 4];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(at, sizeof out[0], format, arguments);
+    va_end(arguments);
+    return at;
+}
+
+static const char *golden(const char *name)
+{
+    const char *folder = getenv("GRAFT_GOLDEN");
+    return text("%s/data/%s", folder != NULL ? folder : GRAFT_SOURCE "/tests/golden", name);
+}
+
+static char scratch[64]; // a folder of this run
+
+static const char *put(const char *name, const void *data, size_t size)
+{
+    const char *path = text("%s/%s", scratch, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    fclose(file);
+    return path;
+}
+
+// Lasts for the run.
+static const char *folder(const char *name)
+{
+    static char paths[32][128];
+    static int next;
+    char *path = paths[next++];
+    assert_true(next <= 32);
+    snprintf(path, sizeof paths[0], "%s/%s", scratch, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+    return path;
+}
+
+static struct file_map map_of(const char *name)
+{
+    struct file_map map;
+    if (file_map_open(golden(name), &map) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    return map;
+}
+
+// P6, as Pillow writes it.
+static struct picture ppm_read(const char *name)
+{
+    struct file_map map = map_of(name);
+    struct picture p;
+    char head[32] = {0};
+    int used;
+    memcpy(head, map.data.ptr, map.data.size < 31 ? map.data.size : 31);
+    assert_int_equal(sscanf(head, "P6 %d %d 255%n", &p.w, &p.h, &used), 2);
+    const size_t size = (size_t)p.w * p.h * 3;
+    assert_int_equal(map.data.size, (size_t)used + 1 + size);
+    p.rgb = mem_alloc(size);
+    memcpy(p.rgb, map.data.ptr + used + 1, size);
+    file_map_close(&map);
+    return p;
+}
+
+static void same(const struct picture *a, const struct picture *b, int tolerance, const char *what)
+{
+    if (a->w != b->w || a->h != b->h)
+        fail_msg("%s: %dx%d, expected %dx%d", what, a->w, a->h, b->w, b->h);
+    for (int i = 0; i < a->w * a->h * 3; i++)
+        if (abs(a->rgb[i] - b->rgb[i]) > tolerance)
+            fail_msg("%s: pixel %d, %d channel %d is %d, expected %d", what, i / 3 % a->w, i / 3 / a->w, i % 3,
+                     a->rgb[i], b->rgb[i]);
+}
+
+static void decode(const char *name, const char *expected, int tolerance)
+{
+    struct picture p, q = ppm_read(expected);
+    if (picture_read(golden(name), &p) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    same(&p, &q, tolerance, name);
+    picture_free(&p);
+    picture_free(&q);
+}
+
+static void refused(bytes data, const char *what)
+{
+    struct picture p;
+    if (picture_decode(data, what, &p) == GRAFT_OK)
+        fail_msg("%s: decoded", what);
+    assert_null(p.rgb);
+    assert_non_null(strstr(graft_message(), what));
+}
+
+static void decodes_like_pillow(void **state)
+{
+    static const char *const names[] = {"base.jpg",  "progressive.jpg", "cmyk.jpg",   "grey.jpg",    "rgb.png",
+                                        "bits.png",  "palette.png",     "alpha.png",  "rgb16.png",   "grey16.png",
+                                        "rgb.bmp",   "palette.bmp",     "lossy.webp", "lossless.webp", "animated.webp",
+#ifdef GRAFT_GIF
+                                        "animated.gif",
+#endif
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        decode(names[i], text("%s.ppm", names[i]), strcmp(names[i], "lossy.webp") == 0);
+}
+
+static void orientations(void **state)
+{
+    (void)state;
+    struct file_map map = map_of("oriented.jpg");
+    uint8_t *copy = mem_alloc(map.data.size);
+    memcpy(copy, map.data.ptr, map.data.size);
+    size_t at = 0; // the entry: tag 0x112, a short, one of it
+    while (at + 12 < map.data.size && memcmp(copy + at, "\x01\x12\x00\x03\x00\x00\x00\x01", 8) != 0 &&
+           memcmp(copy + at, "\x12\x01\x03\x00\x01\x00\x00\x00", 8) != 0)
+        at++;
+    assert_true(at + 12 < map.data.size);
+    const size_t value = at + (copy[at] == 1 ? 9 : 8);
+    struct picture small = ppm_read("oriented1.ppm");
+    for (int o = 1; o <= 8; o++) {
+        struct picture p, q = ppm_read(text("oriented%d.ppm", o));
+        copy[value] = (uint8_t)o;
+        if (picture_decode((bytes){copy, map.data.size}, "oriented", &p) != GRAFT_OK)
+            fail_msg("%s", graft_message());
+        same(&p, &q, 0, text("JPEG orientation %d", o));
+        picture_free(&p);
+        picture_free(&q);
+    }
+    struct picture first, p;
+    assert_int_equal(picture_read(golden("upright1.png"), &first), GRAFT_OK);
+    assert_int_equal(first.w, small.w);
+    for (int o = 2; o <= 8; o++) {
+        assert_int_equal(picture_read(golden(text("upright%d.png", o)), &p), GRAFT_OK);
+        same(&p, &first, 0, text("PNG orientation %d", o));
+        picture_free(&p);
+    }
+    picture_free(&first);
+    picture_free(&small);
+    mem_free(copy);
+    file_map_close(&map);
+}
+
+// A picture is whole or refused: cut at each tenth, and at every byte without a crash.
+static void truncation(void **state)
+{
+    static const char *const names[] = {"base.jpg", "progressive.jpg", "cmyk.jpg", "rgb.png", "palette.png", "rgb.bmp",
+                                        "palette.bmp", "lossy.webp", "lossless.webp", "animated.webp",
+#ifdef GRAFT_GIF
+                                        "animated.gif",
+#endif
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct file_map map = map_of(names[i]);
+        const bool many = strncmp(names[i], "animated", 8) == 0; // the first frame may be whole
+        for (int tenth = 0; tenth < (many ? 2 : 10); tenth++)
+            refused((bytes){map.data.ptr, map.data.size * (size_t)tenth / 10}, names[i]);
+        for (size_t size = 0; size < map.data.size; size++) {
+            uint8_t *exact = mem_alloc(size); // of that size, so that the sanitizer sees a read past the end
+            struct picture p;
+            memcpy(exact, map.data.ptr, size);
+            if (picture_decode((bytes){exact, size}, names[i], &p) == GRAFT_OK) {
+                if (!many && size + 16 < map.data.size)
+                    fail_msg("%s: decoded from %zu of %zu bytes", names[i], size, map.data.size);
+                picture_free(&p);
+            }
+            mem_free(exact);
+        }
+        file_map_close(&map);
+    }
+}
+
+// What is no picture fails at once, with the reason; nothing hangs.
+static void not_pictures(void **state)
+{
+    (void)state;
+    static const char html[] = "<!DOCTYPE html><html><body>404</body></html>";
+    struct picture p;
+    refused((bytes){(const uint8_t *)"", 0}, "nothing.jpg");
+    refused((bytes){(const uint8_t *)html, sizeof html - 1}, "page.jpg");
+    const char *page = put("page.jpg", html, sizeof html - 1), *pipe = text("%s/pipe.jpg", scratch);
+    assert_int_equal(picture_read(page, &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "not a picture"));
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(picture_read(pipe, &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "not a regular file"));
+    assert_int_equal(picture_read(scratch, &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "folder"));
+    const char *loop = text("%s/loop.jpg", scratch);
+    assert_int_equal(symlink(loop, loop), 0);
+    assert_int_equal(picture_read(loop, &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "symbolic links"));
+    assert_int_equal(picture_read(text("%s/absent.jpg", scratch), &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "No such file"));
+    unlink(pipe);
+    unlink(loop);
+}
+
+// Headers that promise 65,500 x 65,500 pixels, and a JPEG of 101 scans, cost nothing.
+static void bombs(void **state)
+{
+    (void)state;
+    static const struct { const char *name; size_t at; int big; } sides[] = {{"base.jpg", 0, 1}, {"rgb.png", 16, 1},
+                                                                             {"rgb.bmp", 18, 0}};
+    for (size_t i = 0; i < COUNT_OF(sides); i++) {
+        struct file_map map = map_of(sides[i].name);
+        uint8_t *copy = mem_alloc(map.data.size);
+        memcpy(copy, map.data.ptr, map.data.size);
+        size_t at = sides[i].at;
+        if (i == 0) { // the frame header: FF C0, length, precision, height, width
+            while (copy[at] != 0xff || copy[at + 1] != 0xc0)
+                at++;
+            memcpy(copy + at + 5, "\xff\xdc\xff\xdc", 4);
+        } else
+            for (int k = 0; k < 2; k++)
+                memcpy(copy + at + 4 * k, sides[i].big ? "\x00\x00\xff\xdc" : "\xdc\xff\x00\x00", 4);
+        if (i == 1) // its checksum, so that the size is what is refused
+            memcpy(copy + 29, "\x1c\x35\x81\x4c", 4);
+        const uint64_t before = mem_resident_peak();
+        refused((bytes){copy, map.data.size}, sides[i].name);
+        assert_non_null(strstr(graft_message(), "65500x65500"));
+        assert_true(mem_resident_peak() - before < (uint64_t)64 << 20);
+        mem_free(copy);
+        file_map_close(&map);
+    }
+    struct file_map map = map_of("progressive.jpg");
+    const uint8_t *ptr = map.data.ptr;
+    size_t scan = 0, end;
+    while (ptr[scan] != 0xff || ptr[scan + 1] != 0xda) // the first scan: DC, up to the next marker
+        scan++;
+    for (end = scan + 2; ptr[end] != 0xff || ptr[end + 1] == 0; end++)
+        ;
+    const size_t length = end - scan, size = scan + 150 * length + 2;
+    uint8_t *many = mem_alloc(size);
+    memcpy(many, ptr, scan);
+    for (size_t k = 0; k < 150; k++) {
+        memcpy(many + scan + k * length, ptr + scan, length);
+        many[scan + k * length + 13] = 0; // all bits at once, which a later scan may repeat
+    }
+    memcpy(many + size - 2, "\xff\xd9", 2);
+    struct picture few;
+    memcpy(many + scan + 90 * length, "\xff\xd9", 2);
+    assert_int_equal(picture_decode((bytes){many, scan + 90 * length + 2}, "scans.jpg", &few), GRAFT_OK);
+    picture_free(&few);
+    memcpy(many + scan + 90 * length, ptr + scan, 2);
+    refused((bytes){many, size}, "scans.jpg");
+    assert_non_null(strstr(graft_message(), "progressive scans"));
+    mem_free(many);
+    file_map_close(&map);
+}
+
+static void resizes_like_pillow(void **state)
+{
+    static const int sizes[][2] = {{17, 11}, {43, 33}, {32, 7}};
+    (void)state;
+    struct picture p = ppm_read("rgb.png.ppm");
+    for (int f = 0; f < 2; f++)
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            const int w = sizes[i][0], h = sizes[i][1];
+            const char *name = text("%s_%dx%d.ppm", f == 0 ? "bilinear" : "bicubic", w, h);
+            struct picture got, expected = ppm_read(name);
+            assert_int_equal(picture_resize(&p, w, h, f == 0 ? FILTER_BILINEAR : FILTER_BICUBIC, &got), GRAFT_OK);
+            same(&got, &expected, 1, name);
+            picture_free(&got);
+            picture_free(&expected);
+        }
+    picture_free(&p);
+}
+
+static const struct input_spec crop = {
+    16, 19, RESIZE_CROP, FILTER_BICUBIC, {127, 127, 127}, {1 / 128.f, 1 / 128.f, 1 / 128.f}, 0};
+static const struct input_spec squash = {16,        16,  RESIZE_SQUASH, FILTER_BILINEAR, {103.5f, 116.75f, 123.25f},
+                                         {1, 1, 1}, true};
+
+static void prepares(void **state)
+{
+    (void)state;
+    struct picture p = ppm_read("rgb.png.ppm");
+    float got[3 * 16 * 16], expected[3 * 16 * 16];
+    for (int k = 0; k < 2; k++) {
+        struct file_map map = map_of(k == 0 ? "crop.f32" : "squash.f32");
+        const float level = k == 0 ? 1 / 128.f : 1;
+        memcpy(expected, map.data.ptr, sizeof expected);
+        assert_int_equal(picture_prepare(&p, k == 0 ? &crop : &squash, got), GRAFT_OK);
+        for (size_t i = 0; i < COUNT_OF(got); i++)
+            assert_float_equal(got[i], expected[i], 1.01f * level);
+        file_map_close(&map);
+    }
+    picture_free(&p);
+    // A hair of a picture is cropped without ever being resized whole.
+    p = (struct picture){mem_zero(65500, 3), 65500, 1};
+    const uint64_t before = mem_resident_peak();
+    assert_int_equal(picture_prepare(&p, &crop, got), GRAFT_OK);
+    assert_true(mem_resident_peak() - before < (uint64_t)16 << 20);
+    p.w = 1;
+    p.h = 65500;
+    assert_int_equal(picture_prepare(&p, &crop, got), GRAFT_OK);
+    picture_free(&p);
+}
+
+static struct dataset open_data(const char *path, int num_classes)
+{
+    struct dataset d;
+    const struct data_options options = {.path = path, .num_classes = num_classes};
+    if (dataset_open(&options, &d) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    return d;
+}
+
+static void open_fails(const char *path, const char *reason)
+{
+    struct dataset d;
+    const struct data_options options = {.path = path};
+    assert_int_equal(dataset_open(&options, &d), GRAFT_BAD_FILE);
+    if (strstr(graft_message(), reason) == NULL)
+        fail_msg("'%s' does not say '%s'", graft_message(), reason);
+    assert_null(d.samples);
+}
+
+static size_t part_count(const struct dataset *d, enum part part, int label)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->count; i++)
+        n += d->samples[i].part == part && (label < 0 || d->samples[i].label == label);
+    return n;
+}
+
+static void copy_to(const char *name, const char *path)
+{
+    struct file_map map = map_of(name);
+    put(path, map.data.ptr, map.data.size);
+    file_map_close(&map);
+}
+
+static void folders(void **state)
+{
+    (void)state;
+    const char *root = folder("plain");
+    open_fails(root, "no picture");
+    folder("plain/Zebra");
+    copy_to("base.jpg", "plain/Zebra/1.jpg");
+    open_fails(root, "only one class");
+    struct dataset one = open_data(root, 3);
+    assert_int_equal(one.n_classes, 3);
+    dataset_free(&one);
+    folder("plain/ant");
+    folder("plain/empty");
+    folder("plain/.hidden");
+    copy_to("rgb.png", "plain/ant/2.png");
+    copy_to("rgb.bmp", "plain/ant/1");
+    put("plain/notes.txt", "x", 1);
+    struct dataset d = open_data(root, 0);
+    assert_int_equal(d.n_classes, 3);
+    assert_string_equal(d.classes[0], "Zebra"); // bytewise: capitals first
+    assert_string_equal(d.classes[1], "ant");
+    assert_int_equal(d.count, 3);
+    assert_non_null(strstr(d.samples[1].path, "plain/ant/1"));
+    float input[3 * 16 * 16];
+    for (size_t i = 0; i < d.count; i++)
+        assert_int_equal(sample_load(&d, i, &crop, input), GRAFT_OK);
+    dataset_free(&d);
+
+    static const char *const names[] = {"ant", "x", "Zebra", "empty"}; // matched by name, never by position
+    const struct data_options options = {.path = root, .classes = names, .n_classes = 4};
+    assert_int_equal(dataset_open(&options, &d), GRAFT_OK);
+    assert_int_equal(d.samples[0].label, 2);
+    assert_int_equal(d.samples[1].label, 0);
+    dataset_free(&d);
+    const struct data_options wrong = {.path = root, .classes = names, .n_classes = 2};
+    assert_int_equal(dataset_open(&wrong, &d), GRAFT_BAD_FILE);
+
+    static const char *const parts[] = {"train", "validation", "test"};
+    root = folder("parts");
+    for (int i = 0; i < 3; i++) {
+        folder(text("parts/%s", parts[i]));
+        for (int c = i == 1; c < 2; c++) { // validation lacks the first class
+            folder(text("parts/%s/%c", parts[i], 'a' + c));
+            copy_to("base.jpg", text("parts/%s/%c/1.jpg", parts[i], 'a' + c));
+        }
+    }
+    d = open_data(root, 0);
+    assert_true(d.has_val && d.has_test);
+    assert_int_equal(part_count(&d, PART_TRAIN, -1), 2);
+    assert_int_equal(part_count(&d, PART_VAL, 1), 1);
+    assert_int_equal(part_count(&d, PART_TEST, -1), 2);
+    assert_int_equal(dataset_split(&d, "0", 0, 1), GRAFT_OK);
+    assert_int_equal(part_count(&d, PART_VAL, -1), 0);
+    assert_false(d.has_val);
+    dataset_free(&d);
+    folder("parts/test/unknown");
+    open_fails(root, "unknown");
+    open_fails(text("%s/absent", scratch), "No such file");
+}
+
+static void lists(void **state)
+{
+    (void)state;
+    static const char good[] = "\xef\xbb\xbf" "\r\nlabel,extra,path,split\r\n\"b, \"\"c\"\"\",,plain/ant/1,\r\n"
+                               "a,1,plain/Zebra/1.jpg,val\r\n\r\na,2,plain/ant/2.png,train";
+    struct dataset d = open_data(put("good.csv", good, sizeof good - 1), 0);
+    assert_int_equal(d.count, 3);
+    assert_string_equal(d.classes[0], "a");
+    assert_string_equal(d.classes[1], "b, \"c\"");
+    assert_int_equal(d.samples[0].label, 1);
+    assert_int_equal(d.samples[1].part, PART_VAL);
+    assert_int_equal(d.samples[2].label, 0);
+    float input[3 * 16 * 16];
+    for (size_t i = 0; i < d.count; i++)
+        assert_int_equal(sample_load(&d, i, &crop, input), GRAFT_OK);
+    dataset_free(&d);
+    static const struct { const char *text, *reason;
+    } bad[] = {{"", "empty"},
+               {"\n\n", "empty"},
+               {"a,b\n1,2\n", ":1:"},
+               {"path,label\n\"x,1\n", ":2:"},
+               {"path,label\nx\n", ":2:"},
+               {"path,label,split\nx,1,no\n", "split"},
+               {"path,label\n,1\n", ":2:"},
+               {"path,label\nx,1\n", "only one class"}};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        open_fails(put("bad.csv", bad[i].text, strlen(bad[i].text)), bad[i].reason);
+
+    // State Farm's: drivers are groups, never split between the parts.
+    folder("imgs");
+    folder("imgs/train");
+    char list[8192] = "subject,classname,img\n";
+    for (int c = 0; c < 2; c++) {
+        folder(text("imgs/train/c%d", c));
+        for (int i = 0; i < 30; i++) {
+            copy_to("oriented.jpg", text("imgs/train/c%d/img_%d.jpg", c, i));
+            strcat(list, text("p%d,c%d,img_%d.jpg\n", i / 5, c, i));
+        }
+    }
+    d = open_data(put("drivers.csv", list, strlen(list)), 0);
+    assert_int_equal(d.count, 60);
+    assert_int_equal(sample_load(&d, 59, &crop, input), GRAFT_OK);
+    assert_int_equal(dataset_split(&d, "0.34", 0, 5), GRAFT_OK);
+    assert_int_equal(part_count(&d, PART_VAL, -1), 20);
+    for (size_t i = 0; i < d.count; i++)
+        for (size_t k = 0; k < d.count; k++)
+            if (d.samples[i].group == d.samples[k].group)
+                assert_int_equal(d.samples[i].part, d.samples[k].part);
+    dataset_free(&d);
+}
+
+static void idx(void **state)
+{
+    (void)state;
+    struct dataset d = open_data(golden("idx"), 0);
+    assert_int_equal(d.count, 30);
+    assert_int_equal(d.n_classes, 5);
+    assert_string_equal(d.classes[4], "4");
+    assert_int_equal(part_count(&d, PART_TEST, -1), 10);
+    for (size_t i = 0; i < d.count; i++) {
+        assert_int_equal(*(const uint8_t *)d.samples[i].data, i % 20);
+        assert_int_equal(d.samples[i].label, i % 20 % 5);
+    }
+    static const struct input_spec plain = {4, 4, RESIZE_SQUASH, FILTER_BILINEAR, {0}, {1, 1, 1}, 0};
+    float input[3 * 16];
+    assert_int_equal(sample_load(&d, 7, &plain, input), GRAFT_OK);
+    for (int i = 0; i < 16; i++)
+        for (int c = 0; c < 3; c++)
+            assert_true(input[16 * c + i] == ((const uint8_t *)d.samples[7].data)[i]);
+    assert_int_equal(dataset_split(&d, "4", 15, 1), GRAFT_OK); // the first 4 of the test part
+    assert_int_equal(part_count(&d, PART_VAL, -1), 4);
+    assert_int_equal(part_count(&d, PART_TRAIN, -1), 15);
+    for (size_t i = 20; i < 24; i++)
+        assert_int_equal(d.samples[i].part, PART_VAL);
+    dataset_free(&d);
+    d = open_data(golden("idx"), 0);
+    assert_int_equal(dataset_split(&d, "11", 0, 1), GRAFT_BAD_OPTION);
+    dataset_free(&d);
+
+    const char *root = folder("idx");
+    copy_to("idx/train-labels-idx1-ubyte", "idx/train-labels-idx1-ubyte");
+    struct file_map map = map_of("idx/train-images-idx3-ubyte.gz");
+    for (size_t cut = 0; cut < map.data.size; cut++) {
+        put("idx/train-images-idx3-ubyte.gz", map.data.ptr, cut);
+        open_fails(root, "train-images");
+    }
+    file_map_close(&map);
+    unlink(text("%s/train-images-idx3-ubyte.gz", root));
+    assert_int_equal(mkfifo(text("%s/train-images-idx3-ubyte", root), 0600), 0);
+    struct dataset none;
+    const struct data_options options = {.path = root};
+    assert_int_not_equal(dataset_open(&options, &none), GRAFT_OK); // and no hang
+}
+
+static void arrays(void **state)
+{
+    (void)state;
+    struct dataset a = open_data(golden("stored.npz"), 0), b = open_data(golden("packed.npz"), 0);
+    assert_int_equal(a.count, 6);
+    assert_int_equal(a.n_classes, 3);
+    for (size_t i = 0; i < 6; i++) {
+        assert_memory_equal(a.samples[i].data, b.samples[i].data, 75);
+        assert_int_equal(a.samples[i].label, i % 3);
+        assert_int_equal(b.samples[i].label, i % 3);
+    }
+    dataset_free(&a);
+    dataset_free(&b);
+    a = open_data(golden("float.npz"), 0);
+    float input[27];
+    assert_true(a.array_float);
+    assert_int_equal(sample_load(&a, 1, &crop, input), GRAFT_OK);
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < 9; i++)
+            assert_true(input[9 * c + i] == (float)(27 + 3 * i + c));
+    dataset_free(&a);
+
+    // CIFAR-10: 3 records in a batch, 2 in the test batch.
+    const char *root = folder("cifar");
+    static uint8_t records[3 * 3073];
+    for (size_t i = 0; i < sizeof records; i++)
+        records[i] = (uint8_t)(i % 3073 == 0 ? i / 3073 * 4 : i * 7);
+    put("cifar/data_batch_1.bin", records, sizeof records);
+    put("cifar/test_batch.bin", records, 2 * 3073);
+    put("cifar/batches.meta.txt", "airplane\nautomobile\n", 20);
+    a = open_data(root, 0);
+    assert_int_equal(a.n_classes, 10);
+    assert_string_equal(a.classes[1], "automobile");
+    assert_string_equal(a.classes[9], "9");
+    assert_int_equal(a.samples[2].label, 8);
+    assert_int_equal(part_count(&a, PART_TEST, -1), 2);
+    static const struct input_spec plain = {32, 32, RESIZE_SQUASH, FILTER_BILINEAR, {0}, {1, 1, 1}, 0};
+    static float planes[3072];
+    assert_int_equal(sample_load(&a, 1, &plain, planes), GRAFT_OK);
+    for (int i = 0; i < 3072; i++)
+        assert_true(planes[i] == records[3073 + 1 + i]);
+    dataset_free(&a);
+    put("cifar/data_batch_2.bin", records, 3000);
+    open_fails(root, "not whole");
+    unlink(text("%s/data_batch_2.bin", root));
+}
+
+static void split(void **state)
+{
+    (void)state;
+    static const int sizes[] = {50, 20, 10, 1}; // of the classes
+    uint8_t images[81 * 4], labels[8 + 81] = {0, 0, 8, 1, 0, 0, 0, 81},
+                                       file[16 + sizeof images] = {0, 0, 8, 3, 0, 0, 0, 81};
+    int at = 0;
+    for (int c = 0; c < 4; c++)
+        for (int i = 0; i < sizes[c]; i++)
+            labels[8 + at++] = (uint8_t)c;
+    memset(images, 0, sizeof images);
+    file[11] = file[15] = 2;
+    const char *root = folder("split");
+    put("split/train-images-idx3-ubyte", file, sizeof file);
+    put("split/train-labels-idx1-ubyte", labels, sizeof labels);
+    struct dataset d[3];
+    for (int k = 0; k < 3; k++) {
+        d[k] = open_data(root, 0);
+        assert_int_equal(dataset_split(&d[k], NULL, 0, k == 2 ? 9 : 8), GRAFT_OK);
+        assert_true(d[k].has_val);
+        for (int c = 0; c < 4; c++)
+            assert_int_equal(part_count(&d[k], PART_VAL, c), sizes[c] / 5); // the class of one stays in training
+    }
+    int moved = 0;
+    for (size_t i = 0; i < 81; i++) {
+        assert_int_equal(d[0].samples[i].part, d[1].samples[i].part);
+        moved += d[0].samples[i].part != d[2].samples[i].part;
+    }
+    assert_true(moved > 5); // another seed, another split
+    for (int k = 0; k < 3; k++)
+        dataset_free(&d[k]);
+    d[0] = open_data(root, 0);
+    static const char *const bad[] = {"", "x", "-1", "1.5", "81", "nan", "inf", "0.2x", "1e3"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        assert_int_equal(dataset_split(&d[0], bad[i], 0, 1), GRAFT_BAD_OPTION);
+    assert_int_equal(dataset_split(&d[0], "16", 7, 1), GRAFT_OK);
+    assert_int_equal(part_count(&d[0], PART_VAL, -1), 16);
+    assert_int_equal(part_count(&d[0], PART_TRAIN, -1), 7);
+    dataset_free(&d[0]);
+}
+
+// The same batches, bit for bit, from any number of workers; what fails is named and left out.
+static void queue_order(void **state)
+{
+    (void)state;
+    enum { N = 45, BATCH = 4, ITEM = 3 * 16 * 16 };
+    static float expected[N][ITEM];
+    static const int workers[] = {1, 2, 7};
+    struct dataset d = open_data(text("%s/drivers.csv", scratch), 0);
+    mem_free(d.samples[13].path);
+    d.samples[13].path = mem_text(text("%s/page.jpg", scratch));
+    uint32_t order[N];
+    for (uint32_t i = 0; i < N; i++)
+        order[i] = i * 7 % 60;
+    for (size_t w = 0; w < COUNT_OF(workers); w++) {
+        struct queue *q;
+        struct batch b;
+        bool end;
+        size_t seen = 0, failed = 0;
+        assert_int_equal(queue_new(&d, &crop, order, N, BATCH, workers[w], &q), GRAFT_OK);
+        for (;;) {
+            assert_int_equal(queue_next(q, &b, &end), GRAFT_OK);
+            if (end)
+                break;
+            assert_int_equal(b.n + b.n_failed, seen + BATCH <= N ? BATCH : N - seen);
+            for (int i = 0; i < b.n_failed; i++, failed++) {
+                assert_int_equal(b.failed[i].index, 13);
+                assert_non_null(strstr(b.failed[i].message, "page.jpg"));
+            }
+            for (int i = 0, k = 0; i < b.n + b.n_failed; i++, seen++) {
+                if (order[seen] == 13)
+                    continue;
+                assert_int_equal(b.index[k], order[seen]);
+                if (w == 0)
+                    memcpy(expected[seen], b.input + (size_t)k * ITEM, sizeof expected[0]);
+                assert_memory_equal(b.input + (size_t)k++ * ITEM, expected[seen], sizeof expected[0]);
+            }
+        }
+        assert_int_equal(seen, N);
+        assert_int_equal(failed, 1);
+        queue_free(q);
+        assert_int_equal(queue_new(&d, &crop, order, N, BATCH, workers[w], &q), GRAFT_OK);
+        assert_int_equal(queue_next(q, &b, &end), GRAFT_OK); // left in the middle
+        queue_free(q);
+    }
+    dataset_free(&d);
+}
+
+// Every allocation fails once: an error, nothing lost (the sanitizer counts), never a crash.
+static struct memory_table whole;
+static long allowed;
+static void *alloc_limited(size_t size)
+{
+    return __atomic_fetch_sub(&allowed, 1, __ATOMIC_RELAXED) > 0 ? whole.alloc(size) : NULL;
+}
+static void *resize_limited(void *old, size_t size)
+{
+    return __atomic_fetch_sub(&allowed, 1, __ATOMIC_RELAXED) > 0 ? whole.resize(old, size) : NULL;
+}
+
+static graft_status load_all(const char *path, bool queued)
+{
+    struct dataset d;
+    struct picture p;
+    const struct data_options options = {.path = path};
+    const char *dot = strrchr(path, '.');
+    float input[3 * 16 * 16];
+    if (dot != NULL && strcmp(dot, ".csv") != 0 && strcmp(dot, ".npz") != 0) {
+        TRY(picture_read(path, &p));
+        const graft_status status = picture_prepare(&p, &crop, input);
+        picture_free(&p);
+        return status;
+    }
+    TRY(dataset_open(&options, &d));
+    graft_status status = dataset_split(&d, NULL, 0, 1);
+    struct queue *q = NULL;
+    const uint32_t order[] = {0, 1, 2};
+    if (status == GRAFT_OK && queued)
+        status = queue_new(&d, &crop, order, 3, 2, 2, &q);
+    for (bool end = false; status == GRAFT_OK && q != NULL;) {
+        struct batch b;
+        status = queue_next(q, &b, &end);
+        if (end)
+            break;
+        if (b.n_failed > 0 && status == GRAFT_OK)
+            status = GRAFT_NO_RESOURCE;
+    }
+    queue_free(q);
+    dataset_free(&d);
+    return status;
+}
+
+static void memory_runs_out(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"base.jpg", "cmyk.jpg",     "oriented.jpg", "rgb.png",    "animated.webp",
+                                        "rgb.bmp",  "animated.gif", "idx",          "stored.npz", "packed.npz"};
+    static const char *const made[] = {"drivers.csv", "cifar", "plain", "parts"};
+    char kept[COUNT_OF(files) + COUNT_OF(made)][4096];
+    int n = 0;
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        snprintf(kept[n++], sizeof kept[0], "%s", golden(files[i]));
+    for (size_t i = 0; i < COUNT_OF(made); i++)
+        snprintf(kept[n++], sizeof kept[0], "%s/%s", scratch, made[i]);
+    rmdir(text("%s/parts/test/unknown", scratch));
+    whole = memory;
+    for (int i = 0; i < n; i++) {
+#ifndef GRAFT_GIF
+        if (strstr(kept[i], ".gif") != NULL)
+            continue;
+#endif
+        graft_status status = GRAFT_NO_RESOURCE;
+        for (long k = 0; status != GRAFT_OK && k < 2000; k++) {
+            allowed = k;
+            memory.alloc = alloc_limited;
+            memory.resize = resize_limited;
+            status = load_all(kept[i], i >= n - 2);
+            memory = whole;
+            if (status != GRAFT_OK && status != GRAFT_NO_RESOURCE)
+                fail_msg("%s: status %d after %ld allocations: %s", kept[i], (int)status, k, graft_message());
+        }
+        if (status != GRAFT_OK)
+            fail_msg("%s: %s", kept[i], graft_message());
+    }
+}
+
+static int start(void **state)
+{
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    snprintf(scratch, sizeof scratch, "%.40s/graft-data-XXXXXX", base != NULL ? base : "/tmp");
+    return mkdtemp(scratch) == NULL;
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", scratch);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { // in this order: later ones use the earlier ones' files
+        cmocka_unit_test(decodes_like_pillow), cmocka_unit_test(orientations), cmocka_unit_test(truncation),
+        cmocka_unit_test(not_pictures), cmocka_unit_test(bombs), cmocka_unit_test(resizes_like_pillow),
+        cmocka_unit_test(prepares), cmocka_unit_test(folders), cmocka_unit_test(lists), cmocka_unit_test(idx),
+        cmocka_unit_test(arrays), cmocka_unit_test(split), cmocka_unit_test(queue_order),
+        cmocka_unit_test(memory_runs_out),
+    };
+    return cmocka_run_group_tests(tests, start, finish);
+}

@@ -1,0 +1,33 @@
+// fuzz/fuzz_decode.c: libFuzzer's entry over the picture decoders and what follows them.
+// In: any bytes.  A crash, a leak, a hang or a read outside them is the bug; a refusal is fine.  Seeds: golden/data/.
+// With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without libFuzzer.
+
+#include "data/data.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct input_spec spec = {16, 20, RESIZE_CROP, FILTER_BICUBIC, {127, 127, 127}, {1, 1, 1}, false};
+    static float input[3 * 16 * 16];
+    struct picture p;
+    if (picture_decode((bytes){data, size}, "fuzz", &p) != GRAFT_OK)
+        return 0;
+    ASSERT(p.rgb != NULL && p.w > 0 && p.h > 0);
+    if (p.w < 4096 && p.h < 4096)
+        ASSERT(picture_prepare(&p, &spec, input) == GRAFT_OK);
+    picture_free(&p);
+    return 0;
+}
+
+#ifdef FUZZ_MAIN
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        struct file_map map = {0};
+        if (file_map_open(argv[i], &map) == GRAFT_OK)
+            LLVMFuzzerTestOneInput(map.data.ptr, map.data.size);
+        file_map_close(&map);
+    }
+    return 0;
+}
+#endif
