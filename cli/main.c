@@ -48,9 +48,10 @@ static void on_progress(void *user, const graft_progress *p)
     if (!live || quiet)
         return;
     clear_line();
+    const int left = p->seconds_left > 0 ? (int)p->seconds_left : 0;
     if (p->epochs > 0)
         fprintf(stderr, "epoch %d/%d  step %ld/%ld  loss %.4f  %.1f images/s  %d:%02d left", p->epoch, p->epochs, p->step,
-                p->steps, p->loss, p->images_per_second, (int)p->seconds_left / 60, (int)p->seconds_left % 60);
+                p->steps, p->loss, p->images_per_second, left / 60, left % 60);
     else
         fprintf(stderr, "%s %ld/%ld  %.1f images/s", p->stage, p->step, p->steps, p->images_per_second);
     fflush(stderr);

@@ -39,10 +39,21 @@ static void show_predict(const json_t *o)
         printf("  %.3f  %s\n", number_of(row, "prob"), text_of(row, "class"));
 }
 
+enum { MANY_CLASSES = 100 }; // a longer table is for --json
+
 static void show_val(const json_t *o)
 {
-    printf("pictures  %.0f (%.0f left out)\nlog-loss  %.4f\ntop-1     %.4f\ntop-5     %.4f\n", number_of(o, "n"),
-           number_of(o, "skipped"), number_of(o, "log_loss"), number_of(o, "top1"), number_of(o, "top5"));
+    const json_t *row, *classes = json_object_get(o, "per_class");
+    size_t i;
+    printf("pictures  %.0f (%.0f left out)\nlog-loss  %.4f\ntop-1     %.4f\ntop-5     %.4f\ncalibration error  %.4f\n",
+           number_of(o, "n"), number_of(o, "skipped"), number_of(o, "log_loss"), number_of(o, "top1"), number_of(o, "top5"),
+           number_of(o, "calibration_error"));
+    if (json_array_size(classes) > MANY_CLASSES)
+        return;
+    printf("%-24s %8s %9s %7s %7s\n", "class", "pictures", "precision", "recall", "f1");
+    json_array_foreach(classes, i, row)
+        printf("%-24s %8.0f %9.4f %7.4f %7.4f\n", text_of(row, "class"), number_of(row, "n"), number_of(row, "precision"),
+               number_of(row, "recall"), number_of(row, "f1"));
 }
 
 static void show_inspect(const json_t *o)

@@ -35,6 +35,14 @@ struct outcome {
     size_t done, bad;
 };
 
+static void csv_field(FILE *csv, const char *field)
+{
+    fputc('"', csv);
+    for (; *field != '\0'; field++)
+        fprintf(csv, *field == '"' ? "\"\"" : "%c", *field);
+    fputc('"', csv);
+}
+
 static graft_status report(void *user, uint32_t index, const float *logits, const float *p, const char *error)
 {
     struct outcome *r = user;
@@ -62,10 +70,7 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         if (r->logits != NULL)
             memcpy(r->logits + index * (size_t)classes, logits, (size_t)classes * sizeof *logits);
         if (r->csv != NULL) {
-            fprintf(r->csv, "\"");
-            for (const char *at = path; *at != '\0'; at++)
-                fprintf(r->csv, *at == '"' ? "\"\"" : "%c", *at);
-            fprintf(r->csv, "\"");
+            csv_field(r->csv, path);
             for (int c = 0; c < classes; c++)
                 fprintf(r->csv, ",%.7g", (double)p[c]);
             fprintf(r->csv, "\n");
@@ -87,7 +92,7 @@ static graft_status sample_append(struct dataset *d, const char *path, const voi
         mem_free(copy);
         return fail_memory("the list of pictures");
     }
-    d->samples[d->count++] = (struct sample){copy, -1, PART_NONE, data};
+    d->samples[d->count++] = (struct sample){.path = copy, .label = -1, .part = PART_NONE, .data = data};
     return GRAFT_OK;
 }
 
@@ -174,6 +179,8 @@ graft_status run_predict(const graft_options *o)
     } else
         for (size_t i = 1; i < o->n_inputs; i++)
             TRY_GOTO(input_append(&d, o->inputs[i]));
+    if (d.count == 0)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "no pictures in '%s'", o->inputs[1]));
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     if (array)
         m.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
@@ -189,8 +196,10 @@ graft_status run_predict(const graft_options *o)
         if (r.csv == NULL)
             TRY_GOTO(fail(GRAFT_BAD_FILE, "cannot write '%s'", option_text(o, "csv")));
         fprintf(r.csv, "path");
-        for (int c = 0; c < m.n_classes; c++)
-            fprintf(r.csv, ",\"%s\"", m.classes[c]);
+        for (int c = 0; c < m.n_classes; c++) {
+            fputc(',', r.csv);
+            csv_field(r.csv, m.classes[c]);
+        }
         fprintf(r.csv, "\n");
     }
     TRY_GOTO(plan_ready(&m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
@@ -229,6 +238,39 @@ static graft_status collect(void *user, uint32_t index, const float *logits, con
     }
     memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p, (size_t)r->model->n_classes * sizeof *p);
     r->labels[r->done++] = r->data->samples[index].label;
+    return GRAFT_OK;
+}
+
+// The metrics, a row a class, and the confusion matrix (rows labels, columns predictions).
+static graft_status val_result(const struct outcome *r, const struct metrics *m)
+{
+    const int k = r->model->n_classes;
+    size_t *count = mem_zero((size_t)k * (size_t)k, sizeof *count);
+    if (count == NULL)
+        return fail_memory("the confusion matrix");
+    confusion_of(r->probabilities, r->labels, r->done, k, count);
+    json_t *classes = json_array(), *confusion = json_array();
+    for (int c = 0; c < k; c++) {
+        const struct class_metrics one = class_metrics_of(count, k, c);
+        json_t *row = json_array();
+        for (int other = 0; other < k; other++)
+            json_array_append_new(row, json_integer((json_int_t)count[(size_t)c * (size_t)k + (size_t)other]));
+        json_array_append_new(confusion, row);
+        json_array_append_new(classes, json_pack("{s:s, s:I, s:f, s:f, s:f}", "class", r->model->classes[c], "n",
+                                                 (json_int_t)one.n, "precision", one.precision, "recall", one.recall, "f1",
+                                                 one.f1));
+    }
+    mem_free(count);
+    json_t *result = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:o, s:o}", "n", (json_int_t)m->n, "skipped", (json_int_t)r->bad,
+                               "log_loss", m->log_loss, "top1", m->top1, "top5", m->top5, "calibration_error",
+                               calibration_error(r->probabilities, r->labels, r->done, k), "per_class", classes, "confusion",
+                               confusion);
+    char *text = result != NULL ? json_text(result) : NULL;
+    json_decref(result);
+    if (text == NULL)
+        return fail_memory("the result");
+    hooks_result(text);
+    mem_free(text);
     return GRAFT_OK;
 }
 
@@ -273,10 +315,7 @@ graft_status run_val(const graft_options *o)
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, m.n_classes);
-    char json[256];
-    snprintf(json, sizeof json, "{\"n\":%zu,\"skipped\":%zu,\"log_loss\":%.9g,\"top1\":%.9g,\"top5\":%.9g}", metrics.n, r.bad,
-             metrics.log_loss, metrics.top1, metrics.top5);
-    hooks_result(json);
+    TRY_GOTO(val_result(&r, &metrics));
 done:
     mem_free(order);
     mem_free(r.probabilities);

@@ -1,4 +1,4 @@
-// infer/metrics.c: log-loss and accuracies.
+// infer/metrics.c: log-loss, accuracies, confusion, calibration.
 
 #include "infer/metrics.h"
 #include <float.h>
@@ -38,4 +38,43 @@ struct metrics metrics_of(const float *probabilities, const int *labels, size_t 
         m.top5 /= (double)n;
     }
     return m;
+}
+
+void confusion_of(const float *probabilities, const int *labels, size_t n, int classes, size_t *count)
+{
+    for (size_t i = 0; i < n; i++)
+        count[(size_t)labels[i] * (size_t)classes + (size_t)best_class(probabilities + i * (size_t)classes, classes)]++;
+}
+
+struct class_metrics class_metrics_of(const size_t *count, int classes, int which)
+{
+    size_t own = 0, predicted = 0;
+    const size_t k = (size_t)classes, c = (size_t)which;
+    for (size_t other = 0; other < k; other++) {
+        own += count[c * k + other];
+        predicted += count[other * k + c];
+    }
+    const double right = (double)count[c * k + c];
+    struct class_metrics m = {.n = own};
+    m.precision = predicted > 0 ? right / (double)predicted : 0;
+    m.recall = own > 0 ? right / (double)own : 0;
+    m.f1 = right > 0 ? 2 * m.precision * m.recall / (m.precision + m.recall) : 0;
+    return m;
+}
+
+enum { CALIBRATION_BINS = 15 };
+
+double calibration_error(const float *probabilities, const int *labels, size_t n, int classes)
+{
+    double gap[CALIBRATION_BINS] = {0}, sum = 0; // confidence minus right answers, summed by bin
+    for (size_t i = 0; i < n; i++) {
+        const float *p = probabilities + i * (size_t)classes;
+        const int best = best_class(p, classes);
+        int bin = (int)(p[best] * CALIBRATION_BINS);
+        bin = bin < 0 ? 0 : bin >= CALIBRATION_BINS ? CALIBRATION_BINS - 1 : bin;
+        gap[bin] += p[best] - (best == labels[i]);
+    }
+    for (int b = 0; b < CALIBRATION_BINS; b++)
+        sum += fabs(gap[b]);
+    return n > 0 ? sum / (double)n : 0;
 }

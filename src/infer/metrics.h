@@ -11,3 +11,12 @@ struct metrics {
 // 1.19e-7, rows renormalised, mean of -log p.  Ties in the ranking count against us.
 struct metrics metrics_of(const float *probabilities, const int *labels, size_t n, int classes);
 int best_class(const float *probabilities, int classes);
+// count (classes, classes), rows labels, columns predictions; zeroed by the caller.
+void confusion_of(const float *probabilities, const int *labels, size_t n, int classes, size_t *count);
+struct class_metrics {
+    size_t n;                     // pictures of the class
+    double precision, recall, f1; // 0 where undefined, as scikit-learn's zero_division=0
+};
+struct class_metrics class_metrics_of(const size_t *count, int classes, int which);
+// Expected calibration error: the gap between the top probability and being right, over 15 bins of equal width.
+double calibration_error(const float *probabilities, const int *labels, size_t n, int classes);

@@ -101,21 +101,29 @@ static graft_status metadata_read(const char *path, const struct tensor_set *set
     return GRAFT_OK;
 }
 
+// Published files of a network, or of its variants where the name leaves them open ("vgg16" takes Keras's file too: the
+// file decides the variant).
 static graft_status cache_find(const struct network *net, char **out)
 {
     const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
+    const size_t base = strlen(net->name);
     home = home != NULL ? home : "";
-    char *folders[] = {cache != NULL ? mem_format("%s/graft", cache) : mem_format("%s/.cache/graft", home),
+    char *folders[] = {cache != NULL && cache[0] != '\0' ? mem_format("%s/graft", cache) : mem_format("%s/.cache/graft", home),
                        mem_format("%s/.keras/models", home), mem_format("%s/.cache/torch/hub/checkpoints", home)};
     *out = NULL;
-    for (size_t f = 0; f < COUNT_OF(folders); f++)
-        for (int i = 0; folders[f] != NULL && *out == NULL && net->files[i] != NULL; i++) {
-            char *path = path_join(folders[f], net->files[i]);
-            if (path != NULL && file_exists(path))
-                *out = path;
-            else
-                mem_free(path);
-        }
+    for (int v = -1; v < zoo_count(); v++) { // the network itself first
+        const struct network *variant = v < 0 ? net : zoo_at(v);
+        if (strncmp(variant->name, net->name, base) != 0 || (variant->name[base] != '.' && variant->name[base] != '\0'))
+            continue;
+        for (size_t f = 0; f < COUNT_OF(folders); f++)
+            for (int i = 0; folders[f] != NULL && *out == NULL && variant->files[i] != NULL; i++) {
+                char *path = path_join(folders[f], variant->files[i]);
+                if (path != NULL && file_exists(path))
+                    *out = path;
+                else
+                    mem_free(path);
+            }
+    }
     const graft_status status =
         *out != NULL ? GRAFT_OK
                      : fail(GRAFT_BAD_FILE, "no published weights of %s on this machine: put %s into %s, or name a file with "
@@ -183,6 +191,8 @@ static graft_status open_file(const struct model_request *r, const char *path, s
     const struct network *hint = r->network != NULL ? zoo_find(r->network) : NULL;
     TRY_GOTO(weights_read(path, set));
     TRY_GOTO(metadata_read(path, set, &meta, &arch, &classes, &input));
+    if (arch != NULL)
+        model_forget_slots(set);
     if (arch != NULL) {
         const struct network *own = zoo_find(arch);
         if (own == NULL)
@@ -303,45 +313,80 @@ done:
     return status;
 }
 
-graft_status model_save(const struct model *m, const char *path, const char *trained)
+graft_status model_metadata(const struct model *m, const char *trained, json_t **out)
 {
     static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
-    struct tensor_set set = {0};
     graft_status status = GRAFT_OK;
-    char *metadata = NULL, *class_text = NULL, *input_text = NULL;
-    json_t *classes = json_array(), *meta = NULL;
+    char *class_text = NULL, *input_text = NULL;
+    json_t *classes = json_array();
     json_t *input = json_pack("{s:i, s:i, s:s, s:s}", "size", m->input.size, "resize", m->input.resize, "rule",
                               rules[m->input.rule], "preprocessing", m->network->name);
     for (int i = 0; i < m->n_classes; i++)
-        json_array_append_new(classes, json_string(m->classes[i]));
+        if (json_array_append_new(classes, json_string(m->classes[i])) != 0)
+            TRY_GOTO(fail(GRAFT_FAILED, "class name '%s' is not UTF-8 and cannot go into a model file", m->classes[i]));
     class_text = json_text(classes);
     input_text = input != NULL ? json_text(input) : NULL;
     if (class_text == NULL || input_text == NULL)
         TRY_GOTO(fail_memory("the model's metadata"));
-    meta = json_pack("{s:s, s:s, s:s, s:s, s:s}", "graft.version", "1", "graft.arch", m->network->name, "graft.classes",
+    *out = json_pack("{s:s, s:s, s:s, s:s, s:s}", "graft.version", "1", "graft.arch", m->network->name, "graft.classes",
                      class_text, "graft.input", input_text, "graft.trained", trained != NULL ? trained : "{}");
-    metadata = meta != NULL ? json_text(meta) : NULL;
-    if (metadata == NULL)
-        TRY_GOTO(fail(GRAFT_FAILED, "class names that are not UTF-8 cannot go into a model file"));
+    if (*out == NULL)
+        TRY_GOTO(fail_memory("the model's metadata"));
+done:
+    json_decref(input);
+    json_decref(classes);
+    mem_free(class_text);
+    mem_free(input_text);
+    return status;
+}
+
+// `values` is laid out as m->params; of a slot (a prefix is given) only the trainable group exists.
+graft_status model_tensors(const struct model *m, const struct params *values, const char *prefix, struct tensor_set *set)
+{
     for (int i = 0; i < m->params.count; i++) {
         const struct param_entry *e = &m->params.entries[i];
+        char name[256];
         size_t count;
+        if (prefix[0] != '\0' && e->group != PARAM_TRAINABLE)
+            continue;
         ASSERT(shape_count(e->shape, &count));
-        float *values = mem_alloc(count * sizeof *values);
-        if (values == NULL)
-            TRY_GOTO(fail_memory(e->name));
-        param_to_canonical(&m->params, i, values);
-        TRY_GOTO(tensor_set_own(&set, values));
-        TRY_GOTO(tensor_set_add(&set, e->name, DTYPE_F32, e->shape, values));
+        ASSERT(snprintf(name, sizeof name, "%s%s", prefix, e->name) < (int)sizeof name);
+        float *canonical = mem_alloc(count * sizeof *canonical);
+        if (canonical == NULL)
+            return fail_memory(e->name);
+        param_to_canonical(values, i, canonical);
+        TRY(tensor_set_own(set, canonical));
+        TRY(tensor_set_add(set, name, DTYPE_F32, e->shape, canonical));
     }
+    return GRAFT_OK;
+}
+
+void model_forget_slots(struct tensor_set *set)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < set->count; i++)
+        if (strncmp(set->items[i].name, MODEL_SLOT_PREFIX, strlen(MODEL_SLOT_PREFIX)) == 0)
+            mem_free(set->items[i].name);
+        else
+            set->items[kept++] = set->items[i];
+    set->count = kept;
+}
+
+graft_status model_save(const struct model *m, const char *path, const char *trained)
+{
+    struct tensor_set set = {0};
+    graft_status status = GRAFT_OK;
+    json_t *meta = NULL;
+    char *metadata = NULL;
+    TRY_GOTO(model_metadata(m, trained, &meta));
+    metadata = json_text(meta);
+    if (metadata == NULL)
+        TRY_GOTO(fail_memory("the model's metadata"));
+    TRY_GOTO(model_tensors(m, &m->params, "", &set));
     TRY_GOTO(safetensors_write(path, &set, metadata));
 done:
     tensor_set_free(&set);
     json_decref(meta);
-    json_decref(input);
-    json_decref(classes);
     mem_free(metadata);
-    mem_free(class_text);
-    mem_free(input_text);
     return status;
 }

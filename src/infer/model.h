@@ -1,6 +1,7 @@
 // infer/model.h: a network with its weights, ready for plans: from a graft model, a weight file, or the caches.
 #pragma once
 
+#include "base/json.h"
 #include "exec/plan.h"
 #include "zoo/zoo.h"
 
@@ -33,3 +34,9 @@ graft_status model_open(const struct model_request *request, struct model *out);
 void model_close(struct model *m);
 // The canonical tensors and graft's metadata, atomically.  `trained` (JSON text) describes the training; may be NULL.
 graft_status model_save(const struct model *m, const char *path, const char *trained);
+// What model_save writes, for files that hold more: canonical tensors added to `set`, which owns them; graft's metadata.
+graft_status model_tensors(const struct model *m, const struct params *values, const char *prefix, struct tensor_set *set);
+graft_status model_metadata(const struct model *m, const char *trained, json_t **out);
+// Optimizer slots in a checkpoint are named by this prefix; model_forget_slots drops them, leaving the model.
+#define MODEL_SLOT_PREFIX "optimizer."
+void model_forget_slots(struct tensor_set *set);

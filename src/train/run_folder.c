@@ -88,6 +88,8 @@ graft_status run_folder_start(struct run_folder *f, const struct model *m, const
     struct text args = {0}, classes = {0}, split = {0}, none = {0}, header = {0}, skipped = {0};
     text_put(&none, "%s", "");
     TRY(text_write(&none, f, "events.jsonl"));
+    if (!f->save)
+        return GRAFT_OK;
     text_put(&args, "%s\n", options->args);
     TRY(text_write(&args, f, "args.json"));
     for (int i = 0; i < m->n_classes; i++)
@@ -109,12 +111,14 @@ graft_status run_folder_start(struct run_folder *f, const struct model *m, const
 
 graft_status run_folder_skip(const struct run_folder *f, const char *path, const char *reason)
 {
-    struct text t = {0};
-    text_put_field(&t, path);
-    text_put(&t, ",");
-    text_put_field(&t, reason);
-    text_put(&t, "\n");
-    TRY(text_append(&t, f, "skipped.csv"));
+    if (f->save) {
+        struct text t = {0};
+        text_put_field(&t, path);
+        text_put(&t, ",");
+        text_put_field(&t, reason);
+        text_put(&t, "\n");
+        TRY(text_append(&t, f, "skipped.csv"));
+    }
     json_t *event = json_pack("{s:s, s:s+, s:s+}", "event", "skip", "path", path, "", "reason", reason, "");
     char *json = event != NULL ? json_text(event) : NULL; // NULL too when the name is not UTF-8: skipped.csv has it
     json_decref(event);
@@ -132,7 +136,9 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
                  r->val.log_loss, r->val.top1, r->val.top5);
     text_put(&event, "\"lr\":%.9g,\"seconds\":%.3f}\n", r->rate, r->seconds);
     TRY(text_append(&event, f, "events.jsonl"));
-    text_put(&row, "%d,%.3f,%.6g,", r->epoch, r->seconds, r->train_loss);
+    if (!f->save)
+        return GRAFT_OK;
+    text_put(&row, "%d,%.3f,%.6g,", r->epoch, r->elapsed, r->train_loss); // Ultralytics' time runs from the start
     if (r->val.n > 0)
         text_put(&row, "%.6g,%.6g,%.6g", r->val.top1, r->val.top5, r->val_loss);
     else
@@ -162,17 +168,11 @@ static graft_status predictions_write(const struct run_folder *f, const struct m
     return text_write(&t, f, "val_predictions.csv");
 }
 
-graft_status run_folder_best(const struct run_folder *f, const struct model *m, const struct dataset *d,
-                             const struct epoch_result *r, const uint32_t *index, const float *p)
+// confusion_matrix.csv (rows labels, columns predictions) and per_class.csv.
+static graft_status tables_write(const struct run_folder *f, const struct model *m, const size_t *count)
 {
     const int k = m->n_classes;
-    struct text matrix = {0}, table = {0}, result = {0};
-    TRY(predictions_write(f, m, d, r->val.n, index, p));
-    size_t *count = mem_zero((size_t)k * k, sizeof *count); // (label, predicted)
-    if (count == NULL)
-        return fail_memory("the confusion matrix");
-    for (size_t i = 0; i < r->val.n; i++)
-        count[d->samples[index[i]].label * k + best_class(p + i * (size_t)k, k)]++;
+    struct text matrix = {0}, table = {0};
     text_put(&matrix, "label\\predicted");
     for (int c = 0; c < k; c++) {
         text_put(&matrix, ",");
@@ -180,25 +180,42 @@ graft_status run_folder_best(const struct run_folder *f, const struct model *m, 
     }
     text_put(&table, "class,pictures,precision,recall,f1\n");
     for (int c = 0; c < k; c++) {
-        size_t own = 0, predicted = 0;
+        const struct class_metrics one = class_metrics_of(count, k, c);
         text_put(&matrix, "\n");
         text_put_field(&matrix, m->classes[c]);
-        for (int other = 0; other < k; other++) {
-            text_put(&matrix, ",%zu", count[c * k + other]);
-            own += count[c * k + other];
-            predicted += count[other * k + c];
-        }
-        const double right = (double)count[c * k + c];
-        const double precision = predicted > 0 ? right / (double)predicted : 0, recall = own > 0 ? right / (double)own : 0;
+        for (int other = 0; other < k; other++)
+            text_put(&matrix, ",%zu", count[(size_t)c * (size_t)k + (size_t)other]);
         text_put_field(&table, m->classes[c]);
-        text_put(&table, ",%zu,%.4f,%.4f,%.4f\n", own, precision, recall,
-                 precision + recall > 0 ? 2 * precision * recall / (precision + recall) : 0);
+        text_put(&table, ",%zu,%.4f,%.4f,%.4f\n", one.n, one.precision, one.recall, one.f1);
     }
-    mem_free(count);
     text_put(&matrix, "\n");
-    TRY(text_write(&matrix, f, "confusion_matrix.csv"));
-    TRY(text_write(&table, f, "per_class.csv"));
-    text_put(&result, "{\"best_epoch\": %d, \"val_log_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, \"n\": %zu}\n",
-             r->epoch, r->val.log_loss, r->val.top1, r->val.top5, r->val.n);
+    const graft_status status = text_write(&matrix, f, "confusion_matrix.csv");
+    if (status != GRAFT_OK) {
+        mem_free(table.data);
+        return status;
+    }
+    return text_write(&table, f, "per_class.csv");
+}
+
+graft_status run_folder_best(const struct run_folder *f, const struct model *m, const struct dataset *d,
+                             const struct epoch_result *r, const uint32_t *index, const int *labels, const float *p)
+{
+    struct text result = {0};
+    if (r->val.n > 0) {
+        size_t *count = mem_zero((size_t)m->n_classes * (size_t)m->n_classes, sizeof *count);
+        if (count == NULL)
+            return fail_memory("the confusion matrix");
+        confusion_of(p, labels, r->val.n, m->n_classes, count);
+        graft_status status = predictions_write(f, m, d, r->val.n, index, p);
+        if (status == GRAFT_OK)
+            status = tables_write(f, m, count);
+        mem_free(count);
+        TRY(status);
+    }
+    text_put(&result, "{\"best_epoch\": %d, \"train_loss\": %.9g", r->epoch, r->train_loss);
+    if (r->val.n > 0)
+        text_put(&result, ", \"val_log_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, \"n\": %zu", r->val.log_loss,
+                 r->val.top1, r->val.top5, r->val.n);
+    text_put(&result, "}\n");
     return text_write(&result, f, "results.json");
 }

@@ -8,18 +8,19 @@
 
 struct epoch_result {
     int epoch;
-    double train_loss, val_loss, rate, seconds;
+    double train_loss, val_loss, rate, seconds, elapsed; // elapsed: since the run began
     struct metrics val; // n = 0: no validation
 };
 struct run_folder {
     const char *path;
-    bool save;
+    bool save; // else events.jsonl alone is written
 };
 graft_status run_folder_start(struct run_folder *f, const struct model *m, const struct dataset *d,
                               const struct train_options *options);
 graft_status run_folder_event(const struct run_folder *f, const char *json);
 graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_result *r); // events, results.csv
 graft_status run_folder_skip(const struct run_folder *f, const char *path, const char *reason);
-// The best epoch's: val_predictions.csv, per_class.csv, confusion_matrix.csv, results.json.
+// The best epoch's: results.json and, with validation, val_predictions.csv, per_class.csv, confusion_matrix.csv.
 graft_status run_folder_best(const struct run_folder *f, const struct model *m, const struct dataset *d,
-                             const struct epoch_result *r, const uint32_t *index, const float *probabilities);
+                             const struct epoch_result *r, const uint32_t *index, const int *labels,
+                             const float *probabilities);

@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "infer/predict.h"
 #include "optim/optim.h"
+#include "train/checkpoint.h"
 #include "train/run_folder.h"
 #include <math.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ struct trainer {
     double val_loss_sum;
     bool *skipped;                // by sample: named once
     size_t n_skipped;
+    struct position at;
     double begin;
 };
 
@@ -94,7 +96,9 @@ static graft_status skip(struct trainer *t, uint32_t index, const char *reason)
 static graft_status step_run(struct trainer *t, const struct batch *b, uint64_t step, double *loss)
 {
     struct model *m = t->model;
-    struct plan *plan = b->n == plan_batch(t->full) ? t->full : t->partial != NULL && b->n == plan_batch(t->partial) ? t->partial : NULL;
+    struct plan *plan = b->n == plan_batch(t->full) ? t->full : NULL;
+    if (plan == NULL && t->partial != NULL && b->n == plan_batch(t->partial))
+        plan = t->partial;
     struct plan *own = NULL;
     if (plan == NULL) {
         const struct plan_options o = {.batch = b->n, .mode = PLAN_TRAIN, .bn = t->options->bn};
@@ -118,7 +122,13 @@ static graft_status step_run(struct trainer *t, const struct batch *b, uint64_t 
     return status;
 }
 
-static graft_status epoch_train(struct trainer *t, int epoch, uint64_t *step, struct epoch_result *r)
+static graft_status diverged(const struct trainer *t, int epoch, long step)
+{
+    return fail(GRAFT_FAILED, "the loss is not a number at epoch %d, step %ld; the last good model is kept.  Try a smaller "
+                "rate, such as --lr %g", epoch, step, t->options->rate / 10);
+}
+
+static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
 {
     const struct train_options *o = t->options;
     struct queue *queue;
@@ -149,11 +159,11 @@ static graft_status epoch_train(struct trainer *t, int epoch, uint64_t *step, st
         if (b.n == 0)
             continue;
         r->rate = sgd_rate(&t->sgd);
-        TRY_GOTO(step_run(t, &b, *step, &loss));
-        ++*step;
+        TRY_GOTO(step_run(t, &b, t->at.run_steps, &loss));
+        t->at.run_steps++;
         if (!isfinite(loss))
-            TRY_GOTO(fail(GRAFT_FAILED, "the loss is not a number at epoch %d, step %ld; the last good model is kept.  Try a "
-                          "smaller rate, such as --lr %g", epoch, in_epoch, o->rate / 10));
+            TRY_GOTO(diverged(t, epoch, in_epoch));
+        t->at.steps = in_epoch;
         sum += loss * b.n;
         trained += (size_t)b.n;
         const double spent = now_seconds() - begin, rate = (double)seen / spent;
@@ -171,6 +181,10 @@ static graft_status epoch_train(struct trainer *t, int epoch, uint64_t *step, st
         if (hooks_cancelled())
             TRY_GOTO(fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", epoch, in_epoch));
     }
+    // The last step's update has no loss after it to show what it did.
+    for (size_t i = 0; i < t->model->params.size; i++)
+        if (!isfinite(t->model->params.block[i]))
+            TRY_GOTO(diverged(t, epoch, in_epoch));
     if (trained == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
     r->train_loss = sum / (double)trained;
@@ -212,15 +226,31 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
     return GRAFT_OK;
 }
 
-static graft_status save(struct trainer *t, const char *name, const struct epoch_result *r)
+// The best epoch's model, or the checkpoint.
+static graft_status save(struct trainer *t, bool checkpoint, const struct epoch_result *r)
 {
-    char trained[512];
+    char trained[512], event[128];
     snprintf(trained, sizeof trained, "{\"epoch\":%d,\"train_loss\":%.6g,\"val_log_loss\":%.6g,\"val_top1\":%.6g}", r->epoch,
              r->train_loss, r->val.log_loss, r->val.top1);
-    char *path = path_join(t->folder.path, name);
-    const graft_status status = path != NULL ? model_save(t->model, path, trained) : fail_memory("a path");
+    char *path = path_join(t->folder.path, checkpoint ? "last.ckpt.safetensors" : "model.safetensors");
+    graft_status status = path == NULL ? fail_memory("a path")
+                          : checkpoint ? checkpoint_write(path, t->model, &t->sgd, &t->at, trained)
+                                       : model_save(t->model, path, trained);
     mem_free(path);
-    return status;
+    if (status != GRAFT_OK || !checkpoint)
+        return status;
+    snprintf(event, sizeof event, "{\"event\":\"checkpoint\",\"epochs\":%d,\"steps\":%ld}", t->at.epochs, t->at.steps);
+    return run_folder_event(&t->folder, event);
+}
+
+// Asked to stop: the state at the last whole step is kept, whether that was in training or in validation.
+static graft_status stop(struct trainer *t, const struct epoch_result *r)
+{
+    if (!t->options->save)
+        return GRAFT_CANCELLED;
+    TRY(save(t, true, r));
+    return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; the state is in %s/last.ckpt.safetensors", r->epoch,
+                t->at.steps, t->folder.path);
 }
 
 static void summary(const struct trainer *t)
@@ -239,24 +269,30 @@ static void summary(const struct trainer *t)
 static graft_status epochs_run(struct trainer *t)
 {
     double best = INFINITY;
-    uint64_t step = 0;
     for (int epoch = 1; epoch <= t->options->epochs; epoch++) {
         struct epoch_result r = {.epoch = epoch};
         const double begin = now_seconds();
-        TRY(epoch_train(t, epoch, &step, &r));
-        TRY(epoch_validate(t, &r));
+        graft_status status = epoch_train(t, epoch, &r);
+        if (status == GRAFT_OK)
+            status = epoch_validate(t, &r);
+        if (status == GRAFT_CANCELLED)
+            return stop(t, &r);
+        TRY(status);
+        t->at.epochs = epoch;
+        t->at.steps = 0;
         r.seconds = now_seconds() - begin;
+        r.elapsed = now_seconds() - t->begin;
         TRY(run_folder_epoch(&t->folder, &r));
         const bool better = t->n_val == 0 || r.val.log_loss < best;
         if (better) {
             best = r.val.log_loss;
-            if (t->options->save)
-                TRY(save(t, "model.safetensors", &r));
-            if (t->n_val > 0)
-                TRY(run_folder_best(&t->folder, t->model, t->data, &r, t->val_index, t->val_probabilities));
+            if (t->options->save) {
+                TRY(save(t, false, &r));
+                TRY(run_folder_best(&t->folder, t->model, t->data, &r, t->val_index, t->val_labels, t->val_probabilities));
+            }
         }
         if (t->options->save)
-            TRY(save(t, "last.ckpt.safetensors", &r));
+            TRY(save(t, true, &r));
         char json[512];
         int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"seconds\":%.3f,\"best\":%s", epoch,
                           t->options->epochs, r.train_loss, r.seconds, better ? "true" : "false");
@@ -271,7 +307,7 @@ static graft_status epochs_run(struct trainer *t)
 
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options)
 {
-    struct trainer t = {.model = m, .data = d, .options = options, .begin = now_seconds()};
+    struct trainer t = {.model = m, .data = d, .options = options, .at.seed = options->seed, .begin = now_seconds()};
     graft_status status = GRAFT_OK;
     int batch = options->batch;
     TRY_GOTO(lists_make(&t));
