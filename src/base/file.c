@@ -108,7 +108,9 @@ static graft_status put_all(int fd, const char *path, const void *data, size_t s
         const ssize_t put = file_ops.write(fd, at, size);
         if (put < 0 && errno == EINTR)
             continue;
-        if (put < 0)
+        if (put == 0)
+            errno = ENOSPC; // took nothing and says no reason: asking again would spin
+        if (put <= 0)
             return fail_system("write", path);
         at += put;
         size -= (size_t)put;

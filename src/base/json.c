@@ -38,7 +38,8 @@ graft_status json_parse(bytes text, const char *what, json_t **out)
         return fail(GRAFT_BAD_FILE, "%s: JSON nested more than %d deep", what, MAX_DEPTH);
     *out = json_loadb((const char *)text.ptr, text.size, JSON_REJECT_DUPLICATES, &error);
     if (*out == NULL)
-        return fail(GRAFT_BAD_FILE, "%s: bad JSON at line %d, column %d: %s", what, error.line, error.column, error.text);
+        return fail(GRAFT_BAD_FILE, "%s: bad JSON at line %d, column %d: %s", what, error.line, error.column,
+                    error.text);
     return GRAFT_OK;
 }
 

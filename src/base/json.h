@@ -1,4 +1,5 @@
-// base/json.h: jansson, with messages.  Depth and size of hostile input are bounded by the callers' limits and jansson's.
+// base/json.h: jansson, with messages.  Depth and size of hostile input are bounded by the callers' limits and
+// jansson's.
 #pragma once
 
 #include "base/bytes.h"

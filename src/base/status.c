@@ -26,10 +26,11 @@ graft_status fail_prefix(graft_status status, const char *format, ...)
     char text[sizeof message];
     va_list args;
     va_start(args, format);
-    const int used = vsnprintf(text, sizeof text, format, args);
+    int used = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (used >= 0 && (size_t)used < sizeof text)
-        snprintf(text + used, sizeof text - (size_t)used, ": %s", message);
+        used = snprintf(text + used, sizeof text - (size_t)used, ": %s", message); // cut when too long
+    ASSERT(used >= 0);
     memcpy(message, text, sizeof message);
     return status;
 }

@@ -15,6 +15,8 @@ graft_status zip_open_bytes(bytes data, const char *what, struct zip_archive **o
 {
     zip_error_t error;
     *out = NULL;
+    if (data.size == 0) // libzip would take it for an archive without members
+        return fail(GRAFT_BAD_FILE, "%s: not a sound ZIP archive: it is empty", what);
     struct zip_archive *a = mem_zero(1, sizeof *a);
     char *name = mem_text(what);
     if (a == NULL || name == NULL) {

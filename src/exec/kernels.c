@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { V = LANES };
+enum { FOLD = 32 }; // pixels summed in float before the sum goes into double: keeps BatchNorm as exact as the frameworks'
 #define LANE_LOOP _Pragma("omp simd") for (int l = 0; l < V; l++)
 static const float SIX = 6;
 
@@ -48,7 +49,7 @@ static void add(const float *a, const float *b, float *dst, size_t size)
         dst[i] = a[i] + b[i];
 }
 
-// Sums are shifted by the block's first pixel and folded into double every image, so large means lose nothing.
+// Sums are shifted by the block's first pixel and folded into double every FOLD pixels, so large means lose nothing.
 static void bn_statistics(struct map_shape s, const float *src, float *mean, float *variance)
 {
     const size_t area = (size_t)s.h * s.w, image = (size_t)s.cb * area * V;
@@ -58,8 +59,8 @@ static void bn_statistics(struct map_shape s, const float *src, float *mean, flo
         const float *first = src + b * area * V;
         for (int n = 0; n < s.n; n++) {
             const float *x = src + n * image + b * area * V; // (h*w, v)
-            for (size_t begin = 0; begin < area; begin += 512) {
-                const size_t end = begin + 512 < area ? begin + 512 : area;
+            for (size_t begin = 0; begin < area; begin += FOLD) {
+                const size_t end = begin + FOLD < area ? begin + FOLD : area;
                 float part[V] = {0}, part_square[V] = {0};
                 for (size_t p = begin; p < end; p++)
                     LANE_LOOP
@@ -115,8 +116,8 @@ static void bn_backward(struct map_shape s, const float *src, const float *dst, 
             const size_t at = n * image + b * area * V;
             const float *x = src + at, *y = dst + at;
             float *g = diff + at;
-            for (size_t begin = 0; begin < area; begin += 512) {
-                const size_t end = begin + 512 < area ? begin + 512 : area;
+            for (size_t begin = 0; begin < area; begin += FOLD) {
+                const size_t end = begin + FOLD < area ? begin + FOLD : area;
                 float part[V] = {0}, part_product[V] = {0};
                 for (size_t p = begin; p < end; p++)
                     LANE_LOOP

@@ -1,5 +1,5 @@
-// tensor/params.c: between canonical order and the kernels' layouts.  The element (o, i, y, x) of a canonical tensor has
-// one address in each layout; both directions walk the canonical order.
+// tensor/params.c: between canonical order and the kernels' layouts.  The element (o, i, y, x) of a canonical tensor
+// has one address in each layout; both directions walk the canonical order.
 
 #include "tensor/params.h"
 #include "base/memory.h"

@@ -52,5 +52,10 @@ for network in "$@"; do
     check "$network losses" losses "$network" "$folder"
     rm -rf "$folder"
 done
+# Real weights, real pictures: gradients and twenty steps, a line a check.
+said=$("$PYTHON" tools/ref/trajectory.py "$GRAFT" "$scratch/trajectory")
+printf '%s\n' "$said"
+passed=$((passed + $(printf '%s\n' "$said" | grep -c '^ok ')))
+failed=$((failed + $(printf '%s\n' "$said" | grep -vc '^ok ')))
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,0 +1,802 @@
+// base/test_base.c: the base and tensor rooms: bounded bytes, atomic files with every call failing, counter RNG, JSON's
+// and ZIP's refusals, overflowing shapes, and parameters into the kernels' layouts and back.
+// In: golden/data/*.npz (GRAFT_SOURCE).  Scratch files go to a temporary folder that is removed again.
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "base/zip.h"
+#include "tensor/params.h"
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define GOLDEN GRAFT_SOURCE "/tests/golden/data/"
+
+static char folder[256]; // the scratch folder
+
+static bytes text_bytes(const char *text) { return (bytes){(const uint8_t *)text, strlen(text)}; }
+
+static void check_message(const char *part)
+{
+    if (strstr(graft_message(), part) == NULL)
+        fail_msg("the message '%s' lacks '%s'", graft_message(), part);
+}
+
+// ---- failing calls: the call number `fail_at` fails, counted over a whole table; -1: none
+
+static long fail_at = -1, call_number;
+static bool fails(void) { return call_number++ == fail_at; }
+
+static struct memory_table kept_memory;
+static void *failing_alloc(size_t size) { return fails() ? NULL : kept_memory.alloc(size); }
+static void *failing_resize(void *old, size_t size) { return fails() ? NULL : kept_memory.resize(old, size); }
+static void *failing_aligned(size_t alignment, size_t size)
+{
+    return fails() ? NULL : kept_memory.alloc_aligned(alignment, size);
+}
+
+// Runs `work` with each allocation failing in turn until none does; every failure must be a GRAFT_NO_RESOURCE.
+static void fail_every_allocation(graft_status (*work)(void))
+{
+    kept_memory = memory;
+    memory = (struct memory_table){failing_alloc, failing_resize, failing_aligned, kept_memory.release};
+    graft_status status = GRAFT_NO_RESOURCE;
+    long n = 0;
+    for (; status == GRAFT_NO_RESOURCE && n < 1000; n++) {
+        fail_at = n;
+        call_number = 0;
+        status = work();
+    }
+    memory = kept_memory;
+    fail_at = -1;
+    assert_int_equal(status, GRAFT_OK);
+    assert_true(n > 1);
+}
+
+static struct file_table kept_files;
+static const char *failed_call; // the name of the call that was failed
+static bool file_fails(const char *name)
+{
+    if (!fails())
+        return false;
+    failed_call = name;
+    errno = ENOSPC;
+    return true;
+}
+static int bad_open(const char *path, int flags, mode_t mode)
+{
+    return file_fails("open") ? -1 : kept_files.open(path, flags, mode);
+}
+static ssize_t bad_write(int fd, const void *data, size_t size) // three bytes at most: short writes are not failures
+{
+    return file_fails("write") ? -1 : kept_files.write(fd, data, size < 3 ? size : 3);
+}
+static int bad_fsync(int fd)
+{
+    struct stat st;
+    const bool of_folder = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return file_fails(of_folder ? "fsync of the folder" : "fsync") ? -1 : kept_files.fsync(fd);
+}
+static int bad_close(int fd)
+{
+    const int result = kept_files.close(fd); // as the system does: closed even when it says otherwise
+    return file_fails("close") ? -1 : result;
+}
+static int bad_rename(const char *from, const char *to)
+{
+    return file_fails("rename") ? -1 : kept_files.rename(from, to);
+}
+
+// ---- scratch folder
+
+static int folder_setup(void **state)
+{
+    const char *place = getenv("TMPDIR");
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/graft-base-XXXXXX", place != NULL ? place : "/tmp");
+    return mkdtemp(folder) == NULL;
+}
+
+static int entries(bool remove)
+{
+    DIR *dir = opendir(folder);
+    int count = 0;
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        count++;
+        char *path = path_join(folder, e->d_name);
+        if (remove && unlink(path) != 0)
+            rmdir(path);
+        mem_free(path);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return count;
+}
+
+static int folder_empty(void **state)
+{
+    (void)state;
+    entries(true);
+    return 0;
+}
+
+static int folder_teardown(void **state)
+{
+    folder_empty(state);
+    return rmdir(folder);
+}
+
+static void check_file(const char *path, const char *text)
+{
+    struct file_map map;
+    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
+    assert_int_equal(map.data.size, strlen(text));
+    assert_memory_equal(map.data.ptr, text, strlen(text));
+    file_map_close(&map);
+}
+
+// ---- base
+
+static void test_bytes_bounds(void **state)
+{
+    static const uint8_t data[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
+    (void)state;
+    struct reader r = reader_of((bytes){data, sizeof data});
+    assert_int_equal(read_u8(&r), 1);
+    assert_int_equal(read_u16(&r), 0x0302);
+    assert_int_equal(read_u32(&r), 0x07060504);
+    assert_true(read_u64(&r) == 0x0f0e0d0c0b0a0908u);
+    assert_int_equal(read_u16_be(&r), 0x1011);
+    assert_int_equal(reader_left(&r), 0);
+    assert_false(r.failed);
+    assert_int_equal(read_u8(&r), 0);
+    assert_true(r.failed);
+
+    for (size_t size = 0; size < 8; size++) { // every truncation of a u64 fails, and stays failed for what would fit
+        r = reader_of((bytes){data, size});
+        assert_true(read_u64(&r) == 0);
+        assert_true(r.failed);
+        assert_int_equal(read_u8(&r), 0);
+        assert_int_equal(r.at, 0);
+    }
+    r = reader_of((bytes){data, sizeof data});
+    read_u8(&r);
+    assert_null(read_bytes(&r, SIZE_MAX).ptr); // at + count would overflow
+    assert_true(r.failed);
+    r = reader_of((bytes){data, 4});
+    assert_int_equal(read_u32_be(&r), 0x01020304);
+    assert_int_equal(read_bytes(&r, 0).size, 0); // nothing, at the very end
+    assert_false(r.failed);
+    r = reader_of((bytes){0});
+    assert_int_equal(read_bytes(&r, 0).size, 0);
+    assert_false(r.failed);
+
+    size_t product = 7;
+    assert_false(mul_size(SIZE_MAX, 2, &product));
+    assert_false(add_size(SIZE_MAX, 1, &product));
+    assert_true(mul_size(6, 7, &product) && product == 42);
+}
+
+static void test_status_messages(void **state)
+{
+    char longer[5000];
+    (void)state; // (fail): cmocka has a macro of that name
+    assert_int_equal((fail)(GRAFT_BAD_FILE, "tensor '%s'", "a"), GRAFT_BAD_FILE);
+    assert_int_equal(fail_prefix(GRAFT_BAD_FILE, "%s", "f.pth"), GRAFT_BAD_FILE);
+    assert_string_equal(graft_message(), "f.pth: tensor 'a'");
+    (fail)(GRAFT_FAILED, "again: %s", graft_message()); // an argument inside the message itself
+    assert_string_equal(graft_message(), "again: f.pth: tensor 'a'");
+    memset(longer, 'x', sizeof longer);
+    longer[sizeof longer - 1] = '\0';
+    (fail)(GRAFT_FAILED, "%s", longer); // cut, not overrun
+    fail_prefix(GRAFT_FAILED, "y");
+    assert_true(strlen(graft_message()) < 2048);
+    assert_memory_equal(graft_message(), "y: xxx", 6);
+    assert_int_equal(fail_memory("a map"), GRAFT_NO_RESOURCE);
+    check_message("a map");
+}
+
+static void test_memory(void **state)
+{
+    int *array = NULL;
+    size_t capacity = 0;
+    (void)state;
+    assert_null(mem_zero(SIZE_MAX / 2, 3));
+    assert_null(mem_resize(NULL, SIZE_MAX / 2, 3));
+    assert_null(mem_aligned(SIZE_MAX - 3));
+    for (size_t size = 0; size < 200; size += 67) {
+        void *block = mem_aligned(size);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % 64, 0);
+        mem_free(block);
+    }
+    const uint64_t before = mem_calls();
+    for (int i = 0; i < 100; i++) {
+        assert_true(mem_grow(&array, &capacity, (size_t)i + 1, sizeof *array));
+        array[i] = i;
+    }
+    assert_true(mem_calls() > before && mem_calls() < before + 20); // it doubles
+    assert_int_equal(array[99], 99);
+    assert_false(mem_grow(&array, &capacity, SIZE_MAX / 2, sizeof *array));
+    assert_int_equal(array[99], 99); // still there
+    mem_free(array);
+    mem_free(NULL);
+    char *text = mem_format("%s-%d", "a", 7);
+    assert_string_equal(text, "a-7");
+    mem_free(text);
+    assert_true(mem_resident_peak() > 1 << 20);
+}
+
+// Each call of the table fails in turn.  The old file is whole after any of them, no scratch file is left, the message
+// names the file; only a folder that cannot be flushed comes after the rename, with the new file whole.
+static void test_atomic_write(void **state)
+{
+    char *path = path_join(folder, "model");
+    (void)state;
+    kept_files = file_ops;
+    graft_status status = GRAFT_FAILED;
+    long n = 0;
+    for (; status != GRAFT_OK && n < 100; n++) {
+        fail_at = -1;
+        assert_int_equal(file_write_all(path, "old text", 8), GRAFT_OK);
+        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, unlink};
+        fail_at = n;
+        call_number = 0;
+        failed_call = "none";
+        status = file_write_all(path, "new text!", 9);
+        file_ops = kept_files;
+        const bool renamed = status == GRAFT_OK || strcmp(failed_call, "fsync of the folder") == 0;
+        check_file(path, renamed ? "new text!" : "old text");
+        if (status != GRAFT_OK) {
+            assert_int_equal(status, GRAFT_NO_RESOURCE);
+            check_message(renamed ? folder : path);
+            check_message("No space left");
+        }
+        assert_int_equal(entries(false), 1);
+    }
+    fail_at = -1;
+    assert_int_equal(status, GRAFT_OK);
+    assert_int_equal(n, 9); // open, three writes, fsync, close, rename, fsync of the folder; then none
+    mem_free(path);
+}
+
+static ssize_t no_write(int fd, const void *data, size_t size)
+{
+    (void)fd, (void)data, (void)size;
+    return 0;
+}
+
+static void test_file_refusals(void **state)
+{
+    char *path = path_join(folder, "fifo");
+    struct file_map map;
+    (void)state;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(file_map_open(path, &map), GRAFT_BAD_FILE); // and does not wait for a writer
+    check_message("not a regular file");
+    file_map_close(&map);
+    assert_int_equal(file_map_open(folder, &map), GRAFT_BAD_FILE);
+    check_message("is a folder");
+    assert_int_equal(file_map_open("/nowhere/at all", &map), GRAFT_BAD_FILE);
+    check_message("'/nowhere/at all'");
+    assert_null(map.data.ptr);
+    mem_free(path);
+
+    path = path_join(folder, "empty");
+    assert_int_equal(file_write_all(path, "", 0), GRAFT_OK);
+    check_file(path, "");
+    assert_int_equal(file_append(path, "a\n", 2), GRAFT_OK);
+    assert_int_equal(file_append(path, "b\n", 2), GRAFT_OK);
+    check_file(path, "a\nb\n");
+    kept_files = file_ops;
+    file_ops.write = no_write; // a disk that takes nothing must end, not spin
+    const graft_status status = file_append(path, "c\n", 2);
+    file_ops = kept_files;
+    assert_int_equal(status, GRAFT_NO_RESOURCE);
+    mem_free(path);
+
+    path = path_join(folder, "large"); // over the size that is mapped
+    const size_t size = (1 << 20) + 5;
+    uint8_t *data = mem_zero(size, 1);
+    data[size - 1] = 9;
+    assert_int_equal(file_write_all(path, data, size), GRAFT_OK);
+    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
+    assert_non_null(map.mapping);
+    assert_int_equal(map.data.size, size);
+    assert_int_equal(map.data.ptr[size - 1], 9);
+    file_map_close(&map);
+    file_map_close(&map); // a zeroed one is fine
+    mem_free(data);
+    mem_free(path);
+}
+
+static void test_paths(void **state)
+{
+    static const char *const joins[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"a", "/b", "/b"}, {"", "b", "b"}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(joins); i++) {
+        char *joined = path_join(joins[i][0], joins[i][1]);
+        assert_string_equal(joined, joins[i][2]);
+        mem_free(joined);
+    }
+    assert_string_equal(path_name("a/b/c.h5"), "c.h5");
+    assert_string_equal(path_name("c.h5"), "c.h5");
+    assert_true(path_has_suffix("X.PTH", ".pth"));
+    assert_false(path_has_suffix("h5", ".weights.h5"));
+
+    char *deep = path_join(folder, "p"), *file = path_join(folder, "p/file");
+    assert_int_equal(file_make_folder(deep), GRAFT_OK);
+    assert_int_equal(file_make_folder(deep), GRAFT_OK); // existing is fine
+    assert_true(file_exists(deep));
+    assert_int_equal(file_write_all(file, "x", 1), GRAFT_OK);
+    assert_int_equal(file_make_folder(file), GRAFT_BAD_FILE); // but not an existing file
+    check_message("create folder");
+    unlink(file);
+    mem_free(deep);
+    mem_free(file);
+}
+
+static void test_rng(void **state)
+{
+    enum { N = 1 << 16, BINS = 16 };
+    static uint32_t items[1000], again[1000];
+    int bins[BINS] = {0};
+    bool seen[1000] = {false};
+    (void)state;
+    // Frozen: resume and published seeds depend on these bits.  Worked out apart from this code, in Python, by
+    // z = mix(z + word + golden) over the words, mix being splitmix64's finaliser.
+    assert_true(rng_hash(0, 0, 0, 0) == 0x2130748aaac80268u);
+    assert_true(rng_hash(1, 2, 3, 4) == 0x336c3255cbcc01feu);
+    assert_true(rng_hash(1, 2, 3, 4) != rng_hash(4, 3, 2, 1)); // the order of the words counts
+    for (uint64_t i = 0; i < N; i++) {
+        const float u = rng_unit(rng_hash(RNG_TEST, 7, 0, i));
+        assert_true(u >= 0 && u < 1);
+        bins[(int)(u * BINS)]++;
+    }
+    double chi2 = 0;
+    for (int i = 0; i < BINS; i++)
+        chi2 += (bins[i] - N / BINS) * (double)(bins[i] - N / BINS) / (N / BINS);
+    assert_true(chi2 < 44.3); // 15 degrees of freedom: 1 in 10,000 beyond, and the draws are fixed
+    assert_true(rng_unit(UINT64_MAX) < 1);
+
+    for (uint32_t i = 0; i < 1000; i++)
+        items[i] = again[i] = i;
+    rng_shuffle(items, 1000, 1, 2, 3);
+    rng_shuffle(again, 1000, 1, 2, 3);
+    assert_memory_equal(items, again, sizeof items);
+    int fixed = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_true(items[i] < 1000 && !seen[items[i]]);
+        seen[items[i]] = true;
+        fixed += items[i] == i;
+    }
+    assert_true(fixed < 10); // one is expected
+    rng_shuffle(again, 1000, 1, 2, 4);
+    assert_memory_not_equal(items, again, sizeof items);
+    rng_shuffle(items, 0, 1, 2, 3);
+}
+
+static void test_json(void **state)
+{
+    static const char *const bad[] = {
+        "{\"a\": 1, \"a\": 2}",        // a key twice
+        "{\"x\": {\"a\": 1, \"a\": 1}}", // inside, too
+        "{} {}", "{\"a\": 1}x",        // something after the end
+        "", "{", "{\"a\": }", "{'a': 1}", "[1, 2,]", "nul", "\"\xff\"", "{\"a\": 1e999}"};
+    json_t *value;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_int_equal(json_parse(text_bytes(bad[i]), "the header", &value), GRAFT_BAD_FILE);
+        assert_null(value);
+        check_message("the header: ");
+    }
+    assert_int_equal(json_parse((bytes){0}, "nothing", &value), GRAFT_BAD_FILE);
+
+    for (int depth = 64; depth <= 65; depth++) {
+        char deep[200] = "";
+        memset(deep, '[', (size_t)depth);
+        memset(deep + depth, ']', (size_t)depth);
+        const graft_status status = json_parse(text_bytes(deep), "deep", &value);
+        assert_int_equal(status, depth == 64 ? GRAFT_OK : GRAFT_BAD_FILE);
+        json_decref(value);
+    }
+    char quoted[200] = "\"\\\""; // brackets inside a string are not depth
+    memset(quoted + 3, '[', 100);
+    strcpy(quoted + 103, "\"");
+    char array[210];
+    snprintf(array, sizeof array, "[%s]", quoted);
+    assert_int_equal(json_parse(text_bytes(array), "quoted", &value), GRAFT_OK);
+    json_decref(value);
+
+    char *path = path_join(folder, "a.json");
+    json_t *again;
+    assert_int_equal(json_parse(text_bytes("{\"b\": [1, 2.5], \"a\": \"\xc3\xa9\"}"), "good", &value), GRAFT_OK);
+    assert_int_equal(json_write_file(path, value), GRAFT_OK);
+    assert_int_equal(json_read_file(path, &again), GRAFT_OK);
+    assert_true(json_equal(value, again));
+    char *text = json_text(again);
+    assert_string_equal(text, "{\"b\":[1,2.5],\"a\":\"\xc3\xa9\"}"); // the order is kept
+    struct file_map map;
+    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
+    assert_int_equal(map.data.ptr[map.data.size - 1], '\n');
+    assert_null(memchr(map.data.ptr, 0, map.data.size));
+    file_map_close(&map);
+    mem_free(text);
+    mem_free(path);
+    json_decref(value);
+    json_decref(again);
+}
+
+static char logged[64];
+static int logged_level;
+static void keep_log(void *user, graft_level level, const char *text)
+{
+    assert_ptr_equal(user, logged);
+    logged_level = level;
+    snprintf(logged, sizeof logged, "%s", text);
+}
+static int cancel_now(void *user) { return user == logged; }
+
+static void test_hooks(void **state)
+{
+    const graft_hooks empty = {0}, some = {.user = logged, .log = keep_log, .cancelled = cancel_now};
+    const graft_hooks *const silent[] = {NULL, &empty};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(silent); i++) {
+        hooks_set(silent[i]);
+        log_info("nobody %s", "listens");
+        log_warning("at all");
+        hooks_progress(&(graft_progress){.stage = "train"});
+        hooks_result("{}");
+        assert_false(hooks_cancelled());
+    }
+    hooks_set(&some);
+    log_warning("%d pictures", 3);
+    assert_string_equal(logged, "3 pictures");
+    assert_int_equal(logged_level, GRAFT_WARNING);
+    assert_true(hooks_cancelled());
+    hooks_result("{}"); // a hook that is NULL among others
+    hooks_set(NULL);
+    const double start = now_seconds();
+    assert_true(now_seconds() >= start);
+}
+
+// ---- zip
+
+static struct file_map stored;
+
+static int zip_setup(void **state)
+{
+    (void)state;
+    return file_map_open(GOLDEN "stored.npz", &stored) != GRAFT_OK;
+}
+static int zip_teardown(void **state)
+{
+    (void)state;
+    file_map_close(&stored);
+    return 0;
+}
+
+// Reads every member within `limit`; *total is their bytes.
+static graft_status read_members(bytes data, size_t limit, size_t *total)
+{
+    struct zip_archive *zip;
+    *total = 0;
+    TRY(zip_open_bytes(data, "the archive", &zip));
+    graft_status status = GRAFT_OK;
+    for (size_t i = 0; i < zip_count(zip) && status == GRAFT_OK; i++) {
+        bytes member;
+        void *owned;
+        status = zip_member(zip, i, limit, &member, &owned);
+        volatile uint8_t sum = 0; // touches every byte: what lies outside is a sanitizer's finding
+        for (size_t k = 0; k < member.size; k++)
+            sum = (uint8_t)(sum + member.ptr[k]);
+        *total += member.size;
+        mem_free(owned);
+    }
+    zip_archive_free(zip);
+    return status;
+}
+
+static void test_zip_members(void **state)
+{
+    struct file_map packed;
+    size_t stored_total, packed_total, total;
+    (void)state;
+    assert_int_equal(read_members(stored.data, 1 << 20, &stored_total), GRAFT_OK);
+    assert_int_equal(stored_total, 578 + 176); // x.npy, y.npy
+    assert_int_equal(file_map_open(GOLDEN "packed.npz", &packed), GRAFT_OK);
+    assert_int_equal(read_members(packed.data, 1 << 20, &packed_total), GRAFT_OK);
+    assert_int_equal(packed_total, 578 + 134); // deflated, y of one byte each
+    assert_true(packed.data.size < stored.data.size);
+    assert_int_equal(read_members(packed.data, 16, &total), GRAFT_BAD_FILE);
+    check_message("more than the 16 expected");
+    assert_int_equal(read_members(text_bytes("no archive"), 16, &total), GRAFT_BAD_FILE);
+    check_message("the archive");
+    assert_int_equal(read_members((bytes){0}, 16, &total), GRAFT_BAD_FILE);
+    file_map_close(&packed);
+}
+
+// Every truncation and every byte damaged: a refusal or the members' right amount of bytes, never more.
+static void test_zip_damage(void **state)
+{
+    size_t whole, total;
+    (void)state;
+    assert_int_equal(read_members(stored.data, 1 << 20, &whole), GRAFT_OK);
+    for (size_t size = 0; size < stored.data.size; size++) {
+        uint8_t *cut = mem_alloc(size); // of its own, so that reading past the end is seen
+        memcpy(cut, stored.data.ptr, size);
+        if (read_members((bytes){cut, size}, 1 << 20, &total) == GRAFT_OK)
+            fail_msg("an archive cut to %zu of %zu bytes was read", size, stored.data.size);
+        mem_free(cut);
+    }
+    uint8_t *copy = mem_alloc(stored.data.size);
+    size_t refused = 0;
+    for (size_t i = 0; i < stored.data.size; i++) {
+        memcpy(copy, stored.data.ptr, stored.data.size);
+        copy[i] ^= 0xff;
+        if (read_members((bytes){copy, stored.data.size}, 1 << 20, &total) != GRAFT_OK)
+            refused++;
+        else
+            assert_true(total <= whole);
+    }
+    assert_true(refused >= whole); // the members' bytes at least are under their checksums
+    mem_free(copy);
+}
+
+static graft_status zip_work(void)
+{
+    size_t total;
+    return read_members(stored.data, 1 << 20, &total);
+}
+static graft_status file_work(void)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/x", folder);
+    TRY(file_write_all(path, "x", 1));
+    struct file_map map;
+    TRY(file_map_open(path, &map));
+    file_map_close(&map);
+    return GRAFT_OK;
+}
+static graft_status tensor_set_work(void)
+{
+    struct tensor_set set = {0};
+    graft_status status = GRAFT_OK;
+    char name[16];
+    for (int i = 0; i < 12 && status == GRAFT_OK; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        float *block = mem_alloc(sizeof *block);
+        status = block != NULL ? tensor_set_own(&set, block) : fail_memory("a block");
+        if (status == GRAFT_OK)
+            status = tensor_set_add(&set, name, DTYPE_F32, SHAPE(1), block);
+    }
+    tensor_set_free(&set);
+    return status;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    fail_every_allocation(zip_work);
+    fail_every_allocation(file_work);
+    fail_every_allocation(tensor_set_work);
+    assert_int_equal(entries(false), 1); // no scratch file was left
+}
+
+// ---- tensor
+
+static void test_shapes(void **state)
+{
+    size_t count = 0;
+    (void)state;
+    assert_true(shape_count(SHAPE(64, 3, 7, 7), &count) && count == 9408);
+    assert_true(shape_count((struct shape){0}, &count) && count == 1); // a scalar
+    assert_true(shape_count(SHAPE(5, 0, 2), &count) && count == 0);
+    assert_false(shape_count(SHAPE(-1, 4), &count));
+    assert_false(shape_count(SHAPE(INT64_MAX, 4), &count));
+    assert_false(shape_count(SHAPE(1 << 30, 1 << 30, 1 << 30), &count));
+    assert_true(shape_equal(SHAPE(1, 2), SHAPE(1, 2)));
+    assert_false(shape_equal(SHAPE(1, 2), SHAPE(1, 2, 1)));
+    assert_false(shape_equal(SHAPE(1, 2), SHAPE(2, 1)));
+    const char *first = shape_text(SHAPE(64, 3, 7, 7));
+    assert_string_equal(shape_text(SHAPE(10)), "(10)");
+    assert_string_equal(shape_text((struct shape){0}), "()");
+    assert_string_equal(first, "(64, 3, 7, 7)"); // buffers of their own
+    struct shape longest = {.rank = MAX_RANK};
+    for (int i = 0; i < MAX_RANK; i++)
+        longest.dim[i] = INT64_MIN;
+    const char *text = shape_text(longest);
+    assert_true(strlen(text) < 200 && text[strlen(text) - 1] == ')');
+    for (int d = DTYPE_F32; d <= DTYPE_U8; d++)
+        assert_int_equal(dtype_from_name(dtype_name((enum dtype)d)), d);
+    assert_int_equal(dtype_from_name("F8"), DTYPE_UNKNOWN);
+    assert_int_equal(dtype_from_name("?"), DTYPE_UNKNOWN);
+}
+
+static void check_conversion(enum dtype dtype, const void *data, size_t count, const float *expected)
+{
+    uint8_t unaligned[256];
+    float found[16];
+    memcpy(unaligned + 1, data, count * dtype_size(dtype));
+    const struct named_tensor tensor = {"t", dtype, SHAPE((int64_t)count), unaligned + 1};
+    assert_int_equal(tensor_to_f32(&tensor, found), GRAFT_OK);
+    assert_memory_equal(found, expected, count * sizeof *expected); // bits: signs of zero and NaN as well
+}
+
+static void test_conversions(void **state)
+{
+    // IEEE half: one, the largest, the smallest normal, the smallest, minus zero, infinity.
+    static const uint16_t half[] = {0x3c00, 0x7bff, 0x0400, 0x0001, 0x8000, 0xfc00};
+    static const uint16_t brain[] = {0x3f80, 0xc000, 0x7f80, 0x0001};
+    static const double doubles[] = {0.1, -2, 1e300};
+    static const int64_t integers[] = {-3, 1 << 24};
+    static const int32_t small[] = {-3, 7};
+    (void)state;
+    check_conversion(DTYPE_F16, half, 6, (float[]){1, 65504, 0x1p-14f, 0x1p-24f, -0.0f, -__builtin_inff()});
+    check_conversion(DTYPE_BF16, brain, 4, (float[]){1, -2, __builtin_inff(), 0x1p-133f});
+    check_conversion(DTYPE_F64, doubles, 3, (float[]){0.1f, -2, __builtin_inff()});
+    check_conversion(DTYPE_I64, integers, 2, (float[]){-3, 1 << 24});
+    check_conversion(DTYPE_I32, small, 2, (float[]){-3, 7});
+    check_conversion(DTYPE_F32, (float[]){1.5f, -0.0f}, 2, (float[]){1.5f, -0.0f});
+
+    float found[4];
+    assert_int_equal(tensor_to_f32(&(struct named_tensor){"u", DTYPE_U8, SHAPE(4), half}, found), GRAFT_BAD_FILE);
+    check_message("'u' has dtype U8");
+    assert_int_equal(tensor_to_f32(&(struct named_tensor){"n", DTYPE_F32, SHAPE(-4), half}, found), GRAFT_BAD_FILE);
+    check_message("(-4)");
+}
+
+static void test_tensor_sets(void **state)
+{
+    struct tensor_set set = {0};
+    char name[16];
+    (void)state;
+    tensor_set_free(&set); // a zeroed one is fine
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        assert_int_equal(tensor_set_add(&set, name, DTYPE_F32, SHAPE(i), NULL), GRAFT_OK);
+    }
+    assert_int_equal(tensor_set_add(&set, "t7", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
+    check_message("'t7'");
+    assert_int_equal(set.count, 50);
+    assert_int_equal(tensor_find(&set, "t49")->shape.dim[0], 49);
+    assert_null(tensor_find(&set, "t"));
+    tensor_set_free(&set);
+    assert_int_equal(set.count, 0);
+}
+
+static struct param_entry entry_of(enum param_layout layout, struct shape shape, int c, int h, int w)
+{
+    return (struct param_entry){"p", shape, layout, PARAM_TRAINABLE, c, h, w, 0, 0};
+}
+
+// Canonical values 1, 2, ...: back as they were; the padding around them is zero, so the sum of the block is theirs.
+static void check_layout(struct param_entry entry, int lanes)
+{
+    enum { MARGIN = 16 };
+    size_t count;
+    assert_true(shape_count(entry.shape, &count));
+    entry.size = param_entry_size(&entry, lanes);
+    entry.offset = MARGIN;
+    assert_true(entry.size >= count);
+    assert_int_equal(entry.size % (size_t)lanes, 0);
+    struct params p = {.lanes = lanes, .entries = mem_alloc(sizeof entry), .count = 1};
+    p.size = entry.size + 2 * MARGIN;
+    p.block = mem_aligned(p.size * sizeof *p.block);
+    p.entries[0] = entry;
+    float *src = mem_alloc(count * sizeof *src), *dst = mem_alloc(count * sizeof *dst);
+    for (size_t i = 0; i < count; i++)
+        src[i] = (float)(i + 1);
+    for (size_t i = 0; i < p.size; i++)
+        p.block[i] = -7;
+    param_from_canonical(&p, 0, src);
+    param_to_canonical(&p, 0, dst);
+    assert_memory_equal(src, dst, count * sizeof *src);
+    double sum = 0;
+    size_t zeros = 0;
+    for (size_t i = 0; i < entry.size; i++) {
+        sum += p.block[MARGIN + i];
+        zeros += p.block[MARGIN + i] == 0;
+    }
+    assert_true(sum == (double)count * (double)(count + 1) / 2);
+    assert_int_equal(zeros, entry.size - count);
+    for (int i = 0; i < MARGIN; i++) // neighbours untouched
+        assert_true(p.block[i] == -7 && p.block[p.size - 1 - (size_t)i] == -7);
+    mem_free(src);
+    mem_free(dst);
+    params_fini(&p);
+}
+
+static void test_layouts_round_trip(void **state)
+{
+    (void)state;
+    for (int lanes = 8; lanes <= 16; lanes += 8) {
+        const int64_t v = lanes;
+        const int64_t channels[] = {1, 3, v - 1, v, v + 1, 2 * v + 5};
+        for (size_t i = 0; i < COUNT_OF(channels); i++) {
+            const int64_t o = channels[i];
+            check_layout(entry_of(LAYOUT_PLAIN, SHAPE(o), 0, 0, 0), lanes);
+            check_layout(entry_of(LAYOUT_GOIHW_DEPTHWISE, SHAPE(o, 1, 3, 5), 0, 0, 0), lanes);
+            check_layout(entry_of(LAYOUT_OHWI_BLOCK, SHAPE(o, 3, 3, 2), 0, 0, 0), lanes);
+            check_layout(entry_of(LAYOUT_GROUPED, SHAPE(o, 2, 3, 3), 0, 0, 0), lanes);
+            for (size_t k = 0; k < COUNT_OF(channels); k++) {
+                const int64_t c = channels[k];
+                check_layout(entry_of(LAYOUT_OIHW_BLOCK, SHAPE(o, c, 2, 3), 0, 0, 0), lanes);
+                check_layout(entry_of(LAYOUT_DENSE, SHAPE(o, c * 6), (int)c, 2, 3), lanes);
+            }
+        }
+    }
+}
+
+// One element of each layout at the place that the header's formula gives, worked out by hand for v = 8.
+static void test_layout_places(void **state)
+{
+    const struct {
+        enum param_layout layout;
+        struct shape shape;
+        int c, h, w;
+        size_t canonical, place, size;
+    } rows[] = {
+        // (o, i, y, x) = (9, 10, 1, 0) of (12, 11, 2, 2): block o 1, i 1, pixel 2, i % v 2, o % v 1
+        {LAYOUT_OIHW_BLOCK, SHAPE(12, 11, 2, 2), 0, 0, 0, (9 * 11 + 10) * 4 + 2, ((1 * 2 + 1) * 4 + 2) * 64 + 2 * 8 + 1,
+         2 * 2 * 4 * 64},
+        // (9, 2, 1, 0) of (12, 3, 2, 2): block 1, pixel 2, input 2, lane 1
+        {LAYOUT_OHWI_BLOCK, SHAPE(12, 3, 2, 2), 0, 0, 0, (9 * 3 + 2) * 4 + 2, ((1 * 4 + 2) * 3 + 2) * 8 + 1,
+         2 * 4 * 3 * 8},
+        {LAYOUT_GOIHW_DEPTHWISE, SHAPE(12, 1, 2, 2), 0, 0, 0, 9 * 4 + 2, (1 * 4 + 2) * 8 + 1, 2 * 4 * 8},
+        // unit 3, channel 9, pixel 2 of 5 units over 12 x 2 x 2
+        {LAYOUT_DENSE, SHAPE(5, 48), 12, 2, 2, 3 * 48 + 9 * 4 + 2, ((3 * 2 + 1) * 4 + 2) * 8 + 1, 5 * 2 * 4 * 8},
+        {LAYOUT_PLAIN, SHAPE(12), 0, 0, 0, 9, 9, 16},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        float src[600] = {0}, block[1100] = {0};
+        struct param_entry e = entry_of(rows[i].layout, rows[i].shape, rows[i].c, rows[i].h, rows[i].w);
+        e.size = param_entry_size(&e, 8);
+        assert_int_equal(e.size, rows[i].size);
+        src[rows[i].canonical] = 1;
+        const struct params p = {.lanes = 8, .entries = &e, .count = 1, .block = block, .size = e.size};
+        param_from_canonical(&p, 0, src);
+        assert_true(block[rows[i].place] == 1);
+        assert_int_equal(params_find(&p, "p"), 0);
+        assert_int_equal(params_find(&p, "q"), -1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes_bounds),
+        cmocka_unit_test(test_status_messages),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test_teardown(test_atomic_write, folder_empty),
+        cmocka_unit_test_teardown(test_file_refusals, folder_empty),
+        cmocka_unit_test_teardown(test_paths, folder_empty),
+        cmocka_unit_test(test_rng),
+        cmocka_unit_test_teardown(test_json, folder_empty),
+        cmocka_unit_test(test_hooks),
+        cmocka_unit_test_setup_teardown(test_zip_members, zip_setup, zip_teardown),
+        cmocka_unit_test_setup_teardown(test_zip_damage, zip_setup, zip_teardown),
+        cmocka_unit_test_setup_teardown(test_no_memory, zip_setup, zip_teardown),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_tensor_sets),
+        cmocka_unit_test(test_layouts_round_trip),
+        cmocka_unit_test(test_layout_places),
+    };
+    return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
+}
