@@ -1,4 +1,4 @@
-// exec/cells.h: the private shape of a plan, shared by building (plan.c), steps (steps.c) and folding (fold.c).
+// exec/cells.h: the private shape of a plan, shared by building (plan.c), steps (steps.c, step_*.c) and folding (fold.c).
 #pragma once
 
 #include "exec/kernels.h"

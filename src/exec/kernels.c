@@ -222,6 +222,26 @@ static void maxpool_backward(struct pool_shape s, const float *diff_dst, const u
     }
 }
 
+// dst = factor * sum of the window, over a map `width` wide; and the way back, which adds.
+static inline void window_sum(const float *src, int width, struct window w, float factor, float *dst)
+{
+    float sum[V] = {0};
+    for (int y = w.y0; y < w.y1; y++)
+        for (int x = w.x0; x < w.x1; x++)
+            LANE_LOOP
+                sum[l] += src[((size_t)y * width + x) * V + l];
+    for (int l = 0; l < V; l++)
+        dst[l] = sum[l] * factor;
+}
+
+static inline void window_spread(const float *diff_dst, int width, struct window w, float factor, float *diff_src)
+{
+    for (int y = w.y0; y < w.y1; y++)
+        for (int x = w.x0; x < w.x1; x++)
+            LANE_LOOP
+                diff_src[((size_t)y * width + x) * V + l] += diff_dst[l] * factor;
+}
+
 // 1 / elements of the window; counted padding reaches to the padded border, not past it (ceil mode), as in PyTorch.
 static inline float avgpool_factor(const struct pool_shape *s, int oy, int ox, struct window w)
 {
@@ -241,13 +261,7 @@ static void avgpool_forward(struct pool_shape s, const float *src, float *dst)
         for (int o = 0; o < s.oh * s.ow; o++) {
             const struct window w = window_at(&s, o / s.ow, o % s.ow);
             const float factor = avgpool_factor(&s, o / s.ow, o % s.ow, w);
-            float sum[V] = {0};
-            for (int y = w.y0; y < w.y1; y++)
-                for (int x = w.x0; x < w.x1; x++)
-                    LANE_LOOP
-                        sum[l] += src[task * in + ((size_t)y * s.src.w + x) * V + l];
-            for (int l = 0; l < V; l++)
-                dst[task * out + (size_t)o * V + l] = sum[l] * factor;
+            window_sum(src + task * in, s.src.w, w, factor, dst + task * out + (size_t)o * V);
         }
 }
 
@@ -261,10 +275,7 @@ static void avgpool_backward(struct pool_shape s, const float *diff_dst, float *
         for (int o = 0; o < s.oh * s.ow; o++) {
             const struct window w = window_at(&s, o / s.ow, o % s.ow);
             const float factor = avgpool_factor(&s, o / s.ow, o % s.ow, w);
-            for (int y = w.y0; y < w.y1; y++)
-                for (int x = w.x0; x < w.x1; x++)
-                    LANE_LOOP
-                        d[((size_t)y * s.src.w + x) * V + l] += diff_dst[task * out + (size_t)o * V + l] * factor;
+            window_spread(diff_dst + task * out + (size_t)o * V, s.src.w, w, factor, d);
         }
     }
 }
@@ -283,14 +294,8 @@ static void adaptive_forward(struct map_shape s, int oh, int ow, const float *sr
     for (int task = 0; task < s.n * s.cb; task++)
         for (int o = 0; o < oh * ow; o++) {
             const struct window w = adaptive_window(s, oh, ow, o);
-            float sum[V] = {0};
-            for (int y = w.y0; y < w.y1; y++)
-                for (int x = w.x0; x < w.x1; x++)
-                    LANE_LOOP
-                        sum[l] += src[task * in + ((size_t)y * s.w + x) * V + l];
             const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
-            for (int l = 0; l < V; l++)
-                dst[task * out + (size_t)o * V + l] = sum[l] * factor;
+            window_sum(src + task * in, s.w, w, factor, dst + task * out + (size_t)o * V);
         }
 }
 
@@ -304,10 +309,7 @@ static void adaptive_backward(struct map_shape s, int oh, int ow, const float *d
         for (int o = 0; o < oh * ow; o++) {
             const struct window w = adaptive_window(s, oh, ow, o);
             const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
-            for (int y = w.y0; y < w.y1; y++)
-                for (int x = w.x0; x < w.x1; x++)
-                    LANE_LOOP
-                        d[((size_t)y * s.w + x) * V + l] += diff_dst[task * out + (size_t)o * V + l] * factor;
+            window_spread(diff_dst + task * out + (size_t)o * V, s.w, w, factor, d);
         }
     }
 }

@@ -46,22 +46,25 @@ static void text_put_field(struct text *t, const char *field) // CSV: quoted whe
     text_put(t, "\"");
 }
 
-static graft_status text_write(struct text *t, const struct run_folder *f, const char *name)
+// Ends a text: `put` is file_write_all or file_append.
+static graft_status text_end(struct text *t, const struct run_folder *f, const char *name,
+                             graft_status (*put)(const char *path, const void *data, size_t size))
 {
     char *path = path_join(f->path, name);
-    const graft_status status = t->broken || path == NULL ? fail_memory(name) : file_write_all(path, t->data, t->size);
+    const graft_status status = t->broken || path == NULL ? fail_memory(name) : put(path, t->data, t->size);
     mem_free(path);
     mem_free(t->data);
     return status;
 }
 
+static graft_status text_write(struct text *t, const struct run_folder *f, const char *name)
+{
+    return text_end(t, f, name, file_write_all);
+}
+
 static graft_status text_append(struct text *t, const struct run_folder *f, const char *name)
 {
-    char *path = path_join(f->path, name);
-    const graft_status status = t->broken || path == NULL ? fail_memory(name) : file_append(path, t->data, t->size);
-    mem_free(path);
-    mem_free(t->data);
-    return status;
+    return text_end(t, f, name, file_append);
 }
 
 graft_status run_folder_event(const struct run_folder *f, const char *json)

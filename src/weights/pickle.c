@@ -260,7 +260,7 @@ static graft_status dict_rebuild(struct pickle *m, const struct pickle_value *ar
 
 static graft_status op_reduce(struct pickle *m)
 {
-    struct pickle_value *args, *callable;
+    struct pickle_value *args = NULL, *callable = NULL;
     TRY(pop_kind(m, PICKLE_TUPLE, &args));
     TRY(pop_kind(m, PICKLE_GLOBAL, &callable));
     switch (callable->global->role) {
@@ -283,7 +283,7 @@ static graft_status op_reduce(struct pickle *m)
 
 static graft_status op_persistent(struct pickle *m)
 {
-    struct pickle_value *id, *value;
+    struct pickle_value *id = NULL, *value;
     TRY(pop_kind(m, PICKLE_TUPLE, &id));
     struct pickle_value **item = id->list.items;
     size_t n = id->list.count;
@@ -372,7 +372,7 @@ static graft_status op_long(struct pickle *m, bytes digits)
 static graft_status step(struct pickle *m, struct reader *r, uint8_t op)
 {
     struct pickle_value *value;
-    size_t mark;
+    size_t mark = 0;
     switch ((enum opcode)op) {
     case OP_PROTO:
         if (read_u8(r) > 5)
@@ -463,7 +463,7 @@ graft_status pickle_load(struct pickle *m, struct reader *r, const struct pickle
         if (status != GRAFT_OK)
             return fail_prefix(status, "pickle, byte %zu", at);
     }
-    struct pickle_value *value;
+    struct pickle_value *value = NULL;
     TRY(value_pop(m, &value));
     if (m->n_stack != 0)
         return fail(GRAFT_BAD_FILE, "the pickle leaves %zu values on its stack; expected one", m->n_stack + 1);

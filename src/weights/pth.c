@@ -163,7 +163,7 @@ static graft_status state_dict_find(const struct pickle_value *root, const struc
 static graft_status state_dict_read(const struct pickle_value *root, const struct storages *storages, size_t file_size,
                                     struct tensor_set *out)
 {
-    const struct pickle_value *dict;
+    const struct pickle_value *dict = NULL;
     TRY(state_dict_find(root, &dict));
     size_t copy_budget = file_size + COPY_SLACK, skip = sizeof module_prefix - 1;
     if (dict->list.count == 0)

@@ -1,0 +1,108 @@
+// exec/step_bn.c: BatchNorm on batch or fixed statistics, with the activation after it.
+
+#include "exec/steps.h"
+#include <math.h>
+#include <string.h>
+
+static bool bn_uses_batch(const struct plan *p, const struct node *node)
+{
+    return p->options.mode == PLAN_TRAIN && p->options.bn == BN_TRAIN && node->trains;
+}
+
+// extra: mean, inverse (kept for backward); scratch: scale, shift.  Each is channel_floats long.
+static graft_status run_bn(struct plan *p, const struct step *s, const struct run *run)
+{
+    const struct node *node = s->cell->node;
+    const struct bn_attr *a = &node->attr.bn;
+    const struct map_shape map = value_map(p, s->cell->out);
+    const size_t c = channel_floats(p, s->cell->out);
+    float *mean = BUFFER(extra), *inverse = mean + c, *scale = BUFFER(scratch), *shift = scale + c;
+    const float *gamma = plan_param(p, node->param[0]), *beta = plan_param(p, node->param[1]);
+    float *running_mean = plan_param(p, node->param[2]), *running_variance = plan_param(p, node->param[3]);
+    if (s->flag) {
+        const double count = (double)map.n * map.h * map.w;
+        const float correction = a->unbiased && count > 1 ? (float)(count / (count - 1)) : 1;
+        p->kernels->bn_statistics(map, BUFFER(src), mean, inverse);
+        for (int i = 0; i < p->graph->values[s->cell->out].c; i++) {
+            running_mean[i] += a->momentum * (mean[i] - running_mean[i]);
+            running_variance[i] += a->momentum * (inverse[i] * correction - running_variance[i]);
+        }
+    } else {
+        memcpy(mean, running_mean, c * sizeof *mean);
+        memcpy(inverse, running_variance, c * sizeof *inverse);
+    }
+    for (size_t i = 0; i < c; i++) {
+        inverse[i] = 1 / sqrtf(inverse[i] + a->epsilon);
+        scale[i] = gamma[i] * inverse[i];
+        shift[i] = beta[i] - mean[i] * scale[i];
+    }
+    p->kernels->bn_apply(map, BUFFER(src), scale, shift, BUFFER(dst), s->cell->act);
+    return GRAFT_OK;
+}
+
+static int bn_saved(const struct plan *p, const struct cell *cell)
+{
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].cell == cell && p->steps[i].run == run_bn)
+            return p->steps[i].extra;
+    ASSERT(!"the forward step of a BatchNorm");
+    return NO_BUFFER;
+}
+
+graft_status bn_forward(struct plan *p, const struct cell *cell)
+{
+    struct step *s;
+    const size_t c = channel_floats(p, cell->out);
+    TRY(step_add(p, &s));
+    s->run = run_bn;
+    s->cell = cell;
+    s->flag = bn_uses_batch(p, cell->node);
+    s->src = p->value_buffer[cell->node->in[0]];
+    s->dst = p->value_buffer[cell->out];
+    TRY(buffer_make(p, 2 * c, &s->extra));
+    TRY(buffer_make(p, 2 * c, &s->scratch));
+    step_uses(p, s);
+    return GRAFT_OK;
+}
+
+// src2: the activated output; dst: the gradient, in place; scratch: gradients of gamma and beta.
+static graft_status run_bn_backward(struct plan *p, const struct step *s, const struct run *run)
+{
+    const struct node *node = s->cell->node;
+    const size_t c = channel_floats(p, s->cell->out);
+    float *mean = BUFFER(extra), *gamma = BUFFER(scratch), *beta = BUFFER(extra2);
+    p->kernels->bn_backward(value_map(p, s->cell->out), BUFFER(src), BUFFER(src2), BUFFER(dst), mean, mean + c,
+                            plan_param(p, node->param[0]), s->cell->act, s->flag, p->needs_gradient[node->in[0]],
+                            gamma, beta);
+    return GRAFT_OK;
+}
+
+graft_status bn_backward(struct plan *p, const struct cell *cell)
+{
+    const struct node *node = cell->node;
+    const size_t c = channel_floats(p, cell->out);
+    struct step *s;
+    int gamma = NO_BUFFER, beta = NO_BUFFER;
+    const int saved = bn_saved(p, cell);
+    if (node->trains) {
+        TRY(buffer_make(p, c, &gamma));
+        TRY(buffer_make(p, c, &beta));
+    }
+    TRY(step_add(p, &s));
+    s->run = run_bn_backward;
+    s->cell = cell;
+    s->flag = bn_uses_batch(p, node);
+    s->src2 = p->value_buffer[cell->out];
+    s->src = node->trains ? p->value_buffer[node->in[0]] : s->src2; // fixed gamma: the source is not read
+    s->dst = p->value_gradient[cell->out];
+    s->extra = saved;
+    s->scratch = gamma;
+    s->extra2 = beta;
+    step_uses(p, s);
+    TRY(gradient_give(p, node->in[0], s->dst));
+    if (node->trains) {
+        TRY(ready_step(p, node->param[0], gamma));
+        TRY(ready_step(p, node->param[1], beta));
+    }
+    return GRAFT_OK;
+}

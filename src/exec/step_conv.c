@@ -1,0 +1,99 @@
+// exec/step_conv.c: convolution, forward and its two gradients, through the library or graft's own kernel; with a folded
+// BatchNorm the weights are the plan's derived ones.
+
+#include "exec/steps.h"
+#include <string.h>
+
+static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell *cell, bool forward)
+{
+    const struct conv_attr *a = &cell->node->attr.conv;
+    const struct value *src = &p->graph->values[cell->node->in[0]], *dst = &p->graph->values[cell->node->out];
+    return (struct dnn_conv_shape){
+        .n = p->options.batch, .ic = src->c, .ih = src->h, .iw = src->w, .oc = dst->c, .oh = dst->h, .ow = dst->w,
+        .kh = a->kh, .kw = a->kw, .stride_h = a->stride_h, .stride_w = a->stride_w, .top = a->top, .left = a->left,
+        .bottom = a->bottom, .right = a->right, .groups = a->groups, .bias = a->bias || cell->fold != NULL,
+        .plain_src = cell->node->in[0] == 0, .act = forward ? cell->act : ACT_NONE,
+        .layout = p->params->entries[cell->node->param[0]].layout};
+}
+
+static graft_status run_conv(struct plan *p, const struct step *s, const struct run *run)
+{
+    float *wei, *bias;
+    const struct node *node = s->cell->node;
+    if (s->pass == DNN_WEIGHTS) {
+        wei = BUFFER(extra);
+        bias = BUFFER(extra2);
+        const struct param_entry *e = &p->params->entries[node->param[0]];
+        if (s->conv == NULL)
+            memset(wei, 0, e->size * sizeof(float));
+        if (bias != NULL) // the tail is not the kernel's
+            memset(bias, 0, p->params->entries[node->param[1]].size * sizeof(float));
+    } else if (s->cell->fold != NULL) {
+        const struct fold *fold = &p->folds[s->entry];
+        wei = fold->weight;
+        bias = fold->bias;
+    } else {
+        wei = plan_param(p, node->param[0]);
+        bias = node->attr.conv.bias ? plan_param(p, node->param[1]) : NULL;
+    }
+    if (s->conv != NULL)
+        return dnn_conv_run(s->conv, BUFFER(src), wei, bias, BUFFER(dst), BUFFER(scratch));
+    p->kernels->conv_own(&s->shape, s->pass, BUFFER(src), wei, bias, BUFFER(dst));
+    return GRAFT_OK;
+}
+
+static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_pass pass, struct step **out)
+{
+    struct step *s;
+    TRY(step_add(p, &s));
+    s->run = run_conv;
+    s->cell = cell;
+    s->pass = pass;
+    s->shape = conv_shape(p, cell, pass == DNN_FORWARD);
+    for (int i = 0; i < p->n_folds; i++)
+        if (p->folds[i].cell == cell)
+            s->entry = i;
+    TRY(dnn_conv_new(&s->shape, pass, p->kernels->lanes, &s->conv));
+    if (s->conv != NULL && dnn_conv_scratch(s->conv) > 0)
+        TRY(buffer_make(p, (dnn_conv_scratch(s->conv) + 3) / 4, &s->scratch));
+    *out = s;
+    return GRAFT_OK;
+}
+
+graft_status conv_forward(struct plan *p, const struct cell *cell)
+{
+    struct step *s;
+    TRY(conv_step(p, cell, DNN_FORWARD, &s));
+    s->src = p->value_buffer[cell->node->in[0]];
+    s->dst = p->value_buffer[cell->out];
+    step_uses(p, s);
+    return GRAFT_OK;
+}
+
+graft_status conv_backward(struct plan *p, const struct cell *cell)
+{
+    const struct node *node = cell->node;
+    const int in = node->in[0], diff = p->value_gradient[cell->out];
+    int weight, bias;
+    struct step *s;
+    TRY(act_backward_step(p, cell));
+    TRY(weight_gradients_make(p, node, &weight, &bias));
+    if (node->trains) {
+        TRY(conv_step(p, cell, DNN_WEIGHTS, &s));
+        s->src = p->value_buffer[in];
+        s->dst = diff;
+        s->extra = weight;
+        s->extra2 = bias;
+        step_uses(p, s);
+    }
+    if (p->needs_gradient[in]) {
+        int diff_src;
+        TRY(buffer_make(p, value_floats(p, in), &diff_src));
+        TRY(conv_step(p, cell, DNN_DATA, &s));
+        s->src = diff_src;
+        s->dst = diff;
+        step_uses(p, s);
+        TRY(gradient_give(p, in, diff_src));
+    }
+    return weight_gradients_ready(p, node, weight, bias);
+}

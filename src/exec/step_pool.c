@@ -1,0 +1,73 @@
+// exec/step_pool.c: max, average and adaptive average pooling.  Max pooling keeps a byte an output for its way back.
+
+#include "exec/steps.h"
+
+static struct pool_shape pool_shape(const struct plan *p, const struct cell *cell)
+{
+    const struct pool_attr *a = &cell->node->attr.pool;
+    const struct value *dst = &p->graph->values[cell->out];
+    return (struct pool_shape){value_map(p, cell->node->in[0]), dst->h, dst->w, a->kh, a->kw, a->stride_h, a->stride_w,
+                               a->top, a->left, a->count_padding, a->bottom, a->right};
+}
+
+static graft_status run_pool(struct plan *p, const struct step *s, const struct run *run)
+{
+    const struct cell *cell = s->cell;
+    const struct adaptive_attr *a = &cell->node->attr.adaptive;
+    if (cell->node->op == OP_MAXPOOL)
+        p->kernels->maxpool_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst), (uint8_t *)BUFFER(extra));
+    else if (cell->node->op == OP_AVGPOOL)
+        p->kernels->avgpool_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
+    else
+        p->kernels->adaptive_forward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
+    return GRAFT_OK;
+}
+
+static graft_status run_pool_backward(struct plan *p, const struct step *s, const struct run *run)
+{
+    const struct cell *cell = s->cell;
+    const struct adaptive_attr *a = &cell->node->attr.adaptive;
+    if (cell->node->op == OP_MAXPOOL)
+        p->kernels->maxpool_backward(pool_shape(p, cell), BUFFER(src), (uint8_t *)BUFFER(extra), BUFFER(dst));
+    else if (cell->node->op == OP_AVGPOOL)
+        p->kernels->avgpool_backward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
+    else
+        p->kernels->adaptive_backward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
+    return GRAFT_OK;
+}
+
+graft_status pool_forward(struct plan *p, const struct cell *cell)
+{
+    struct step *s;
+    TRY(step_add(p, &s));
+    s->run = run_pool;
+    s->cell = cell;
+    s->src = p->value_buffer[cell->node->in[0]];
+    s->dst = p->value_buffer[cell->out];
+    if (cell->node->op == OP_MAXPOOL && p->needs_gradient[cell->out]) {
+        if (cell->node->attr.pool.kh * cell->node->attr.pool.kw > 256)
+            return fail(GRAFT_FAILED, "a max pool of %dx%d: training takes windows of up to 256 elements",
+                        cell->node->attr.pool.kh, cell->node->attr.pool.kw);
+        TRY(buffer_make(p, (value_floats(p, cell->out) + 3) / 4, &s->extra)); // a byte an element
+    }
+    step_uses(p, s);
+    return GRAFT_OK;
+}
+
+graft_status pool_backward(struct plan *p, const struct cell *cell)
+{
+    struct step *s;
+    int diff_src, index = NO_BUFFER;
+    TRY(buffer_make(p, value_floats(p, cell->node->in[0]), &diff_src));
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].cell == cell && p->steps[i].run == run_pool)
+            index = p->steps[i].extra;
+    TRY(step_add(p, &s));
+    s->run = run_pool_backward;
+    s->cell = cell;
+    s->src = p->value_gradient[cell->out];
+    s->dst = diff_src;
+    s->extra = index;
+    step_uses(p, s);
+    return gradient_give(p, cell->node->in[0], diff_src);
+}

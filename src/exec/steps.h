@@ -1,0 +1,37 @@
+// exec/steps.h: private to exec/: what the step_*.c files share.  Each operation emits the steps of a cell, forward and
+// backward; steps.c has the table.
+#pragma once
+
+#include "exec/cells.h"
+
+// In a step's run function: the address behind one of its buffer fields.
+#define BUFFER(field) plan_buffer(p, s->field, run)
+
+graft_status step_add(struct plan *p, struct step **out);
+void step_uses(struct plan *p, const struct step *s); // after all buffers of the newest step are set
+graft_status buffer_make(struct plan *p, size_t floats, int *out);
+size_t channel_floats(const struct plan *p, int value); // channels of a value, tails included
+
+// Gives the gradient in `buffer` to `value`: the value takes it, or adds it to what it has.
+graft_status gradient_give(struct plan *p, int value, int buffer);
+// The gradient of a parameter is complete: the run's hook sees it, then the buffer is free.
+graft_status ready_step(struct plan *p, int entry, int gradient);
+// Masks the gradient of a cell's output by its activation, in place.
+graft_status act_backward_step(struct plan *p, const struct cell *cell);
+// Buffers for the gradients of a weight and its bias (NO_BUFFER where there is none, or nothing trains), and their end.
+graft_status weight_gradients_make(struct plan *p, const struct node *node, int *weight, int *bias);
+graft_status weight_gradients_ready(struct plan *p, const struct node *node, int weight, int bias);
+
+graft_status conv_forward(struct plan *p, const struct cell *cell);
+graft_status conv_backward(struct plan *p, const struct cell *cell);
+graft_status bn_forward(struct plan *p, const struct cell *cell);
+graft_status bn_backward(struct plan *p, const struct cell *cell);
+graft_status dense_forward(struct plan *p, const struct cell *cell);
+graft_status dense_backward(struct plan *p, const struct cell *cell);
+graft_status pool_forward(struct plan *p, const struct cell *cell);
+graft_status pool_backward(struct plan *p, const struct cell *cell);
+graft_status elementwise_forward(struct plan *p, const struct cell *cell);
+graft_status elementwise_backward(struct plan *p, const struct cell *cell);
+graft_status add_backward(struct plan *p, const struct cell *cell);
+graft_status concat_forward(struct plan *p, const struct cell *cell);
+graft_status concat_backward(struct plan *p, const struct cell *cell);
