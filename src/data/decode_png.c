@@ -78,7 +78,7 @@ graft_status png_decode(bytes data, const char *name, struct picture *out)
     status = picture_new((int)png_get_image_width(png, info), (int)png_get_image_height(png, info), name, out);
     if (status != GRAFT_OK)
         goto done;
-    if (png_get_rowbytes(png, info) / 1040 * png_get_image_height(png, info) > data.size) // deflate packs 1032 to 1
+    if (png_get_rowbytes(png, info) / 1040 * png_get_image_height(png, info) > source.reader.data.size) // deflate packs 1032 to 1
         png_error(png, "too short for its size");
     png_read_update_info(png, info);
     if (png_get_rowbytes(png, info) != (size_t)out->w * 3)
@@ -92,7 +92,7 @@ graft_status png_decode(bytes data, const char *name, struct picture *out)
         rows[y] = out->rgb + (size_t)y * out->w * 3;
     png_read_image(png, rows);
     png_read_end(png, NULL);
-    status = picture_orient(out, orientation_of(data));
+    status = picture_orient(out, orientation_of(source.reader.data));
 done:
     mem_free(rows);
     png_destroy_read_struct(&png, &info, NULL);
