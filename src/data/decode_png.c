@@ -78,7 +78,8 @@ graft_status png_decode(bytes data, const char *name, struct picture *out)
     status = picture_new((int)png_get_image_width(png, info), (int)png_get_image_height(png, info), name, out);
     if (status != GRAFT_OK)
         goto done;
-    if (png_get_rowbytes(png, info) / 1040 * png_get_image_height(png, info) > source.reader.data.size) // deflate packs 1032 to 1
+    // deflate packs 1032 to 1 at best
+    if (png_get_rowbytes(png, info) / 1040 * png_get_image_height(png, info) > source.reader.data.size)
         png_error(png, "too short for its size");
     png_read_update_info(png, info);
     if (png_get_rowbytes(png, info) != (size_t)out->w * 3)

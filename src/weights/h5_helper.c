@@ -165,7 +165,6 @@ static hid_t walk(hid_t from, const char *path)
         part[length] = 0;
         path += length;
         H5L_info_t link;
-        H5O_info_t object;
         if (H5Iget_type(at) != H5I_GROUP && H5Iget_type(at) != H5I_FILE)
             return -1;
         if (H5Lexists(at, part, H5P_DEFAULT) <= 0)
@@ -174,8 +173,6 @@ static hid_t walk(hid_t from, const char *path)
             stop("link '%s' is damaged", part);
         if (link.type != H5L_TYPE_HARD)
             stop("'%s' is %s link; graft follows none", part, link.type == H5L_TYPE_SOFT ? "a soft" : "an external");
-        if (H5Oget_info_by_name2(at, part, &object, H5O_INFO_BASIC, H5P_DEFAULT) < 0)
-            stop("object '%s' is damaged", part);
         hid_t next = H5Oopen(at, part, H5P_DEFAULT);
         if (next < 0)
             stop("object '%s' is damaged", part);
