@@ -25,7 +25,8 @@ static inline float act_mask(float dst, float diff, enum dnn_act act)
 {
     if (act == ACT_NONE)
         return diff;
-    return dst > 0 && (act == ACT_RELU || dst < SIX) ? diff : 0;
+    const float limit = act == ACT_RELU6 ? SIX : INFINITY;
+    return (dst > 0) & (dst < limit) ? diff : 0; // one selection, no branch: the loops around it vectorise
 }
 
 static void act_forward(float *x, size_t size, enum dnn_act act)
@@ -98,6 +99,30 @@ static void bn_apply(struct map_shape s, const float *src, const float *scale, c
     }
 }
 
+// One image of one channel block: masks the gradient in place; sum += g, product += g (x - mean).  `act` is constant where
+// it is inlined.
+static inline __attribute__((always_inline)) void bn_gradient_sums(const enum dnn_act act, size_t area, const float *x,
+                                                                   const float *y, float *g, const float *mean,
+                                                                   double *sum, double *product)
+{
+    for (size_t begin = 0; begin < area; begin += FOLD) {
+        const size_t end = begin + FOLD < area ? begin + FOLD : area;
+        float part[V] = {0}, part_product[V] = {0};
+        for (size_t p = begin; p < end; p++)
+            LANE_LOOP
+            {
+                const float d = act_mask(y[p * V + l], g[p * V + l], act);
+                g[p * V + l] = d;
+                part[l] += d;
+                part_product[l] += d * (x[p * V + l] - mean[l]);
+            }
+        for (int l = 0; l < V; l++) {
+            sum[l] += part[l];
+            product[l] += part_product[l];
+        }
+    }
+}
+
 // y = gamma * (x - mean) * inverse + beta;  g = masked gradient of y, x' = (x - mean) * inverse, m = n*h*w:
 //   dgamma = sum g x',  dbeta = sum g
 //   dx = gamma * inverse * (g - dbeta / m - x' dgamma / m) with batch statistics, else gamma * inverse * g
@@ -107,33 +132,18 @@ static void bn_backward(struct map_shape s, const float *src, const float *dst, 
 {
     const size_t area = (size_t)s.h * s.w, image = (size_t)s.cb * area * V;
     const double count = (double)s.n * area;
-    const bool sums = batch_statistics || diff_gamma != NULL;
 #pragma omp parallel for schedule(static)
     for (int b = 0; b < s.cb; b++) {
         double sum[V] = {0}, product[V] = {0};
         const float *m = mean + b * V, *inv = inverse + b * V;
         for (int n = 0; n < s.n; n++) {
             const size_t at = n * image + b * area * V;
-            const float *x = src + at, *y = dst + at;
-            float *g = diff + at;
-            for (size_t begin = 0; begin < area; begin += FOLD) {
-                const size_t end = begin + FOLD < area ? begin + FOLD : area;
-                float part[V] = {0}, part_product[V] = {0};
-                for (size_t p = begin; p < end; p++)
-                    LANE_LOOP
-                    {
-                        const float d = act_mask(y[p * V + l], g[p * V + l], act);
-                        g[p * V + l] = d;
-                        if (sums) {
-                            part[l] += d;
-                            part_product[l] += d * (x[p * V + l] - m[l]);
-                        }
-                    }
-                for (int l = 0; l < V; l++) {
-                    sum[l] += part[l];
-                    product[l] += part_product[l];
-                }
-            }
+            if (act == ACT_NONE)
+                bn_gradient_sums(ACT_NONE, area, src + at, dst + at, diff + at, m, sum, product);
+            else if (act == ACT_RELU)
+                bn_gradient_sums(ACT_RELU, area, src + at, dst + at, diff + at, m, sum, product);
+            else
+                bn_gradient_sums(ACT_RELU6, area, src + at, dst + at, diff + at, m, sum, product);
         }
         float scale[V], offset[V], slope[V];
         for (int l = 0; l < V; l++) {
