@@ -76,6 +76,43 @@ uint64_t mem_resident_peak(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+// The first number after `key` (or at the start, key "") in a small system file; SIZE_MAX when it is not there ("max").
+static size_t system_number(const char *path, const char *key)
+{
+    char text[4096];
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return SIZE_MAX;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *at = strstr(text, key);
+    unsigned long long value;
+    return at != NULL && sscanf(at + strlen(key), "%llu", &value) == 1 ? (size_t)value : SIZE_MAX;
+}
+
+static size_t remaining(size_t limit, size_t used)
+{
+    return limit == SIZE_MAX || used == SIZE_MAX ? SIZE_MAX : limit > used ? limit - used : 0;
+}
+
+size_t mem_available(void)
+{
+    struct rlimit space;
+    size_t least = system_number("/proc/meminfo", "MemAvailable:");
+    if (least != SIZE_MAX)
+        least *= 1024;
+    const size_t group = remaining(system_number("/sys/fs/cgroup/memory.max", ""),
+                                   system_number("/sys/fs/cgroup/memory.current", ""));
+    least = group < least ? group : least;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+        size_t used = system_number("/proc/self/status", "VmSize:");
+        used = used == SIZE_MAX ? used : used * 1024;
+        const size_t left = remaining((size_t)space.rlim_cur, used);
+        least = left < least ? left : least;
+    }
+    return least;
+}
+
 int mem_grow(void *array_pointer, size_t *capacity, size_t need, size_t size)
 {
     if (need <= *capacity)

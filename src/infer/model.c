@@ -137,12 +137,16 @@ static graft_status cache_find(const struct network *net, char **out)
 static graft_status fill(struct model *m, const struct tensor_set *set, bool new_head, uint64_t seed)
 {
     int loaded = 0, created = 0, ignored = 0;
+    bool restart = false;
     char first_created[128] = "";
     for (int i = 0; i < m->params.count; i++) {
         const struct param_entry *e = &m->params.entries[i];
         const struct named_tensor *t = tensor_find(set, e->name);
+        // With a new head the dense layers start again at the first that the file lacks (a no-top file), or that another
+        // input size has made of another shape: what follows it would see features it was not trained on.
         const bool dense = m->graph.nodes[m->graph.params[i].node].op == OP_DENSE;
-        if ((new_head && in_head(m, e->name)) || (t == NULL && dense)) {
+        restart |= new_head && dense && (t == NULL || (!shape_equal(t->shape, e->shape) && !in_head(m, e->name)));
+        if ((new_head && in_head(m, e->name)) || (restart && dense)) {
             ignored += t != NULL;
             if (created++ == 0)
                 snprintf(first_created, sizeof first_created, "%s", e->name);

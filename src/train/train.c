@@ -63,12 +63,59 @@ static graft_status lists_make(struct trainer *t)
     return GRAFT_OK;
 }
 
+// What a run takes beyond what it has already: the arena, momentum, and the batches that the queue holds ready.
+static size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
+{
+    enum { BATCHES_HELD = 4 };
+    const struct params *p = &t->model->params;
+    const struct value *in = &t->model->graph.values[0];
+    const size_t momentum = (p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
+    return arena + momentum + (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
+}
+
+// Largest batch below `batch` whose plan fits into `available` bytes; 0: none.  Plans are only measured.
+static graft_status batch_fitting(struct trainer *t, size_t available, int batch, int *out)
+{
+    int fits = 0, too_large = batch;
+    while (too_large - fits > 1) {
+        const int middle = fits + (too_large - fits) / 2;
+        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn};
+        struct arena *arena;
+        struct plan *plan;
+        TRY(arena_new(&arena));
+        const graft_status status = plan_build(&t->model->graph, &t->model->params, arena, &o, &plan);
+        const bool fine = status == GRAFT_OK && bytes_needed(t, plan_bytes(plan), middle) <= available;
+        plan_free(plan);
+        arena_free(arena);
+        TRY(status);
+        *(fine ? &fits : &too_large) = middle;
+    }
+    *out = fits;
+    return GRAFT_OK;
+}
+
+// Refuses before the first step what would be killed in it.
+static graft_status memory_check(struct trainer *t, int batch)
+{
+    const size_t available = mem_available(), needed = bytes_needed(t, plan_bytes(t->full), batch);
+    int fits;
+    if (needed <= available)
+        return GRAFT_OK;
+    TRY(batch_fitting(t, available, batch, &fits));
+    char advice[96] = "no batch fits: use a smaller --imgsz, or freeze more layers";
+    if (fits > 0)
+        snprintf(advice, sizeof advice, "--batch %d would fit", fits);
+    return fail(GRAFT_NO_RESOURCE, "a batch of %d needs %.0f MB more memory and %.0f MB are available; %s", batch,
+                (double)needed / 1e6, (double)available / 1e6, advice);
+}
+
 static graft_status plans_make(struct trainer *t, int batch)
 {
     struct model *m = t->model;
     struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
     TRY(arena_new(&t->arena));
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
+    TRY(memory_check(t, batch));
     o.batch = (int)(t->n % (size_t)batch);
     if (o.batch > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->partial));
@@ -124,8 +171,9 @@ static graft_status step_run(struct trainer *t, const struct batch *b, uint64_t 
 
 static graft_status diverged(const struct trainer *t, int epoch, long step)
 {
-    return fail(GRAFT_FAILED, "the loss is not a number at epoch %d, step %ld; the last good model is kept.  Try a smaller "
-                "rate, such as --lr %g", epoch, step, t->options->rate / 10);
+    return fail(GRAFT_FAILED, "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch,
+                step, epoch > 1 && t->options->save ? "the last good model is kept" : "no model was saved yet",
+                t->options->rate / 10);
 }
 
 static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
