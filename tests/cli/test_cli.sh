@@ -64,9 +64,11 @@ if awk "BEGIN { exit !($last < $first / 2) }"; then ok 'the loss falls'; else ec
 "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run2 >/dev/null 2>&1
 if cmp -s run/model.safetensors run2/model.safetensors; then ok 'the same seed gives the same bits'; else not_ok 'the same seed gives the same bits'; fi
 expect 1 'smaller' 'a loss that is not a number' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 -b 8 -o run3
-limited() { ( ulimit -v 4000000; "$@" ) }
-expect 4 'would fit' 'no memory for the plan' limited "$graft" train --weights none -d set --imgsz 1024 --epochs 1 -o run6
-if [ -e run6 ]; then not_ok 'a refused run leaves nothing'; else ok 'a refused run leaves nothing'; fi
+if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs more address space than the limit
+    limited() { ( ulimit -v 4000000; "$@" ) }
+    expect 4 'would fit' 'no memory for the plan' limited "$graft" train --weights none -d set --imgsz 1024 --epochs 1 -o run6
+    if [ -e run6 ]; then not_ok 'a refused run leaves nothing'; else ok 'a refused run leaves nothing'; fi
+fi
 head -c 20000 run/model.safetensors >cut.safetensors
 expect 3 'cut.safetensors' 'truncated weights' "$graft" predict cut.safetensors x.jpg
 
