@@ -14,16 +14,41 @@ extern const struct kernel_table kernels_avx512, kernels_avx2;
 #endif
 extern const struct kernel_table kernels_plain;
 
-const struct kernel_table *exec_kernels(void)
+// Best first.
+static const struct kernel_table *const tables[] = {
+#if defined __x86_64__
+    &kernels_avx512, &kernels_avx2,
+#endif
+    &kernels_plain};
+static const struct kernel_table *forced;
+
+static bool supported(const struct kernel_table *table)
 {
 #if defined __x86_64__
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return &kernels_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &kernels_avx2;
+    if (table == &kernels_avx512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (table == &kernels_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
-    return &kernels_plain;
+    return table == &kernels_plain;
+}
+
+const struct kernel_table *exec_kernels(void)
+{
+    size_t i = 0;
+    while (!supported(tables[i]))
+        i++;
+    return forced != NULL ? forced : tables[i];
+}
+
+bool exec_kernels_force(const char *isa)
+{
+    forced = NULL;
+    for (size_t i = 0; isa != NULL && i < COUNT_OF(tables); i++)
+        if (strcmp(tables[i]->isa, isa) == 0 && supported(tables[i]))
+            forced = tables[i];
+    return isa == NULL || forced != NULL;
 }
 
 int exec_lanes(void) { return exec_kernels()->lanes; }

@@ -39,5 +39,8 @@ struct kernel_table {
                        float *dst);
 };
 const struct kernel_table *exec_kernels(void);
+// Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.  False
+// when the processor lacks it.
+bool exec_kernels_force(const char *isa);
 // The lane-independent loss: mean cross-entropy of softmax rows; diff = (softmax - targets) / n; either may be NULL.
 double softmax_loss(const float *logits, const float *targets, float *diff, int n, int classes);

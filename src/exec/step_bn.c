@@ -80,14 +80,10 @@ static graft_status run_bn_backward(struct plan *p, const struct step *s, const 
 graft_status bn_backward(struct plan *p, const struct cell *cell)
 {
     const struct node *node = cell->node;
-    const size_t c = channel_floats(p, cell->out);
     struct step *s;
-    int gamma = NO_BUFFER, beta = NO_BUFFER;
+    int gamma, beta;
     const int saved = bn_saved(p, cell);
-    if (node->trains) {
-        TRY(buffer_make(p, c, &gamma));
-        TRY(buffer_make(p, c, &beta));
-    }
+    TRY(weight_gradients_make(p, node, &gamma, &beta));
     TRY(step_add(p, &s));
     s->run = run_bn_backward;
     s->cell = cell;
@@ -100,9 +96,5 @@ graft_status bn_backward(struct plan *p, const struct cell *cell)
     s->extra2 = beta;
     step_uses(p, s);
     TRY(gradient_give(p, node->in[0], s->dst));
-    if (node->trains) {
-        TRY(ready_step(p, node->param[0], gamma));
-        TRY(ready_step(p, node->param[1], beta));
-    }
-    return GRAFT_OK;
+    return weight_gradients_ready(p, node, gamma, beta);
 }

@@ -3,6 +3,7 @@
 // first gives its gradient and the others add to it.
 
 #include "exec/steps.h"
+#include <string.h>
 
 graft_status step_add(struct plan *p, struct step **out)
 {
@@ -59,8 +60,12 @@ graft_status gradient_give(struct plan *p, int value, int buffer)
 
 static graft_status run_ready(struct plan *p, const struct step *s, const struct run *run)
 {
+    const struct param_entry *e = &p->params->entries[s->entry];
+    const size_t used = param_entry_size(e, p->params->lanes);
+    float *gradient = BUFFER(src);
+    memset(gradient + used, 0, (e->size - used) * sizeof *gradient); // the gap to the next entry is no kernel's
     if (run->ready != NULL)
-        run->ready(run->user, s->entry, BUFFER(src));
+        run->ready(run->user, s->entry, gradient);
     return GRAFT_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "reference.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "exec/kernels.h"
 #include "exec/plan.h"
 #include <math.h>
 #include <setjmp.h>
@@ -356,5 +357,12 @@ int main(void)
         cmocka_unit_test(test_planted_error_is_caught), cmocka_unit_test(test_frozen_prefix),
         cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
+    int failed = 0;
+    for (size_t i = 0; i < COUNT_OF(sets); i++)
+        if (exec_kernels_force(sets[i])) {
+            print_message("kernels: %s, %d lanes\n", exec_isa(), exec_lanes());
+            failed += cmocka_run_group_tests(tests, NULL, NULL);
+        }
+    return failed;
 }
