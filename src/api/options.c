@@ -17,7 +17,7 @@
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
-    {"model", 'm', "NET", "efficientnet_lite0", "network; `graft models` lists them", NULL},
+    {"model", 'm', "NET", NULL, "network (default: the weight file's, else efficientnet_lite0); `graft models` lists them", NULL},
     {"data", 'd', "DATA", NULL, "folder per class, train/val/test folders, CSV, IDX folder, .npz", NULL},
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
     {"weights", 0, "FILE", "imagenet", "imagenet (the caches), none, or a weight file", NULL},

@@ -29,6 +29,14 @@ void freeze_option(const graft_options *o, struct model_request *r)
         r->freeze_name = text;
 }
 
+// -m, or what a weight file holds, or the network that suits most people.
+static const char *network_option(const graft_options *o)
+{
+    const char *weights = option_text(o, "weights"), *network = option_text(o, "model");
+    const bool file = strcmp(weights, "imagenet") != 0 && strcmp(weights, "none") != 0;
+    return network != NULL || file ? network : "efficientnet_lite0";
+}
+
 static char *next_folder(void)
 {
     for (int i = 1; i < 10000; i++) {
@@ -85,7 +93,7 @@ graft_status run_train(const graft_options *o)
 
     TRY_GOTO(dataset_open(&(struct data_options){.path = option_text(o, "data"), .num_classes = (int)num_classes}, &d));
     TRY_GOTO(dataset_split(&d, option_text(o, "val"), limit, (uint64_t)seed));
-    struct model_request request = {.network = option_text(o, "model"), .weights = option_text(o, "weights"),
+    struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .head = (enum head_rule)head, .classes = d.classes, .n_classes = d.n_classes,
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,
                                     .seed = (uint64_t)seed};

@@ -57,6 +57,7 @@ done
 expect 0 'top-1' 'val of the run' "$graft" val run/model.safetensors -d set --val 24
 expect 2 'holds a run already' 'no run is overwritten' "$graft" train --weights none -d set --imgsz 32 --epochs 1 -o run
 expect 0 'efficientnet_lite0' 'inspect the model' "$graft" inspect run/model.safetensors
+expect 0 'weights: run/model.safetensors (safetensors), ' 'the weight file names the network' "$graft" train --weights run/model.safetensors -d set --imgsz 32 --epochs 1 --val 0 --no-save -o run_again
 expect 3 'not vgg16' 'weights of another network' "$graft" train -m vgg16 --weights run/model.safetensors -d set
 first=$(grep '"step"' run/events.jsonl | head -n 1 | sed 's/.*"loss":\([0-9.e-]*\).*/\1/')
 last=$(grep '"step"' run/events.jsonl | tail -n 1 | sed 's/.*"loss":\([0-9.e-]*\).*/\1/')

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-SEED, CLASSES, SIDE, BATCH, STEPS = 1, 10, 224, 8, 3
+SEED, CLASSES, SIDE, BATCH, STEPS = 1, 10, 224, 8, 20
 RATE, MOMENTUM, DECAY = 1e-3, 0.9, 1e-6
 
 
