@@ -79,9 +79,13 @@ static void show_models(const json_t *o)
     } else {
         if (!header)
             printf("%-22s %12s %10s %6s %7s %7s  %s\n", "network", "parameters", "mult-adds", "input", "top-1", "top-5", "publisher");
-        printf("%-22s %12.0f %9.2fG %6.0f %7.2f %7.2f  %s\n", text_of(o, "name"), number_of(o, "parameters"),
-               number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), number_of(o, "top1"), number_of(o, "top5"),
-               text_of(o, "publisher"));
+        char top1[16] = "-", top5[16] = "-"; // no figure with a source
+        if (number_of(o, "top1") > 0)
+            snprintf(top1, sizeof top1, "%.2f", number_of(o, "top1"));
+        if (number_of(o, "top5") > 0)
+            snprintf(top5, sizeof top5, "%.2f", number_of(o, "top5"));
+        printf("%-22s %12.0f %9.2fG %6.0f %7s %7s  %s\n", text_of(o, "name"), number_of(o, "parameters"),
+               number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), top1, top5, text_of(o, "publisher"));
     }
     header = true;
 }

@@ -40,7 +40,7 @@ graft_status run_inspect(const graft_options *o)
     json_object_set_new(result, "tensors", tensors);
     json_object_set_new(result, "values", json_integer((json_int_t)parameters));
     model_forget_slots(&set); // a checkpoint's
-    if (zoo_match(&set, NULL, &net) == GRAFT_OK)
+    if (zoo_match(&set, &(struct match_request){.path = o->inputs[0]}, &net) == GRAFT_OK)
         json_object_set_new(result, "network", json_string(net->name));
     else
         json_object_set_new(result, "reason", json_string(graft_message()));

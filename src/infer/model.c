@@ -106,14 +106,13 @@ static graft_status metadata_read(const char *path, const struct tensor_set *set
 static graft_status cache_find(const struct network *net, char **out)
 {
     const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
-    const size_t base = strlen(net->name);
     home = home != NULL ? home : "";
     char *folders[] = {cache != NULL && cache[0] != '\0' ? mem_format("%s/graft", cache) : mem_format("%s/.cache/graft", home),
                        mem_format("%s/.keras/models", home), mem_format("%s/.cache/torch/hub/checkpoints", home)};
     *out = NULL;
     for (int v = -1; v < zoo_count(); v++) { // the network itself first
         const struct network *variant = v < 0 ? net : zoo_at(v);
-        if (strncmp(variant->name, net->name, base) != 0 || (variant->name[base] != '.' && variant->name[base] != '\0'))
+        if (variant != net && (!zoo_variants(variant, net) || strchr(net->name, '.') != NULL))
             continue;
         for (size_t f = 0; f < COUNT_OF(folders); f++)
             for (int i = 0; folders[f] != NULL && *out == NULL && variant->files[i] != NULL; i++) {
@@ -201,11 +200,11 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         const struct network *own = zoo_find(arch);
         if (own == NULL)
             TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: a model of '%s', which this graft does not know", path, arch));
-        if (hint != NULL && strncmp(own->name, hint->name, strcspn(hint->name, ".")) != 0)
+        if (hint != NULL && !zoo_variants(own, hint))
             TRY_GOTO(fail(GRAFT_BAD_FILE, "%s holds %s, not %s; use -m %s", path, own->name, hint->name, own->name));
         hint = own;
     }
-    status = zoo_match(set, hint, &m->network);
+    status = zoo_match(set, &(struct match_request){.hint = hint, .exact = arch != NULL, .path = path}, &m->network);
     if (status != GRAFT_OK) {
         fail_prefix(status, "%s", path);
         goto done;

@@ -1,5 +1,6 @@
 // weights/h5.c: reads Keras .h5 files through the helper process of h5_helper.c.
-// In: a path and its mapped bytes.  Out: named tensors "LAYER/WEIGHT" that borrow those bytes, in Keras's order.
+// In: a path and its mapped bytes.  Out: named tensors "LAYER//WEIGHT" that borrow those bytes, in Keras's order
+// (both parts may hold slashes; a layer's tensors follow each other in the order of its weights).
 // HDF5's library does not claim to survive hostile files, so it runs elsewhere: the helper opens the file under limits
 // and lists it; this side checks every number against the mapped bytes.  A helper that dies or hangs is an error.
 // Grammar of the listing, one JSON object a line:

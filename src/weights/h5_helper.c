@@ -261,7 +261,7 @@ static size_t layer_list(hid_t root, const char *layer)
     if (!names_read(group, "weight_names", &weights))
         stop("layer '%s' has no attribute weight_names", layer);
     for (size_t i = 0; i < weights.count; i++) {
-        snprintf(name, sizeof name, "%s/%s", layer, weights.items[i]);
+        snprintf(name, sizeof name, "%s//%s", layer, weights.items[i]);
         hid_t dataset = walk(group, weights.items[i]);
         if (dataset < 0 || H5Iget_type(dataset) != H5I_DATASET)
             stop("weight '%s' is listed, but has no dataset", name);

@@ -1,18 +1,23 @@
-// zoo/families.h: private to zoo/: what each family's file gives to the table in zoo.c.
+// zoo/families.h: private to zoo/: what the families' files give to zoo.c, and what several of them share.
 #pragma once
 
+#include "base/status.h"
 #include "zoo/zoo.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-graft_status efficientnet_lite0_build(const struct network *net, struct graph *g, int size, int classes, float dropout);
-graft_status efficientnet_lite0_tf_build(const struct network *net, struct graph *g, int size, int classes, float dropout);
-graft_status vgg16_build(const struct network *net, struct graph *g, int size, int classes, float dropout);
-graft_status vgg16_keras_build(const struct network *net, struct graph *g, int size, int classes, float dropout);
+#define FAMILY(name)                                                                                                   \
+    extern const struct network name##_networks[];                                                                     \
+    extern const int name##_count;
+#include "zoo/families.def"
+#undef FAMILY
+// Closes a family's file: the number of its rows.
+#define FAMILY_COUNT(name) const int name##_count = (int)COUNT_OF(name##_networks)
 
-// Writes the canonical name of a file's tensor name; false when it is none of that writer's.
-bool efficientnet_lite_rename(const char *name, char *out, size_t size);
-bool vgg16_keras_rename(const char *name, char *out, size_t size);
+// Preprocessing as the publishers describe it; `.size`, `.resize`, `.rule` and `.filter` are the row's.
+#define INPUT_TORCH .mean = {123.675f, 116.28f, 103.53f}, .scale = {1 / 58.395f, 1 / 57.12f, 1 / 57.375f}
+#define INPUT_CAFFE .mean = {103.939f, 116.779f, 123.68f}, .scale = {1, 1, 1}, .bgr = true
+#define INPUT_TF .mean = {127.5f, 127.5f, 127.5f}, .scale = {1 / 127.5f, 1 / 127.5f, 1 / 127.5f}
 
-// Rows up to a layer of the framework's spelling, -1: none.  Canonical names have been tried before.
-int efficientnet_lite_row_named(const struct graph *g, const char *name);
-int vgg16_row_named(const struct graph *g, const char *name);
+#define FILES(...) ((const char *const[]){__VA_ARGS__, NULL})

@@ -1,28 +1,31 @@
-// zoo/vgg.c: VGG16 of torchvision (adaptive 7x7 average, dropout) and of Keras (neither; Caffe's input).
-// Names: torchvision's.  Source: Simonyan and Zisserman 2014, configuration D.
+// zoo/vgg.c: VGG of torchvision (adaptive 7x7 average, dropout) and of Keras (neither; Caffe's input).
+// Names: torchvision's.  Source: Simonyan and Zisserman 2014, configurations A, B, D, E.
+//   blocks of 3x3 convolutions with ReLU, each ended by a 2x2 pool -> 7x7 -> 4096 -> 4096 -> classes
 
 #include "zoo/families.h"
-#include <stdio.h>
-#include <stdlib.h>
 
-static const int vgg16[] = {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}; // 0: pool
+struct vgg {
+    int convolutions[5]; // of each block
+    bool adaptive;       // torchvision: any map is averaged to 7x7
+};
+static const int channels[5] = {64, 128, 256, 512, 512};
 
-static graft_status build(struct graph *g, int size, int classes, float dropout, bool adaptive)
+static graft_status build(const struct network *net, struct graph *g, int size, int classes, float dropout)
 {
+    const struct vgg *vgg = net->family;
     int v = 0, index = 0; // index counts torchvision's modules: convolution, ReLU, pool
     char name[32];
     graph_init(g, 3, size, size);
-    for (size_t i = 0; i < COUNT_OF(vgg16); i++) {
-        if (vgg16[i] == 0) {
-            v = graph_maxpool(g, v, pool_ceil(g, v, 2, 2, 0, false));
-            index++;
-            continue;
+    for (int b = 0; b < 5; b++) {
+        for (int i = 0; i < vgg->convolutions[b]; i++) {
+            snprintf(name, sizeof name, "features.%d", index);
+            v = graph_relu(g, graph_conv(g, v, name, conv_pad(channels[b], 3, 1, 1, 1, true)));
+            index += 2;
         }
-        snprintf(name, sizeof name, "features.%d", index);
-        v = graph_relu(g, graph_conv(g, v, name, conv_pad(vgg16[i], 3, 1, 1, 1, true)));
-        index += 2;
+        v = graph_maxpool(g, v, pool_ceil(g, v, 2, 2, 0, false));
+        index++;
     }
-    if (adaptive && size != 224)
+    if (vgg->adaptive && size != 224)
         v = graph_adaptive_avgpool(g, v, 7, 7);
     static const char *const dense[] = {"classifier.0", "classifier.3"};
     for (int i = 0; i < 2; i++) {
@@ -33,80 +36,57 @@ static graft_status build(struct graph *g, int size, int classes, float dropout,
     return graph_finish(g, graph_dense(g, v, "classifier.6", classes, true));
 }
 
-graft_status vgg16_build(const struct network *net, struct graph *g, int size, int classes, float dropout)
+// torchvision numbers ReLUs and pools along with the convolutions.
+static bool torch_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
 {
     (void)net;
-    return build(g, size, classes, dropout, true);
+    if (node_prefix(g, node, out, size))
+        return true;
+    int index = 0;
+    for (int i = 0; i < node && g->nodes[i].op != OP_DENSE; i++)
+        index += g->nodes[i].op == OP_CONV || g->nodes[i].op == OP_RELU || g->nodes[i].op == OP_MAXPOOL;
+    return (g->nodes[node].op == OP_RELU || g->nodes[node].op == OP_MAXPOOL) &&
+           snprintf(out, size, "features.%d", index) < (int)size;
 }
 
-graft_status vgg16_keras_build(const struct network *net, struct graph *g, int size, int classes, float dropout)
+static bool keras_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
 {
+    static const struct { const char *ours, *theirs; } dense[] = {
+        {"classifier.0", "fc1"}, {"classifier.3", "fc2"}, {"classifier.6", "predictions"}};
     (void)net;
-    return build(g, size, classes, dropout, false);
-}
-
-// keras.applications: "block1_conv1/..." with a weight called kernel, bias, or (Keras 1) ..._W, ..._b.
-bool vgg16_keras_rename(const char *name, char *out, size_t size)
-{
-    int block, conv;
-    const char *prefix = NULL, *weight = strrchr(name, '/');
-    char features[32];
-    if (weight == NULL)
-        return false;
-    if (sscanf(name, "block%d_conv%d/", &block, &conv) == 2) {
-        int b = 1, c = 0, index = 0;
-        for (size_t i = 0; i < COUNT_OF(vgg16); i++) {
-            if (vgg16[i] == 0) {
-                b++;
-                c = 0;
-                index++;
-                continue;
-            }
-            if (b == block && ++c == conv) {
-                snprintf(features, sizeof features, "features.%d", index);
-                prefix = features;
-            }
-            index += 2;
-        }
-    } else if (strncmp(name, "fc1/", 4) == 0)
-        prefix = "classifier.0";
-    else if (strncmp(name, "fc2/", 4) == 0)
-        prefix = "classifier.3";
-    else if (strncmp(name, "predictions/", 12) == 0)
-        prefix = "classifier.6";
-    if (prefix == NULL)
-        return false;
-    const size_t length = strcspn(++weight, ":");
-    const bool kernel = strncmp(weight, "kernel", length) == 0 || (length > 2 && strncmp(weight + length - 2, "_W", 2) == 0);
-    const bool bias = strncmp(weight, "bias", length) == 0 || (length > 2 && strncmp(weight + length - 2, "_b", 2) == 0);
-    if (!kernel && !bias)
-        return false;
-    return snprintf(out, size, "%s.%s", prefix, kernel ? "weight" : "bias") < (int)size;
-}
-
-// Keras's layers and torchvision's modules: a pool (or a ReLU) stands for the rows before it.
-int vgg16_row_named(const struct graph *g, const char *name)
-{
-    char text[64], canonical[64];
-    int rows = 0, block = 1, index = 0;
-    for (size_t i = 0; i < COUNT_OF(vgg16); i++) {
-        const bool pool = vgg16[i] == 0;
-        rows += !pool;
-        snprintf(text, sizeof text, "block%d_pool", block);
-        if (pool && strcmp(name, text) == 0)
-            return rows;
-        block += pool;
-        for (int k = 0; k < (pool ? 1 : 2); k++) { // convolution and ReLU
-            snprintf(text, sizeof text, "features.%d", index++);
-            if (strcmp(name, text) == 0)
-                return rows;
-        }
+    int block = 1, conv = 1;
+    for (int i = 0; i < node; i++) {
+        if (g->nodes[i].op == OP_MAXPOOL) {
+            block++;
+            conv = 1;
+        } else if (g->nodes[i].op == OP_CONV)
+            conv++;
     }
-    if (strcmp(name, "flatten") == 0 || strcmp(name, "avgpool") == 0)
-        return rows;
-    if (snprintf(text, sizeof text, "%s/kernel", name) >= (int)sizeof text ||
-        !vgg16_keras_rename(text, canonical, sizeof canonical))
-        return -1;
-    canonical[strlen(canonical) - strlen(".weight")] = '\0';
-    return graph_row_named(g, canonical);
+    if (g->nodes[node].op == OP_CONV)
+        return snprintf(out, size, "block%d_conv%d", block, conv) < (int)size;
+    if (g->nodes[node].op == OP_MAXPOOL)
+        return snprintf(out, size, "block%d_pool", block) < (int)size;
+    char prefix[32];
+    if (node_prefix(g, node, prefix, sizeof prefix))
+        for (size_t i = 0; i < COUNT_OF(dense); i++)
+            if (strcmp(prefix, dense[i].ours) == 0)
+                return snprintf(out, size, "%s", dense[i].theirs) < (int)size;
+    return false;
 }
+
+static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, torch_layer}, {0}};
+static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_layer},
+                                       {"keras.applications, Theano's order", FILE_THEANO, keras_layer}, {0}};
+
+const struct network vgg_networks[] = {
+    {.name = "vgg16", .title = "VGG16", .publisher = "torchvision", .license = "BSD-3-Clause", .top1 = 71.592,
+     .top5 = 90.382, .classes = 1000, .dropout = 0.5f, .head = "classifier.6",
+     .input = {224, 256, RESIZE_CROP, FILTER_BILINEAR, INPUT_TORCH}, .files = FILES("vgg16-397923af.pth"),
+     .dialects = torchvision, .family = &(const struct vgg){{2, 2, 3, 3, 3}, true}, .build = build},
+    {.name = "vgg16.keras", .title = "VGG16 of keras.applications", .publisher = "Keras", .license = "CC BY 4.0 (VGG)",
+     .top1 = 71.268, .top5 = 90.05, .classes = 1000, .dropout = 0, .head = "classifier.6",
+     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE},
+     .files = FILES("vgg16_weights_tf_dim_ordering_tf_kernels.h5", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .dialects = keras, .family = &(const struct vgg){{2, 2, 3, 3, 3}, false}, .build = build},
+};
+FAMILY_COUNT(vgg);

@@ -1,4 +1,4 @@
-// zoo/zoo.h: the networks graft knows, one row a variant: graph, weight-name maps, preprocessing, where weights live.
+// zoo/zoo.h: the networks graft knows, one row a variant: graph, preprocessing, names in foreign files, published weights.
 #pragma once
 
 #include "graph/graph.h"
@@ -13,28 +13,66 @@ struct input_spec {
     float mean[3], scale[3]; // (x - mean) * scale per channel of the network's order, x in 0..255
     bool bgr;
 };
+
+enum file_layout {
+    FILE_TORCH,  // convolution (out, in, kh, kw), dense (out, in) with columns in c, h, w order: the canonical one
+    FILE_KERAS,  // (kh, kw, in, out); depthwise (kh, kw, channels, 1); dense (in, out), rows in h, w, c order
+    FILE_THEANO, // (out, in, kh, kw) turned by 180 degrees, dense (in, out), rows in c, h, w order
+};
+struct network;
+// How one writer's files name a network's layers and lay out its tensors.  Reading, --freeze and writing all go by this.
+// FILE_TORCH names a tensor LAYER.weight, LAYER.bias, ...; Keras's are told by their place in the layer (kernel, bias;
+// gamma, beta, mean, variance), in the order of the node's parameters: readers hand them out as "LAYER//ANYTHING".
+struct dialect {
+    const char *title; // "timm", "keras.applications"; NULL ends a list
+    enum file_layout layout;
+    // Writes the writer's name of a node's layer, false: it has none.  Nodes without parameters (pools, activations)
+    // may have names too, for --freeze and for writing.  NULL: the canonical prefix.
+    bool (*layer)(const struct network *net, const struct graph *g, int node, char *out, size_t size);
+};
 struct network {
     const char *name;    // "vgg16", "vgg16.keras", "efficientnet_lite0"
     const char *title, *publisher, *license;
-    double top1, top5;   // published, percent
+    const char *differs; // from the variant with the same tensors, in a few words; NULL: there is none
+    double top1, top5;   // published, percent; 0: no figure with a source
     int classes;         // of the published weights
     struct input_spec input;
     float dropout;       // default rate
     const char *head;    // canonical prefix of the last dense layer: "classifier.6"
     const char *const *files; // file names of the published weights, NULL-ended (for the caches)
-    bool (*rename)(const char *name, char *out, size_t size); // a file's own name -> canonical; NULL: canonical only
-    bool keras;          // under its own names: kernels (kh, kw, in, out), dense (in, out) with rows in h, w, c order
+    const struct dialect *dialects; // ended by a title of NULL; canonical names are always understood besides
+    const void *family;  // what the family's file reads: its own description of the row
     graft_status (*build)(const struct network *net, struct graph *g, int size, int classes, float dropout);
 };
 int zoo_count(void);
 const struct network *zoo_at(int index);
 const struct network *zoo_find(const char *name);      // NULL: none
 const char *zoo_nearest(const char *name);             // the closest known name
-// Canonical names for a weight file: decides the variant by the tensors in it (`hint` may be NULL: any network), renames
-// and re-lays `set` in place so that it holds canonical names and shapes.  Fails naming what the file looks like.
-graft_status zoo_match(struct tensor_set *set, const struct network *hint, const struct network **out);
+bool zoo_variants(const struct network *a, const struct network *b); // the same up to the first dot
+
+struct match_request {
+    const struct network *hint; // what the person said; any of its variants will do.  NULL: any network
+    bool exact;                 // the file's own metadata say so: no other is considered
+    const char *path;           // of the file: its name tells variants with equal tensors apart; may be NULL
+};
+// Canonical names for a weight file: decides the variant by the tensors in it, renames and re-lays `set` in place so that
+// it holds canonical names and shapes.  Fails naming what the file looks like and what is missing or has no place.
+graft_status zoo_match(struct tensor_set *set, const struct match_request *request, const struct network **out);
+
 // Rows of `g` up to and including the layer `name`, canonical, partial ("blocks.2") or the framework's ("block2_pool",
 // which stands for the rows before it); -1: none.  "head" is the caller's.
 int zoo_row_named(const struct network *net, const struct graph *g, const char *name);
+
+// The canonical prefix of a node with parameters ("layer1.0.bn1"), false: it has none.
+bool node_prefix(const struct graph *g, int node, char *out, size_t size);
+bool dialect_layer(const struct dialect *dialect, const struct network *net, const struct graph *g, int node, char *out,
+                   size_t size);
+// A parameter's shape in files of that layout, and its values from and to them.  `turn`: kernels are turned by 180
+// degrees there.  Both hold shape_count floats and do not overlap.
+struct shape file_shape(enum file_layout layout, const struct graph *g, int param);
+enum file_way { FROM_FILE, TO_FILE };
+void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param, const float *src,
+                float *dst);
+
 const char *const *imagenet_names(void);               // 1,000 names, class order
 void input_scaled(struct input_spec *spec, int size);  // another input size, keeping the crop fraction

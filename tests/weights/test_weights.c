@@ -373,11 +373,11 @@ static void check_keras(const char *name, const char *format)
     read_ok(name, &set);
     assert_string_equal(set.format, format);
     assert_int_equal(set.count, 4);
-    assert_string_equal(set.items[0].name, "conv1/7x7_s2/conv1/7x7_s2_W");
-    check_ramp(&set, "conv1/7x7_s2/conv1/7x7_s2_W", DTYPE_F32, SHAPE(2, 3, 3, 3), 0);
-    check_ramp(&set, "conv1/7x7_s2/conv1/7x7_s2_b", DTYPE_F32, SHAPE(2), 1);
-    check_ramp(&set, "last/last/kernel:0", DTYPE_F32, SHAPE(2, 5), 2);
-    check_ramp(&set, "last/last/bias:0", DTYPE_F16, SHAPE(5), 3);
+    assert_string_equal(set.items[0].name, "conv1/7x7_s2//conv1/7x7_s2_W");
+    check_ramp(&set, "conv1/7x7_s2//conv1/7x7_s2_W", DTYPE_F32, SHAPE(2, 3, 3, 3), 0);
+    check_ramp(&set, "conv1/7x7_s2//conv1/7x7_s2_b", DTYPE_F32, SHAPE(2), 1);
+    check_ramp(&set, "last//last/kernel:0", DTYPE_F32, SHAPE(2, 5), 2);
+    check_ramp(&set, "last//last/bias:0", DTYPE_F16, SHAPE(5), 3);
     tensor_set_free(&set);
 }
 
@@ -391,10 +391,10 @@ static void test_h5(void **state)
     read_ok("keras_model.h5", &set);
     assert_string_equal(set.format, "Keras 3 .h5 (model)");
     assert_int_equal(set.count, 6);
-    assert_string_equal(set.items[0].name, "conv1/conv1/kernel");
-    check_ramp(&set, "conv1/conv1/kernel", DTYPE_F32, SHAPE(3, 3, 3, 4), 0);
-    check_ramp(&set, "bn/bn/gamma", DTYPE_F32, SHAPE(4), 2);
-    check_ramp(&set, "bn/bn/moving_variance", DTYPE_F32, SHAPE(4), 5);
+    assert_string_equal(set.items[0].name, "conv1//conv1/kernel");
+    check_ramp(&set, "conv1//conv1/kernel", DTYPE_F32, SHAPE(3, 3, 3, 4), 0);
+    check_ramp(&set, "bn//bn/gamma", DTYPE_F32, SHAPE(4), 2);
+    check_ramp(&set, "bn//bn/moving_variance", DTYPE_F32, SHAPE(4), 5);
     tensor_set_free(&set);
 }
 

