@@ -174,6 +174,90 @@ static void bn_backward(struct map_shape s, const float *src, const float *dst, 
     }
 }
 
+// x^-beta; GoogLeNet's 3/4 by square roots, which vectorise.
+static inline float lrn_power(float x, float beta) { return beta == 0.75f ? 1 / sqrtf(x * sqrtf(x)) : powf(x, -beta); }
+
+// Sums of `size` neighbours of each lane of block b: near holds the blocks b - 1, b, b + 1 (zeros past the ends).
+static inline void lrn_window(const float *near, int size, float *sum)
+{
+    for (int l = 0; l < V; l++)
+        sum[l] = 0;
+    for (int j = 0; j < size; j++) {
+        const float *x = near + V - size / 2 + j;
+        LANE_LOOP
+            sum[l] += x[l];
+    }
+}
+
+// near = values of pixel p in the blocks around b, squared where `squares`.
+static inline void lrn_gather(const float *image, size_t area, int cb, int b, size_t p, bool squares, float *near)
+{
+    for (int k = 0; k < 3; k++) {
+        const int block = b + k - 1;
+        const float *x = image + (block * area + p) * V;
+        const bool inside = block >= 0 && block < cb;
+        for (int l = 0; l < V; l++)
+            near[k * V + l] = !inside ? 0 : squares ? x[l] * x[l] : x[l];
+    }
+}
+
+// y = x * s^-beta,  s = k + alpha / size * sum over the window of x^2
+static void lrn_forward(struct map_shape s, struct lrn_shape a, const float *src, float *dst)
+{
+    const size_t area = (size_t)s.h * s.w;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.n * s.cb; task++) {
+        const int n = task / s.cb, b = task % s.cb;
+        const float *image = src + (size_t)n * s.cb * area * V;
+        for (size_t p = 0; p < area; p++) {
+            float near[3 * V], sum[V];
+            const float *x = src + (task * area + p) * V;
+            float *y = dst + (task * area + p) * V;
+            lrn_gather(image, area, s.cb, b, p, true, near);
+            lrn_window(near, a.size, sum);
+            LANE_LOOP
+                y[l] = x[l] * lrn_power(a.k + a.scale * sum[l], a.beta);
+        }
+    }
+}
+
+// dx = g s^-beta - 2 beta alpha / size * x * sum over the window of r,  r = g x s^-(beta + 1), g the gradient of y
+static void lrn_backward(struct map_shape s, struct lrn_shape a, const float *src, float *diff, float *ratio)
+{
+    const size_t area = (size_t)s.h * s.w;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.n * s.cb; task++) {
+        const int n = task / s.cb, b = task % s.cb;
+        const float *image = src + (size_t)n * s.cb * area * V;
+        for (size_t p = 0; p < area; p++) {
+            float near[3 * V], sum[V];
+            const size_t at = (task * area + p) * V;
+            lrn_gather(image, area, s.cb, b, p, true, near);
+            lrn_window(near, a.size, sum);
+            LANE_LOOP
+            {
+                const float base = a.k + a.scale * sum[l], scaled = diff[at + l] * lrn_power(base, a.beta);
+                diff[at + l] = scaled;
+                ratio[at + l] = scaled * src[at + l] / base;
+            }
+        }
+    }
+    const float factor = 2 * a.beta * a.scale;
+#pragma omp parallel for schedule(static)
+    for (int task = 0; task < s.n * s.cb; task++) {
+        const int n = task / s.cb, b = task % s.cb;
+        const float *image = ratio + (size_t)n * s.cb * area * V;
+        for (size_t p = 0; p < area; p++) {
+            float near[3 * V], sum[V];
+            const size_t at = (task * area + p) * V;
+            lrn_gather(image, area, s.cb, b, p, false, near);
+            lrn_window(near, a.size, sum);
+            LANE_LOOP
+                diff[at + l] -= factor * src[at + l] * sum[l];
+        }
+    }
+}
+
 // The window of output (oy, ox) clipped to the map.
 struct window { int y0, y1, x0, x1; };
 static inline struct window window_at(const struct pool_shape *s, int oy, int ox)
@@ -504,6 +588,7 @@ static void conv_own(const struct dnn_conv_shape *s, enum dnn_pass pass, float *
 const struct kernel_table KERNELS = {
     .isa = ISA_NAME, .lanes = V, .act_forward = act_forward, .act_backward = act_backward, .add = add,
     .bn_statistics = bn_statistics, .bn_apply = bn_apply, .bn_backward = bn_backward,
+    .lrn_forward = lrn_forward, .lrn_backward = lrn_backward,
     .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
     .avgpool_backward = avgpool_backward, .adaptive_forward = adaptive_forward, .adaptive_backward = adaptive_backward,
     .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_own = conv_own,

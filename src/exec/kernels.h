@@ -10,6 +10,8 @@ struct map_shape { int n, cb, h, w; };  // cb: channel blocks
 struct pool_shape { struct map_shape src; int oh, ow, kh, kw, stride_h, stride_w, top, left; bool count_padding;
                     int bottom, right; };
 
+struct lrn_shape { int size; float scale, beta, k; }; // scale: alpha / size
+
 struct kernel_table {
     const char *isa;
     int lanes;
@@ -25,6 +27,9 @@ struct kernel_table {
     void (*bn_backward)(struct map_shape s, const float *src, const float *dst, float *diff, const float *mean,
                         const float *inverse, const float *gamma, enum dnn_act act, bool batch_statistics,
                         bool need_src, float *diff_gamma, float *diff_beta);
+    // Normalisation across channels; backward in place on diff, `ratio` being scratch of the map's size.
+    void (*lrn_forward)(struct map_shape s, struct lrn_shape a, const float *src, float *dst);
+    void (*lrn_backward)(struct map_shape s, struct lrn_shape a, const float *src, float *diff, float *ratio);
     void (*maxpool_forward)(struct pool_shape s, const float *src, float *dst, uint8_t *index); // index may be NULL
     void (*maxpool_backward)(struct pool_shape s, const float *diff_dst, const uint8_t *index, float *diff_src);
     void (*avgpool_forward)(struct pool_shape s, const float *src, float *dst);

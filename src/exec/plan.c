@@ -71,7 +71,10 @@ static const struct node *only_consumer(const struct graph *g, int value)
     return found;
 }
 
-static bool op_takes_act(enum op op) { return op == OP_CONV || op == OP_BN || op == OP_DENSE || op == OP_ADD; }
+static bool op_takes_act(enum op op)
+{
+    return op == OP_CONV || op == OP_BN || op == OP_SCALE || op == OP_DENSE || op == OP_ADD;
+}
 
 static graft_status cells_make(struct plan *p)
 {

@@ -121,6 +121,8 @@ graft_status weight_gradients_ready(struct plan *p, const struct node *node, int
 // Which pair serves an operation.  A row of ops.def without one does not compile.
 #define EMIT_CONV conv_forward, conv_backward
 #define EMIT_BN bn_forward, bn_backward
+#define EMIT_SCALE scale_forward, scale_backward
+#define EMIT_LRN lrn_forward, lrn_backward
 #define EMIT_RELU elementwise_forward, elementwise_backward
 #define EMIT_RELU6 elementwise_forward, elementwise_backward
 #define EMIT_DROPOUT elementwise_forward, elementwise_backward

@@ -1,5 +1,5 @@
 // graph/freeze.c: which nodes and parameters train, and rows by name.
-// A row is a convolution or a dense layer with the BatchNorm that follows it.
+// A row is a convolution or a dense layer with the BatchNorm and scale that follow it.
 
 #include "base/status.h"
 #include "graph/graph.h"
@@ -12,7 +12,7 @@ graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn)
                     g->n_rows);
     for (int i = 0; i < g->n_nodes; i++) {
         struct node *node = &g->nodes[i];
-        // A BatchNorm before the first row has row -1 and freezes with that row.
+        // A BatchNorm or scale before the first row has row -1 and freezes with that row.
         const bool fixed = (rows > 0 && node->row < rows) || (node->op == OP_BN && bn == BN_FROZEN);
         node->trains = false;
         for (int k = 0; k < node->n_params; k++) {
@@ -44,7 +44,7 @@ const char *graph_row_name(const struct graph *g, int row)
     static _Thread_local unsigned next;
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
-        if (node->row != row || node->op == OP_BN || node->n_params == 0)
+        if (node->row != row || node->op == OP_BN || node->op == OP_SCALE || node->n_params == 0)
             continue;
         const char *name = g->params[node->param[0]].name;
         const size_t length = strlen(name) - strlen(".weight");

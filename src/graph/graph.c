@@ -128,19 +128,40 @@ int graph_dense(struct graph *g, int src, const char *name, int units, bool bias
     return node_add(g, &node, name);
 }
 
-// Belongs to the row of the layer it follows; where it precedes one (DenseNet), to the last row before it.
+// Row of a layer that has none of its own, BatchNorm or scale: that of the layer it follows; where it precedes one
+// (DenseNet), the last row before it.
+static int row_of(const struct graph *g, int src)
+{
+    const int producer = g->values[src].producer, above = producer < 0 ? -1 : g->nodes[producer].row;
+    return above < 0 ? g->n_rows - 1 : above;
+}
+
 int graph_bn(struct graph *g, int src, const char *name, struct bn_attr attr)
 {
     if (g->status != GRAFT_OK)
         return 0;
-    const int producer = g->values[src].producer, above = producer < 0 ? -1 : g->nodes[producer].row;
-    struct node node = {.op = OP_BN, .in = {src}, .n_in = 1, .attr.bn = attr, .row = above < 0 ? g->n_rows - 1 : above};
+    struct node node = {.op = OP_BN, .in = {src}, .n_in = 1, .attr.bn = attr, .row = row_of(g, src)};
     const struct shape shape = SHAPE(g->values[src].c);
     param_add(g, &node, name, ".weight", shape, false);
     param_add(g, &node, name, ".bias", shape, false);
     param_add(g, &node, name, ".running_mean", shape, true);
     param_add(g, &node, name, ".running_var", shape, true);
     return node_add(g, &node, name);
+}
+
+int graph_scale(struct graph *g, int src, const char *name)
+{
+    if (g->status != GRAFT_OK)
+        return 0;
+    struct node node = {.op = OP_SCALE, .in = {src}, .n_in = 1, .row = row_of(g, src)};
+    param_add(g, &node, name, ".weight", SHAPE(g->values[src].c), false);
+    param_add(g, &node, name, ".bias", SHAPE(g->values[src].c), false);
+    return node_add(g, &node, name);
+}
+
+int graph_lrn(struct graph *g, int src, struct lrn_attr attr)
+{
+    return node_add(g, &(struct node){.op = OP_LRN, .in = {src}, .n_in = 1, .attr.lrn = attr, .row = -1}, NULL);
 }
 
 int graph_relu(struct graph *g, int src)

@@ -17,16 +17,18 @@ struct pool_attr { int kh, kw, stride_h, stride_w, top, left, bottom, right; boo
 struct adaptive_attr { int oh, ow; };
 struct dense_attr { int units; bool bias; };
 struct dropout_attr { float rate; };
+struct lrn_attr { int size; float alpha, beta, k; }; // y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta
 
-enum { MAX_INPUTS = 8, MAX_PARAMS = 4 };
+enum { MAX_INPUTS = 8, MAX_PARAMS = 4, LRN_MOST = 17 };
 struct node {
     enum op op;
     int in[MAX_INPUTS], n_in, out;   // value indices
-    int param[MAX_PARAMS], n_params; // parameter indices: conv, dense: weight[, bias]; bn: gamma, beta, mean, variance
+    int param[MAX_PARAMS], n_params; // parameter indices: conv, dense: weight[, bias]; bn: gamma, beta, mean,
+                                     // variance; scale: gamma, beta
     union { struct conv_attr conv; struct bn_attr bn; struct pool_attr pool; struct adaptive_attr adaptive;
-            struct dense_attr dense; struct dropout_attr dropout; } attr;
+            struct dense_attr dense; struct dropout_attr dropout; struct lrn_attr lrn; } attr;
     bool trains;                     // set by graph_freeze
-    int row;                         // row of `models NET --layers` (conv or dense with its BatchNorm); -1: none
+    int row;                         // row of `models NET --layers` (conv or dense with its BatchNorm and scale); -1: none
 };
 struct value { int c, h, w, producer; bool flat; }; // flat: (c) after dense
 struct graph_param { char *name; struct shape shape; int node; bool running; bool trains; };
@@ -45,6 +47,8 @@ void graph_fini(struct graph *g);
 // also name.running_mean, name.running_var.  Failures are sticky in g->status (graph_finish reports them).
 int graph_conv(struct graph *g, int src, const char *name, struct conv_attr attr);
 int graph_bn(struct graph *g, int src, const char *name, struct bn_attr attr);
+int graph_scale(struct graph *g, int src, const char *name); // y = weight x + bias per channel
+int graph_lrn(struct graph *g, int src, struct lrn_attr attr);
 int graph_relu(struct graph *g, int src);
 int graph_relu6(struct graph *g, int src);
 int graph_maxpool(struct graph *g, int src, struct pool_attr attr);

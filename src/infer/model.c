@@ -32,7 +32,7 @@ static bool in_head(const struct model *m, const char *name)
     return strncmp(name, m->network->head, length) == 0 && name[length] == '.';
 }
 
-// Glorot uniform, U(-a, a), a = sqrt(6 / (fan_in + fan_out)), fans times the kernel's area; biases 0; BatchNorm 1 and 0.
+// Glorot uniform, U(-a, a), a = sqrt(6 / (fan_in + fan_out)), fans times the kernel's area; biases 0; BatchNorm and scale 1 and 0.
 static graft_status parameter_create(struct model *m, int entry, uint64_t seed)
 {
     const struct param_entry *e = &m->params.entries[entry];
@@ -47,7 +47,8 @@ static graft_status parameter_create(struct model *m, int entry, uint64_t seed)
     const bool weight = e->shape.rank > 1;
     const double bound = weight ? sqrt(6 / (area * (double)(e->shape.dim[0] + e->shape.dim[1]))) : 0;
     const struct node *node = &m->graph.nodes[m->graph.params[entry].node];
-    const float fixed = node->op == OP_BN && (node->param[0] == entry || node->param[3] == entry) ? 1 : 0;
+    const bool one = (node->op == OP_BN || node->op == OP_SCALE) && node->param[0] == entry;
+    const float fixed = one || (node->op == OP_BN && node->param[3] == entry) ? 1 : 0;
     for (size_t i = 0; i < count; i++)
         values[i] = weight ? (float)((rng_unit(rng_hash(RNG_INIT, seed, (uint64_t)entry, i)) * 2 - 1) * bound) : fixed;
     param_from_canonical(&m->params, entry, values);

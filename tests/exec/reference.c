@@ -91,6 +91,31 @@ static void bn(struct reference *r, const struct node *node, const double *src, 
     }
 }
 
+static void scale(struct reference *r, const struct node *node, const double *src, double *dst)
+{
+    const struct value *m = &r->graph->values[node->out];
+    for (size_t i = 0; i < value_size(r->graph, node->out, r->batch); i++) {
+        const size_t c = i / ((size_t)m->h * m->w) % (size_t)m->c;
+        dst[i] = src[i] * r->param[node->param[0]][c] + r->param[node->param[1]][c];
+    }
+}
+
+static void lrn(struct reference *r, const struct node *node, const double *src, double *dst)
+{
+    const struct lrn_attr *a = &node->attr.lrn;
+    const struct value *m = &r->graph->values[node->out];
+    for (int n = 0; n < r->batch; n++)
+        for (int c = 0; c < m->c; c++)
+            for (int i = 0; i < m->h * m->w; i++) {
+                double sum = 0;
+                for (int j = c - a->size / 2; j <= c + a->size / 2; j++)
+                    if (j >= 0 && j < m->c)
+                        sum += pow(src[AT(m, n, j, 0, 0) + i], 2);
+                const size_t at = AT(m, n, c, 0, 0) + i;
+                dst[at] = src[at] / pow(a->k + a->alpha / a->size * sum, a->beta);
+            }
+}
+
 static void pool(struct reference *r, const struct node *node, const double *src, double *dst)
 {
     const struct pool_attr *a = &node->attr.pool;
@@ -171,6 +196,8 @@ void reference_forward(struct reference *r, const float *input)
         switch (node->op) {
         case OP_CONV: conv(r, node, a, dst); break;
         case OP_BN: bn(r, node, a, dst); break;
+        case OP_SCALE: scale(r, node, a, dst); break;
+        case OP_LRN: lrn(r, node, a, dst); break;
         case OP_MAXPOOL:
         case OP_AVGPOOL: pool(r, node, a, dst); break;
         case OP_ADAPTIVE_AVGPOOL: adaptive(r, node, a, dst); break;

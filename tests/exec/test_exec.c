@@ -256,11 +256,36 @@ static void make_dense(struct graph *g) // dense after dense, dropout between
     finish(g, graph_dropout(g, v, 0.5f));
 }
 
+static void make_scale(struct graph *g) // scales after BatchNorm, with and without an activation, and one that stands alone
+{
+    graph_init(g, 3, 7, 9);
+    int v = graph_conv(g, 0, "a", conv_pad(20, 3, 1, 1, 1, false));
+    v = graph_relu(g, graph_scale(g, graph_bn(g, v, "a_bn", BN), "a_scale"));
+    const int side = graph_scale(g, v, "side");
+    v = graph_conv(g, v, "b", conv_pad(20, 3, 1, 1, 1, true));
+    v = graph_relu6(g, graph_add(g, graph_scale(g, v, "b_scale"), side));
+    finish(g, graph_global_avgpool(g, v));
+}
+
+static void make_lrn(struct graph *g) // windows inside a block, over its edges and wider than one; powers other than 3/4
+{
+    graph_init(g, 3, 7, 5);
+    int v = graph_relu(g, graph_conv(g, 0, "a", conv_pad(27, 3, 1, 1, 1, true)));
+    v = graph_lrn(g, v, (struct lrn_attr){5, 2, 0.75f, 1}); // an alpha that matters: the published 1e-4 hides mistakes
+    v = graph_conv(g, v, "b", conv_pad(18, 1, 1, 0, 1, true));
+    v = graph_lrn(g, v, (struct lrn_attr){LRN_MOST, 3, 0.6f, 2});
+    v = graph_conv(g, v, "c", conv_pad(6, 1, 1, 0, 1, true));
+    v = graph_lrn(g, v, (struct lrn_attr){3, 1, 1, 0.5f});
+    finish(g, graph_maxpool(g, v, pool_ceil(g, v, 3, 2, 0, true)));
+}
+
 static void test_conv(void **state) { (void)state; check(make_conv); }
 static void test_depthwise(void **state) { (void)state; check(make_depthwise); }
 static void test_groups(void **state) { (void)state; check(make_groups); }
 static void test_pools(void **state) { (void)state; check(make_pools); }
 static void test_joins(void **state) { (void)state; check(make_joins); }
+static void test_scale(void **state) { (void)state; check(make_scale); }
+static void test_lrn(void **state) { (void)state; check(make_lrn); }
 static void test_dense(void **state) { (void)state; check(make_dense); }
 
 static void test_planted_error_is_caught(void **state)
@@ -354,7 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv), cmocka_unit_test(test_depthwise), cmocka_unit_test(test_groups),
         cmocka_unit_test(test_pools), cmocka_unit_test(test_joins), cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_planted_error_is_caught), cmocka_unit_test(test_frozen_prefix),
+        cmocka_unit_test(test_scale), cmocka_unit_test(test_lrn), cmocka_unit_test(test_planted_error_is_caught), cmocka_unit_test(test_frozen_prefix),
         cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
     };
     static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones

@@ -92,6 +92,29 @@ static void test_rows_and_cost(void **state)
     graph_fini(&g);
 }
 
+// A scale belongs to the row of the convolution before it; an even window across channels has no middle.
+static void test_scale_and_lrn(void **state)
+{
+    struct graph g;
+    (void)state;
+    graph_init(&g, 3, 8, 8);
+    int v = graph_scale(&g, graph_conv(&g, 0, "a", conv_pad(4, 3, 1, 1, 1, false)), "a_scale");
+    v = graph_lrn(&g, v, (struct lrn_attr){5, 1e-4f, 0.75f, 1});
+    check_shape(&g, v, 4, 8, 8);
+    assert_int_equal(graph_finish(&g, graph_dense(&g, v, "head", 5, true)), GRAFT_OK);
+    assert_int_equal(g.n_rows, 2);
+    assert_string_equal(graph_row_name(&g, 0), "a");
+    assert_int_equal(graph_row_named(&g, "a_scale"), 1);
+    assert_int_equal(graph_parameters(&g, false), 108 + 8 + 5 * 256 + 5);
+    assert_int_equal(graph_freeze(&g, 1, BN_TRAIN), GRAFT_OK);
+    assert_int_equal(graph_parameters(&g, true), 5 * 256 + 5);
+    graph_fini(&g);
+    graph_init(&g, 3, 8, 8);
+    assert_int_equal(graph_finish(&g, graph_lrn(&g, 0, (struct lrn_attr){4, 1e-4f, 0.75f, 1})), GRAFT_FAILED);
+    assert_non_null(strstr(graft_message(), "odd"));
+    graph_fini(&g);
+}
+
 static bool trains(const struct graph *g, const char *name)
 {
     for (int i = 0; i < g->n_params; i++)
@@ -155,7 +178,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_padding), cmocka_unit_test(test_ceil_mode), cmocka_unit_test(test_rows_and_cost),
-        cmocka_unit_test(test_freeze),       cmocka_unit_test(test_sticky),
+        cmocka_unit_test(test_scale_and_lrn), cmocka_unit_test(test_freeze),
+             cmocka_unit_test(test_sticky),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }
