@@ -1,0 +1,119 @@
+// tests/train/test_faults.c: a disk that fills up and pictures that change while a run is under way.
+
+#include "toy.h"
+#include "weights/weights.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static long writes_left;
+static struct file_table kept;
+
+static ssize_t full_write(int fd, const void *data, size_t size)
+{
+    if (writes_left-- > 0)
+        return kept.write(fd, data, size);
+    errno = ENOSPC;
+    return -1;
+}
+
+static graft_status train(struct seen *seen, const char *output)
+{
+    return RUN("train", seen, "data", "set", "weights", "none", "val", "0.4", "batch", "5", "dropout", "0", "lr", "0.02",
+               "threads", "1", "epochs", "2", "output", output);
+}
+
+static bool opens(const char *path)
+{
+    struct tensor_set set = {0};
+    const bool fine = weights_read(path, &set) == GRAFT_OK;
+    tensor_set_free(&set);
+    return fine;
+}
+
+// The disk is full from some write on, for good.  Whatever was whole before stays whole, nothing half-written is left.
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    kept = file_ops;
+    file_ops.write = full_write;
+    writes_left = 1L << 40;
+    assert_int_equal(train(&seen, "whole"), GRAFT_OK);
+    const long all = (1L << 40) - writes_left;
+    // Before anything; at the start; in each file of both epochs.
+    for (int part = 0; part < 8; part++) {
+        char name[32], model[64];
+        snprintf(name, sizeof name, "full%d", part);
+        snprintf(model, sizeof model, "%s/model.safetensors", name);
+        writes_left = all * part / 8;
+        assert_int_equal(train(&seen, name), GRAFT_NO_RESOURCE);
+        assert_non_null(strstr(graft_message(), "No space left"));
+        assert_int_equal(files_named(name, ".tmp-"), 0);
+        assert_true(part < 5 || opens(model)); // the first epoch's
+        assert_true(!file_exists(model) || opens(model));
+    }
+    file_ops = kept;
+}
+
+static void copy(const char *from, const char *to)
+{
+    struct file_map map;
+    char path[512];
+    snprintf(path, sizeof path, GRAFT_SOURCE "/tests/golden/data/%s", from);
+    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
+    assert_int_equal(file_write_all(to, map.data.ptr, map.data.size), GRAFT_OK);
+    file_map_close(&map);
+}
+
+static void damage(int steps)
+{
+    if (steps != 4) // three steps an epoch: each was read once
+        return;
+    FILE *file = fopen("pets/a/1.png", "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 600, SEEK_SET), 0);
+    const int byte = fgetc(file);
+    assert_int_equal(fseek(file, 600, SEEK_SET), 0);
+    assert_int_equal(fputc(byte ^ 4, file), byte ^ 4);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(truncate("pets/b/2.png", 700), 0);
+    assert_int_equal(unlink("pets/b/3.png"), 0);
+}
+
+// One picture has a bit flipped (PNG has checksums), one is cut, one vanishes: each named once with its reason.
+static void test_pictures_change(void **state)
+{
+    (void)state;
+    struct seen seen = {.on_step = damage};
+    for (int i = 0; i < 8; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "pets/%c/%d.png", "ab"[i % 2], i);
+        assert_int_equal(file_make_folder("pets/a"), GRAFT_OK);
+        assert_int_equal(file_make_folder("pets/b"), GRAFT_OK);
+        copy(i % 2 == 0 ? "alpha.png" : "rgb.png", path);
+    }
+    copy("rgb.png", "pets/a/1.png");
+    copy("rgb.png", "pets/b/2.png");
+    assert_int_equal(RUN("train", &seen, "data", "pets", "weights", "none", "imgsz", "32", "val", "0", "batch", "3",
+                         "epochs", "3", "threads", "1", "output", "changed"), GRAFT_OK);
+    assert_int_equal(seen.results, 3);
+    char *skipped = text_of_file("changed/skipped.csv");
+    int lines = 0;
+    for (const char *at = skipped; *at != '\0'; at++)
+        lines += *at == '\n';
+    assert_int_equal(lines, 4); // with the header
+    assert_non_null(strstr(skipped, "pets/a/1.png,"));
+    assert_non_null(strstr(skipped, "pets/b/2.png,"));
+    assert_non_null(strstr(skipped, "pets/b/3.png,"));
+    free(skipped);
+    assert_true(opens("changed/model.safetensors"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_disk), cmocka_unit_test(test_pictures_change)};
+    return cmocka_run_group_tests_name("faults", tests, toy_setup, toy_teardown);
+}
