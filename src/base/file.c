@@ -1,18 +1,24 @@
 // base/file.c: mapping, atomic writing, paths.  All writing goes through the table, so tests can fail any call.
 
 #include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static int open_file(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
-struct file_table file_ops = {open_file, write, fsync, close, rename, unlink};
+struct file_table file_ops = {open_file, write, fsync, close, rename, unlink, truncate};
+static const char temporary_mark[] = ".tmp-";
 
 static graft_status fail_system(const char *verb, const char *path)
 {
@@ -85,7 +91,7 @@ graft_status file_writer_open(const char *path, struct file_writer *out)
 {
     *out = (struct file_writer){.fd = -1};
     out->path = mem_text(path);
-    out->temporary = mem_format("%s.tmp-%ld", path, (long)getpid());
+    out->temporary = mem_format("%s%s%ld", path, temporary_mark, (long)getpid());
     if (out->path == NULL || out->temporary == NULL) {
         file_writer_abandon(out);
         return fail_memory("a file name");
@@ -193,6 +199,95 @@ graft_status file_append(const char *path, const void *data, size_t size)
     if (file_ops.close(fd) != 0 && status == GRAFT_OK)
         status = fail_system("close", path);
     return status;
+}
+
+graft_status file_rename(const char *from, const char *to)
+{
+    if (file_ops.rename(from, to) != 0)
+        return fail_system("rename", from);
+    return flush_folder(to);
+}
+
+graft_status file_flush(const char *path)
+{
+    const int fd = file_ops.open(path, O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fail_system("open", path);
+    graft_status status = file_ops.fsync(fd) == 0 ? GRAFT_OK : fail_system("flush", path);
+    if (file_ops.close(fd) != 0 && status == GRAFT_OK)
+        status = fail_system("close", path);
+    return status;
+}
+
+graft_status file_trim(const char *path, uint64_t size)
+{
+    return file_ops.truncate(path, (off_t)size) == 0 ? GRAFT_OK : fail_system("shorten", path);
+}
+
+graft_status file_size(const char *path, uint64_t *out)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return fail_system("inspect", path);
+    *out = (uint64_t)st.st_size;
+    return GRAFT_OK;
+}
+
+graft_status file_hash(const char *path, uint64_t *out)
+{
+    struct file_map map;
+    TRY(file_map_open(path, &map));
+    *out = hash_of(map.data);
+    file_map_close(&map);
+    return GRAFT_OK;
+}
+
+graft_status file_lock(const char *folder, int *fd)
+{
+    char *path = path_join(folder, ".lock"), holder[32] = "";
+    graft_status status = GRAFT_OK;
+    *fd = -1;
+    if (path == NULL)
+        return fail_memory("a path");
+    *fd = file_ops.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*fd < 0)
+        TRY_GOTO(fail_system("create", path));
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) {
+        const int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+        if (file_ops.truncate(path, 0) != 0 || file_ops.write(*fd, holder, (size_t)length) != length)
+            status = fail_system("write", path);
+    } else if (errno == EWOULDBLOCK) {
+        const ssize_t got = read(*fd, holder, sizeof holder - 1);
+        status = fail(GRAFT_BAD_FILE, "'%s' is in use by another run (process %ld); wait for it, or name another folder",
+                      folder, got > 0 ? strtol(holder, NULL, 10) : 0);
+    } else // a filesystem without locks
+        log_warning("'%s' cannot be locked (%s); do not start a second run in it", folder, strerror(errno));
+done:
+    if (status != GRAFT_OK) {
+        file_unlock(*fd);
+        *fd = -1;
+    }
+    mem_free(path);
+    return status;
+}
+
+void file_unlock(int fd)
+{
+    if (fd >= 0)
+        file_ops.close(fd);
+}
+
+void file_sweep(const char *folder)
+{
+    DIR *d = opendir(folder);
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        char *path = strstr(e->d_name, temporary_mark) != NULL ? path_join(folder, e->d_name) : NULL;
+        if (path != NULL)
+            file_ops.unlink(path);
+        mem_free(path);
+    }
+    if (d != NULL)
+        closedir(d);
 }
 
 graft_status file_make_folder(const char *path)

@@ -12,6 +12,7 @@ struct file_table { // system calls of writing; tests replace them to fail any c
     int (*close)(int fd);
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);
+    int (*truncate)(const char *path, off_t size);
 };
 extern struct file_table file_ops;
 
@@ -36,6 +37,16 @@ void file_writer_abandon(struct file_writer *w);        // after a failed put; a
 
 graft_status file_write_all(const char *path, const void *data, size_t size); // atomic, by the above
 graft_status file_append(const char *path, const void *data, size_t size);
+graft_status file_rename(const char *from, const char *to); // durable: the folder is flushed
+graft_status file_flush(const char *path);                  // what was appended so far is on the disk
+graft_status file_trim(const char *path, uint64_t size);    // cuts off what is past `size`
+graft_status file_size(const char *path, uint64_t *out);
+graft_status file_hash(const char *path, uint64_t *out);    // XXH64 of the content
+// Takes the folder for this process: `*fd` holds it until it is closed or the process dies, however it dies.  Fails with
+// GRAFT_BAD_FILE when another process has it.
+graft_status file_lock(const char *folder, int *fd);
+void file_unlock(int fd);                                   // -1 is fine
+void file_sweep(const char *folder);                        // removes what writers that died have left in it
 graft_status file_make_folder(const char *path);                              // and its parents; existing is fine
 bool file_exists(const char *path);
 char *path_join(const char *folder, const char *name); // heap; an absolute `name` wins; NULL: no memory

@@ -3,6 +3,7 @@
 // In: golden/data/*.npz (GRAFT_SOURCE).  Scratch files go to a temporary folder that is removed again.
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -12,11 +13,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -252,7 +255,7 @@ static void test_atomic_write(void **state)
     for (; status != GRAFT_OK && n < 100; n++) {
         fail_at = -1;
         assert_int_equal(file_write_all(path, "old text", 8), GRAFT_OK);
-        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, unlink};
+        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, unlink, truncate};
         fail_at = n;
         call_number = 0;
         failed_call = "none";
@@ -277,6 +280,88 @@ static ssize_t no_write(int fd, const void *data, size_t size)
 {
     (void)fd, (void)data, (void)size;
     return 0;
+}
+
+// Against libxxhash 0.8.1 over the bytes 37 i + 11, in one piece and in pieces of every size.
+static void test_hash(void **state)
+{
+    static const struct { size_t size; uint64_t hash; } rows[] = {
+        {0, 0xef46db3751d8e999}, {1, 0xf592c0c7639c4cb6}, {3, 0x22c08528601d4f27}, {4, 0xfb1e5cf2f1ae4d95},
+        {7, 0x5613ac510496c04e}, {8, 0x57cb2b7521f3e21a}, {31, 0xe4a0e629e519a4ae}, {32, 0xcc6b8aaada790b2d},
+        {33, 0x35ec49850475a832}, {63, 0xbf9f0ba3cf95b28a}, {64, 0x155ccce4bf32befc}, {100, 0x4826e367566ea023},
+        {1000, 0x128da10cfbdc59d9}};
+    uint8_t data[1000];
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(37 * i + 11);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_true(hash_of((bytes){data, rows[i].size}) == rows[i].hash);
+        for (size_t piece = 1; piece < 70; piece++) {
+            struct hash h;
+            hash_init(&h);
+            for (size_t at = 0; at < rows[i].size; at += piece)
+                hash_put(&h, data + at, rows[i].size - at < piece ? rows[i].size - at : piece);
+            assert_true(hash_end(&h) == rows[i].hash);
+        }
+    }
+}
+
+// A folder belongs to one process: another is refused by name, and gets it as soon as the first is killed.
+static void test_lock(void **state)
+{
+    int fd, pipes[2];
+    char byte;
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (file_lock(folder, &fd) != GRAFT_OK || write(pipes[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    char number[32];
+    snprintf(number, sizeof number, "process %ld", (long)child);
+    assert_int_equal(file_lock(folder, &fd), GRAFT_BAD_FILE);
+    check_message(number);
+    check_message(folder);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(file_lock(folder, &fd), GRAFT_OK);
+    file_unlock(fd);
+    assert_int_equal(file_lock(folder, &fd), GRAFT_OK);
+    file_unlock(fd);
+    file_unlock(-1);
+    assert_int_equal(file_lock("/nowhere", &fd), GRAFT_BAD_FILE);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void test_trim_and_sweep(void **state)
+{
+    char *path = path_join(folder, "log"), *old = path_join(folder, "a.tmp-7"), *other = path_join(folder, "other");
+    uint64_t size, hash;
+    (void)state;
+    assert_int_equal(file_append(path, "one\ntwo\n", 8), GRAFT_OK);
+    assert_int_equal(file_flush(path), GRAFT_OK);
+    assert_int_equal(file_trim(path, 4), GRAFT_OK);
+    check_file(path, "one\n");
+    assert_true(file_size(path, &size) == GRAFT_OK && size == 4);
+    assert_true(file_hash(path, &hash) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
+    assert_int_equal(file_write_all(old, "half", 4), GRAFT_OK);
+    file_sweep(folder);
+    assert_false(file_exists(old));
+    assert_int_equal(file_rename(path, other), GRAFT_OK);
+    check_file(other, "one\n");
+    assert_int_equal(file_rename(path, other), GRAFT_BAD_FILE);
+    assert_int_equal(file_flush(path), GRAFT_BAD_FILE);
+    assert_int_equal(file_trim(path, 0), GRAFT_BAD_FILE);
+    assert_int_equal(file_size(path, &size), GRAFT_BAD_FILE);
+    mem_free(path);
+    mem_free(old);
+    mem_free(other);
 }
 
 static void test_file_refusals(void **state)
@@ -785,6 +870,9 @@ int main(void)
         cmocka_unit_test(test_memory),
         cmocka_unit_test_teardown(test_atomic_write, folder_empty),
         cmocka_unit_test_teardown(test_file_refusals, folder_empty),
+        cmocka_unit_test(test_hash),
+        cmocka_unit_test_teardown(test_lock, folder_empty),
+        cmocka_unit_test_teardown(test_trim_and_sweep, folder_empty),
         cmocka_unit_test_teardown(test_paths, folder_empty),
         cmocka_unit_test(test_rng),
         cmocka_unit_test_teardown(test_json, folder_empty),
