@@ -60,7 +60,8 @@ graft_status picture_prepare(const struct picture *src, const struct input_spec 
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec, float *dst);
 
 // Batches in order, prepared by worker threads two ahead.  `order` lists sample indices (borrowed).  A sample that
-// fails is left out of its batch, so n may be smaller (or 0), and reported in `failed`.
+// fails is left out, reported in `failed`, and the next one takes its place: every batch but the last is full.  A batch
+// stands for the next n + n_failed entries of `order`.
 struct failed_sample {
     uint32_t index;
     char *message;

@@ -1,29 +1,34 @@
 // data/queue.c: batches in order, prepared by worker threads two batches ahead.
-// Workers draw (batch, slot) pairs from a counter; a batch is published when its last slot is done.  A picture's place
-// depends on the order alone, so any number of workers gives the same batches.
+// Workers draw (slot, place) pairs from a counter.  A picture's place depends on the order alone, so any number of workers
+// gives the same batches.  A slot without failures is handed out as it is; after a failure the pictures that follow move
+// up, copied into a batch of their own, so that every batch but the last is full.
 
 #include "data/data.h"
 #include "base/memory.h"
 #include <pthread.h>
 #include <string.h>
 
-enum { AHEAD = 3 }; // slots: the batch in use and two prepared
+enum { AHEAD = 3 }; // slots: the one in use and two prepared
 
 struct slot {
     float *input;
-    uint32_t *index;
-    char **error; // by position; NULL: fine
-    struct failed_sample *failed;
-    int total, done;
+    char **error; // by place; NULL: fine
+    int total, done, errors;
 };
 struct queue {
     const struct dataset *data;
     struct input_spec spec;
     const uint32_t *order;
-    size_t n, next_sample, n_batches, next_batch; // next_batch: to hand out
+    size_t n, next_sample, n_slots, front; // front: the oldest slot that is not used up
+    int place;                             // its next picture
+    bool lent;                             // it was handed out whole
     int batch, workers;
     size_t item; // floats of a sample
     struct slot slots[AHEAD];
+    float *gathered; // a batch put together from several slots; NULL until there is one
+    uint32_t *gathered_index;
+    struct failed_sample *failed;
+    size_t n_failed, failed_capacity;
     bool stop;
     pthread_mutex_t lock;
     pthread_cond_t work, ready;
@@ -35,14 +40,13 @@ static void *worker(void *argument)
     struct queue *q = argument;
     pthread_mutex_lock(&q->lock);
     for (;;) {
-        // A sample may start once its batch's slot has been handed back: the batch AHEAD before it is consumed.
-        while (!q->stop && (q->next_sample == q->n ||
-                            q->next_sample / (size_t)q->batch >= q->next_batch + AHEAD - (q->next_batch > 0)))
+        // A sample may start once the slot AHEAD before its own is used up: they share the memory.
+        while (!q->stop && (q->next_sample == q->n || q->next_sample / (size_t)q->batch >= q->front + AHEAD))
             pthread_cond_wait(&q->work, &q->lock);
         if (q->stop)
             break;
-        const size_t at = q->next_sample++, batch = at / (size_t)q->batch, place = at % (size_t)q->batch;
-        struct slot *slot = &q->slots[batch % AHEAD];
+        const size_t at = q->next_sample++, place = at % (size_t)q->batch;
+        struct slot *slot = &q->slots[at / (size_t)q->batch % AHEAD];
         pthread_mutex_unlock(&q->lock);
         char *error = NULL;
         if (sample_load(q->data, q->order[at], &q->spec, slot->input + place * q->item) != GRAFT_OK) {
@@ -52,6 +56,7 @@ static void *worker(void *argument)
         }
         pthread_mutex_lock(&q->lock);
         slot->error[place] = error;
+        slot->errors += error != NULL;
         if (++slot->done == slot->total)
             pthread_cond_broadcast(&q->ready);
     }
@@ -59,20 +64,23 @@ static void *worker(void *argument)
     return NULL;
 }
 
-static int batch_total(const struct queue *q, size_t batch)
+static int slot_total(const struct queue *q, size_t slot)
 {
-    const size_t left = q->n - batch * (size_t)q->batch;
+    const size_t begin = slot * (size_t)q->batch, left = begin < q->n ? q->n - begin : 0;
     return left < (size_t)q->batch ? (int)left : q->batch;
 }
 
-static void failed_clear(struct slot *s, int n)
+static void message_free(char *message)
 {
-    for (int i = 0; i < n; i++)
-        if (s->error != NULL && s->error[i] != NULL) {
-            if (s->error[i][0] != '\0')
-                mem_free(s->error[i]);
-            s->error[i] = NULL;
-        }
+    if (message != NULL && message[0] != '\0')
+        mem_free(message);
+}
+
+static void failed_clear(struct queue *q)
+{
+    for (size_t i = 0; i < q->n_failed; i++)
+        message_free(q->failed[i].message);
+    q->n_failed = 0;
 }
 
 graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const uint32_t *order, size_t n,
@@ -87,7 +95,7 @@ graft_status queue_new(const struct dataset *d, const struct input_spec *spec, c
     q->order = order;
     q->n = n;
     q->batch = batch;
-    q->n_batches = (n + (size_t)batch - 1) / (size_t)batch;
+    q->n_slots = (n + (size_t)batch - 1) / (size_t)batch;
     q->item = d->array_float ? (size_t)d->array_c * d->array_h * d->array_w : 3 * (size_t)spec->size * spec->size;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->work, NULL);
@@ -95,15 +103,12 @@ graft_status queue_new(const struct dataset *d, const struct input_spec *spec, c
     for (size_t i = 0; i < AHEAD; i++) {
         struct slot *s = &q->slots[i];
         s->input = mem_aligned((size_t)batch * q->item * sizeof(float));
-        s->index = mem_alloc((size_t)batch * sizeof *s->index);
         s->error = mem_zero((size_t)batch, sizeof *s->error);
-        s->failed = mem_alloc((size_t)batch * sizeof *s->failed);
-        if (s->input == NULL || s->index == NULL || s->error == NULL || s->failed == NULL) {
+        if (s->input == NULL || s->error == NULL) {
             queue_free(q);
             return fail_memory("the batch queue");
         }
-        if (i < q->n_batches)
-            s->total = batch_total(q, i);
+        s->total = slot_total(q, i);
     }
     workers = workers < 1 ? 1 : workers > 64 ? 64 : workers;
     for (; q->workers < workers; q->workers++)
@@ -115,40 +120,71 @@ graft_status queue_new(const struct dataset *d, const struct input_spec *spec, c
     return GRAFT_OK;
 }
 
-graft_status queue_next(struct queue *q, struct batch *out, bool *end)
+// The front slot is used up: its memory serves a later one.  Under the lock.
+static void front_release(struct queue *q)
 {
-    *out = (struct batch){0};
-    pthread_mutex_lock(&q->lock);
-    if (q->next_batch > 0) { // the batch in use comes back: its slot serves a later one
-        struct slot *old = &q->slots[(q->next_batch - 1) % AHEAD];
-        failed_clear(old, q->batch);
-        old->done = 0;
-        old->total = q->next_batch - 1 + AHEAD < q->n_batches ? batch_total(q, q->next_batch - 1 + AHEAD) : 0;
-    }
-    *end = q->next_batch >= q->n_batches;
-    if (*end) {
-        pthread_mutex_unlock(&q->lock);
+    struct slot *s = &q->slots[q->front % AHEAD];
+    s->done = s->errors = 0;
+    s->total = slot_total(q, q->front + AHEAD);
+    q->front++;
+    q->place = 0;
+    q->lent = false;
+    pthread_cond_broadcast(&q->work);
+}
+
+// One picture of the front slot into the batch that is put together, or among those that failed.
+static graft_status gather(struct queue *q, struct slot *s, int place, struct batch *out)
+{
+    const uint32_t index = q->order[q->front * (size_t)q->batch + (size_t)place];
+    if (s->error[place] != NULL) {
+        if (!mem_grow(&q->failed, &q->failed_capacity, q->n_failed + 1, sizeof *q->failed))
+            return fail_memory("the pictures that failed");
+        q->failed[q->n_failed++] = (struct failed_sample){index, s->error[place]};
+        s->error[place] = NULL;
         return GRAFT_OK;
     }
-    const size_t batch = q->next_batch++;
-    pthread_cond_broadcast(&q->work);
-    struct slot *s = &q->slots[batch % AHEAD];
-    while (s->done < s->total)
-        pthread_cond_wait(&q->ready, &q->lock);
-    pthread_mutex_unlock(&q->lock);
-    for (int i = 0; i < s->total; i++) {
-        const uint32_t index = q->order[batch * (size_t)q->batch + (size_t)i];
-        if (s->error[i] != NULL) {
-            s->failed[out->n_failed++] = (struct failed_sample){index, s->error[i]};
-            continue;
+    if (q->gathered == NULL)
+        q->gathered = mem_aligned((size_t)q->batch * q->item * sizeof(float));
+    if (q->gathered_index == NULL)
+        q->gathered_index = mem_alloc((size_t)q->batch * sizeof *q->gathered_index);
+    if (q->gathered == NULL || q->gathered_index == NULL)
+        return fail_memory("a batch");
+    memcpy(q->gathered + (size_t)out->n * q->item, s->input + (size_t)place * q->item, q->item * sizeof(float));
+    q->gathered_index[out->n++] = index;
+    return GRAFT_OK;
+}
+
+graft_status queue_next(struct queue *q, struct batch *out, bool *end)
+{
+    graft_status status = GRAFT_OK;
+    *out = (struct batch){0};
+    failed_clear(q);
+    pthread_mutex_lock(&q->lock);
+    if (q->lent)
+        front_release(q);
+    while (out->n < q->batch && q->front < q->n_slots) {
+        struct slot *s = &q->slots[q->front % AHEAD];
+        while (s->done < s->total)
+            pthread_cond_wait(&q->ready, &q->lock);
+        if (s->errors == 0 && q->place == 0 && out->n == 0) {
+            q->lent = true;
+            out->n = s->total;
+            break;
         }
-        if (out->n != i)
-            memmove(s->input + (size_t)out->n * q->item, s->input + (size_t)i * q->item, q->item * sizeof(float));
-        s->index[out->n++] = index;
+        for (; q->place < s->total && out->n < q->batch; q->place++)
+            TRY_GOTO(gather(q, s, q->place, out));
+        if (q->place == s->total)
+            front_release(q);
     }
-    out->input = s->input;
-    out->index = s->index;
-    out->failed = s->failed;
+done:
+    pthread_mutex_unlock(&q->lock);
+    if (status != GRAFT_OK)
+        return status;
+    out->input = q->lent ? q->slots[q->front % AHEAD].input : q->gathered;
+    out->index = q->lent ? q->order + q->front * (size_t)q->batch : q->gathered_index;
+    out->failed = q->failed;
+    out->n_failed = (int)q->n_failed;
+    *end = out->n == 0 && out->n_failed == 0;
     return GRAFT_OK;
 }
 
@@ -164,12 +200,15 @@ void queue_free(struct queue *q)
         pthread_join(q->threads[i], NULL);
     for (size_t i = 0; i < AHEAD; i++) {
         struct slot *s = &q->slots[i];
-        failed_clear(s, q->batch);
+        for (int k = 0; s->error != NULL && k < q->batch; k++)
+            message_free(s->error[k]);
         mem_free(s->input);
-        mem_free(s->index);
         mem_free(s->error);
-        mem_free(s->failed);
     }
+    failed_clear(q);
+    mem_free(q->failed);
+    mem_free(q->gathered);
+    mem_free(q->gathered_index);
     pthread_cond_destroy(&q->work);
     pthread_cond_destroy(&q->ready);
     pthread_mutex_destroy(&q->lock);

@@ -599,50 +599,71 @@ static void split(void **state)
     dataset_free(&d[0]);
 }
 
-// The same batches, bit for bit, from any number of workers; what fails is named and left out.
-static void queue_order(void **state)
+// The same batches, bit for bit, from any number of workers; what fails is named and the next one takes its place: every
+// batch is full but the last, and with its failures stands for as many entries of the order.  `bad` are their places.
+static void check_queue(struct dataset *d, const uint32_t *order, size_t n, const bool *bad, const float *expected)
 {
-    (void)state;
-    enum { N = 45, BATCH = 4, ITEM = 3 * 16 * 16 };
-    static float expected[N][ITEM];
+    enum { BATCH = 4, ITEM = 3 * 16 * 16 };
     static const int workers[] = {1, 2, 7};
-    struct dataset d = open_data(text("%s/drivers.csv", scratch), 0);
-    mem_free(d.samples[13].path);
-    d.samples[13].path = mem_text(text("%s/page.jpg", scratch));
-    uint32_t order[N];
-    for (uint32_t i = 0; i < N; i++)
-        order[i] = i * 7 % 60;
+    size_t good = 0;
+    for (size_t i = 0; i < n; i++)
+        good += !bad[i];
     for (size_t w = 0; w < COUNT_OF(workers); w++) {
         struct queue *q;
         struct batch b;
         bool end;
-        size_t seen = 0, failed = 0;
-        assert_int_equal(queue_new(&d, &crop, order, N, BATCH, workers[w], &q), GRAFT_OK);
+        size_t seen = 0, left = good;
+        assert_int_equal(queue_new(d, &crop, order, n, BATCH, workers[w], &q), GRAFT_OK);
         for (;;) {
             assert_int_equal(queue_next(q, &b, &end), GRAFT_OK);
             if (end)
                 break;
-            assert_int_equal(b.n + b.n_failed, seen + BATCH <= N ? BATCH : N - seen);
-            for (int i = 0; i < b.n_failed; i++, failed++) {
-                assert_int_equal(b.failed[i].index, 13);
-                assert_non_null(strstr(b.failed[i].message, "page.jpg"));
-            }
-            for (int i = 0, k = 0; i < b.n + b.n_failed; i++, seen++) {
-                if (order[seen] == 13)
-                    continue;
-                assert_int_equal(b.index[k], order[seen]);
-                if (w == 0)
-                    memcpy(expected[seen], b.input + (size_t)k * ITEM, sizeof expected[0]);
-                assert_memory_equal(b.input + (size_t)k++ * ITEM, expected[seen], sizeof expected[0]);
-            }
+            assert_int_equal(b.n, left < BATCH ? left : BATCH);
+            int k = 0, f = 0;
+            for (int i = 0; i < b.n + b.n_failed; i++, seen++)
+                if (bad[seen]) {
+                    assert_int_equal(b.failed[f].index, order[seen]);
+                    assert_non_null(strstr(b.failed[f++].message, "page.jpg"));
+                } else {
+                    assert_int_equal(b.index[k], order[seen]);
+                    assert_memory_equal(b.input + (size_t)k++ * ITEM, expected + order[seen] * ITEM, ITEM * sizeof(float));
+                }
+            assert_true(k == b.n && f == b.n_failed);
+            left -= (size_t)b.n;
         }
-        assert_int_equal(seen, N);
-        assert_int_equal(failed, 1);
+        assert_int_equal(seen, n);
         queue_free(q);
-        assert_int_equal(queue_new(&d, &crop, order, N, BATCH, workers[w], &q), GRAFT_OK);
+        assert_int_equal(queue_new(d, &crop, order, n, BATCH, workers[w], &q), GRAFT_OK);
         assert_int_equal(queue_next(q, &b, &end), GRAFT_OK); // left in the middle
         queue_free(q);
     }
+}
+
+static void queue_order(void **state)
+{
+    (void)state;
+    enum { N = 45, ITEM = 3 * 16 * 16 };
+    static float expected[60][ITEM];
+    struct dataset d = open_data(text("%s/drivers.csv", scratch), 0);
+    assert_true(d.count >= 60);
+    for (size_t i = 0; i < 60; i++)
+        assert_int_equal(sample_load(&d, i, &crop, expected[i]), GRAFT_OK);
+    uint32_t order[N];
+    bool bad[N] = {0};
+    for (uint32_t i = 0; i < N; i++)
+        order[i] = i * 7 % 60;
+    check_queue(&d, order, N, bad, expected[0]);
+    check_queue(&d, order, 0, bad, expected[0]);
+    // One in the middle; then the first, the last, and more in a row than a batch and its neighbours hold.
+    static const size_t places[] = {13, 0, 44, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29};
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        struct sample *s = &d.samples[order[places[i]]];
+        mem_free(s->path);
+        s->path = mem_text(text("%s/page.jpg", scratch));
+        bad[places[i]] = true;
+        check_queue(&d, order, N, bad, expected[0]);
+    }
+    check_queue(&d, order + 20, 10, bad + 20, expected[0]); // none can be read
     dataset_free(&d);
 }
 
