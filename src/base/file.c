@@ -20,7 +20,7 @@ static int open_file(const char *path, int flags, mode_t mode) { return open(pat
 struct file_table file_ops = {open_file, write, fsync, close, rename, unlink, truncate};
 static const char temporary_mark[] = ".tmp-";
 
-static graft_status fail_system(const char *verb, const char *path)
+graft_status fail_system(const char *verb, const char *path)
 {
     const int error = errno;
     const bool ours = error == ENOSPC || error == EDQUOT || error == EIO || error == EROFS || error == ENOMEM;
@@ -107,7 +107,7 @@ graft_status file_writer_open(const char *path, struct file_writer *out)
     return GRAFT_OK;
 }
 
-static graft_status put_all(int fd, const char *path, const void *data, size_t size)
+graft_status file_put(int fd, const char *path, const void *data, size_t size)
 {
     const char *at = data;
     while (size > 0) {
@@ -127,11 +127,11 @@ static graft_status put_all(int fd, const char *path, const void *data, size_t s
 graft_status file_writer_put(struct file_writer *w, const void *data, size_t size)
 {
     w->size += size;
-    return put_all(w->fd, w->temporary, data, size);
+    return file_put(w->fd, w->temporary, data, size);
 }
 
-// Makes a rename durable.  Filesystems that cannot flush a folder say EINVAL; that is not a failure of the write.
-static graft_status flush_folder(const char *path)
+// Filesystems that cannot flush a folder say EINVAL; that is not a failure of the write.
+graft_status file_flush_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash == NULL ? mem_text(".") : mem_format("%.*s", (int)(slash - path + 1), path);
@@ -160,7 +160,7 @@ graft_status file_writer_commit(struct file_writer *w)
         TRY_GOTO(fail_system("rename", w->temporary));
     mem_free(w->temporary);
     w->temporary = NULL;
-    status = flush_folder(w->path);
+    status = file_flush_folder(w->path);
 done:
     file_writer_abandon(w);
     return status;
@@ -195,7 +195,7 @@ graft_status file_append(const char *path, const void *data, size_t size)
     const int fd = file_ops.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0)
         return fail_system("open", path);
-    graft_status status = put_all(fd, path, data, size);
+    graft_status status = file_put(fd, path, data, size);
     if (file_ops.close(fd) != 0 && status == GRAFT_OK)
         status = fail_system("close", path);
     return status;

@@ -15,6 +15,8 @@ struct file_table { // system calls of writing; tests replace them to fail any c
     int (*truncate)(const char *path, off_t size);
 };
 extern struct file_table file_ops;
+// "cannot VERB 'PATH': errno's text"; GRAFT_NO_RESOURCE where the disk or the memory is the reason, else GRAFT_BAD_FILE.
+graft_status fail_system(const char *verb, const char *path);
 
 // A regular file mapped read-only (or read into memory when mapping fails or the file is small).
 struct file_map {
@@ -34,6 +36,10 @@ graft_status file_writer_open(const char *path, struct file_writer *out);
 graft_status file_writer_put(struct file_writer *w, const void *data, size_t size);
 graft_status file_writer_commit(struct file_writer *w); // releases in any case
 void file_writer_abandon(struct file_writer *w);        // after a failed put; a zeroed one is fine
+
+// The steps of the above, for files that grow in place.
+graft_status file_put(int fd, const char *path, const void *data, size_t size); // all of it, where the file stands
+graft_status file_flush_folder(const char *path); // of the file `path`: makes a rename durable
 
 graft_status file_write_all(const char *path, const void *data, size_t size); // atomic, by the above
 graft_status file_append(const char *path, const void *data, size_t size);

@@ -2,6 +2,7 @@
 // and ZIP's refusals, overflowing shapes, and parameters into the kernels' layouts and back.
 // In: golden/data/*.npz (GRAFT_SOURCE).  Scratch files go to a temporary folder that is removed again.
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -862,6 +863,71 @@ static void test_layout_places(void **state)
     }
 }
 
+// ---- digests: FIPS 180-4's and RFC 1321's vectors, every length around the padding's edges, in whole and in pieces
+
+static void digest_of(const void *data, size_t size, enum digest_kind kind, bool plain, size_t piece, char *text)
+{
+    struct digest d;
+    digest_init(&d, kind);
+    if (plain && kind == DIGEST_SHA256)
+        d.blocks = digest_sha256_plain;
+    for (size_t at = 0; at < size; at += piece)
+        digest_add(&d, (const char *)data + at, size - at < piece ? size - at : piece);
+    digest_end(&d, text);
+}
+
+static void test_digests(void **state)
+{
+    static const struct { const char *data, *sha256, *md5; } vectors[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "d41d8cd98f00b204e9800998ecf8427e"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "900150983cd24fb0d6963f7d28e17f72"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1", "8215ef0796a20bcaaae116d3876c664a"},
+        {"12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+         "f371bc4a311f2b009eef952dd83ca80e2b60026c8e935592d0f9c308453c813e", "57edf4a22be3c955ac49da2e2107b67a"}};
+    char text[DIGEST_TEXT];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(vectors); i++)
+        for (int plain = 0; plain < 2; plain++) {
+            digest_of(vectors[i].data, strlen(vectors[i].data), DIGEST_SHA256, plain, 1000, text);
+            assert_string_equal(text, vectors[i].sha256);
+            digest_of(vectors[i].data, strlen(vectors[i].data), DIGEST_MD5, plain, 7, text);
+            assert_string_equal(text, vectors[i].md5);
+        }
+    char *many = mem_alloc(1000000); // FIPS 180-4's third vector
+    assert_non_null(many);
+    memset(many, 'a', 1000000);
+    for (int plain = 0; plain < 2; plain++) {
+        digest_of(many, 1000000, DIGEST_SHA256, plain, 12345, text);
+        assert_string_equal(text, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    }
+    digest_of(many, 1000000, DIGEST_MD5, false, 12345, text);
+    assert_string_equal(text, "7707d6ae4e027c70eea2a935c2296f21");
+    for (size_t size = 0; size < 200; size++)
+        for (enum digest_kind kind = DIGEST_SHA256; kind <= DIGEST_MD5; kind++) {
+            char whole[DIGEST_TEXT];
+            digest_of(many, size, kind, false, 1000, whole);
+            digest_of(many, size, kind, true, 13, text);
+            assert_string_equal(text, whole);
+        }
+    mem_free(many);
+}
+
+static void test_digest_of_files(void **state)
+{
+    char path[300], text[DIGEST_TEXT];
+    (void)state;
+    snprintf(path, sizeof path, "%s/data", folder);
+    assert_int_equal(file_write_all(path, "abc", 3), GRAFT_OK);
+    assert_int_equal(digest_file(path, DIGEST_MD5, text), GRAFT_OK);
+    assert_string_equal(text, "900150983cd24fb0d6963f7d28e17f72");
+    assert_int_equal(digest_file(folder, DIGEST_MD5, text), GRAFT_BAD_FILE);
+    check_message("Is a directory");
+    snprintf(path, sizeof path, "%s/none", folder);
+    assert_int_equal(digest_file(path, DIGEST_SHA256, text), GRAFT_BAD_FILE);
+    check_message("none': No such file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -880,6 +946,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_zip_members, zip_setup, zip_teardown),
         cmocka_unit_test_setup_teardown(test_zip_damage, zip_setup, zip_teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, zip_setup, zip_teardown),
+        cmocka_unit_test(test_digests),
+        cmocka_unit_test_teardown(test_digest_of_files, folder_empty),
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_conversions),
         cmocka_unit_test(test_tensor_sets),
