@@ -135,6 +135,8 @@ graft_status shape_ADD(const struct graph *g, const struct node *node, struct va
 graft_status shape_CONCAT(const struct graph *g, const struct node *node, struct value *out)
 {
     TRY(same_as_input(g, node, out));
+    if (out->flat)
+        return fail(GRAFT_FAILED, "outputs of dense layers cannot be joined"); // exec joins blocks of channels
     for (int i = 1; i < node->n_in; i++) {
         const struct value *v = input(g, node, i);
         if (v->h != out->h || v->w != out->w || v->flat != out->flat || __builtin_add_overflow(out->c, v->c, &out->c))

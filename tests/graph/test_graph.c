@@ -169,6 +169,11 @@ static void test_sticky(void **state)
     x = graph_add(&g, 0, graph_maxpool(&g, 0, pool_ceil(&g, 0, 2, 2, 0, false)));
     assert_int_equal(graph_finish(&g, x), GRAFT_FAILED);
     graph_fini(&g);
+    graph_init(&g, 3, 4, 4);
+    x = graph_dense(&g, 0, "a", 2, false);
+    x = graph_concat(&g, (int[]){x, x}, 2);
+    assert_int_equal(graph_finish(&g, x), GRAFT_FAILED);
+    graph_fini(&g);
     graph_init(&g, 0, 4, 4);
     assert_int_equal(graph_finish(&g, 0), GRAFT_BAD_OPTION);
     graph_fini(&g);
