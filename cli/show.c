@@ -69,6 +69,12 @@ static void show_inspect(const json_t *o)
         printf("  %-48s %-5s %s\n", text_of(row, "name"), text_of(row, "dtype"), text_of(row, "shape"));
 }
 
+static void show_convert(const json_t *o)
+{
+    printf("%s: %s, %s, %.0f classes, %.0f parameters, %.1f MB\n", text_of(o, "target"), text_of(o, "format"),
+           text_of(o, "network"), number_of(o, "classes"), number_of(o, "parameters"), number_of(o, "bytes") / 1e6);
+}
+
 static void show_models(const json_t *o)
 {
     static bool header;
@@ -101,7 +107,7 @@ void show_result(const char *command, const char *json)
 {
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val},
-        {"inspect", show_inspect}, {"models", show_models}, {"bench", show_bench}};
+        {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models}, {"bench", show_bench}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

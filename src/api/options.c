@@ -54,6 +54,8 @@ static const graft_option_info val_options[] = {
     BATCH, RESIZE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
+static const graft_option_info convert_options[] = {
+    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, ENDED};
 static const graft_option_info models_options[] = {
     {"layers", 0, NULL, NULL, "the network's rows: index, name, shape", NULL}, ENDED};
 static const graft_option_info bench_options[] = {
@@ -71,6 +73,9 @@ static const struct command commands[] = {
     {"val", "eval", "measure a model on labelled pictures", "MODEL -d DATA [OPTION]...",
      "graft val runs/train/model.safetensors -d pets/", val_options, run_val},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
+    {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
+     "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx", convert_options,
+     run_convert},
     {"models", NULL, "list the networks", "[NET] [--layers]", "graft models\n  graft models vgg16 --layers", models_options,
      run_models},
     {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",

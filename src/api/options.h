@@ -29,5 +29,6 @@ graft_status run_train(const graft_options *o);
 graft_status run_predict(const graft_options *o);
 graft_status run_val(const graft_options *o);
 graft_status run_inspect(const graft_options *o);
+graft_status run_convert(const graft_options *o);
 graft_status run_models(const graft_options *o);
 graft_status run_bench(const graft_options *o);

@@ -23,6 +23,7 @@ void model_close(struct model *m)
         mem_free(m->classes[i]);
     mem_free(m->classes);
     mem_free(m->source);
+    mem_free(m->trained);
     *m = (struct model){0};
 }
 
@@ -250,8 +251,10 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
     else
         TRY_GOTO(class_names(m, file_classes == 1000 ? (char *const *)imagenet_names() : NULL, file_classes));
+    const char *trained = json_string_value(json_object_get(meta, "graft.trained"));
     m->source = mem_text(path);
-    if (m->source == NULL)
+    m->trained = trained != NULL ? mem_text(trained) : NULL;
+    if (m->source == NULL || (trained != NULL && m->trained == NULL))
         TRY_GOTO(fail_memory("a path"));
     if (r->size > 0)
         input_scaled(&m->input, r->size);

@@ -29,6 +29,7 @@ struct model {
     char **classes;
     int n_classes;
     char *source; // weights: file, or "none"
+    char *trained; // JSON text: what a graft model file says of its training; NULL: nothing
 };
 graft_status model_open(const struct model_request *request, struct model *out);
 void model_close(struct model *m);

@@ -1,7 +1,8 @@
-// weights/weights.h: weight files <-> named tensors.
+// weights/weights.h: weight files <-> named tensors; whole models into other frameworks' files.
 #pragma once
 
-#include "tensor/tensor.h"
+#include "tensor/params.h"
+#include "zoo/zoo.h"
 
 // Reads by content, not by name: safetensors, PyTorch .pth (zip, legacy), Keras .h5.  Tensors borrow the mapped file.
 graft_status weights_read(const char *path, struct tensor_set *out);
@@ -9,3 +10,14 @@ graft_status weights_read(const char *path, struct tensor_set *out);
 graft_status weights_read_bytes(bytes data, const char *name, struct tensor_set *out);
 // safetensors, atomically.  `metadata` is a JSON object of strings, or NULL.
 graft_status safetensors_write(const char *path, const struct tensor_set *set, const char *metadata);
+
+// A network with its weights, as the writers of whole models see it.
+struct exported {
+    const struct network *network;
+    const struct graph *graph;
+    const struct params *params; // entry i is the graph's parameter i
+    const struct input_spec *input;
+    char *const *classes;
+    int n_classes;
+};
+graft_status onnx_write(const char *path, const struct exported *model); // opset 17, atomically

@@ -58,6 +58,12 @@ expect 0 'top-1' 'val of the run' "$graft" val run/model.safetensors -d set --va
 expect 2 'holds a run already' 'no run is overwritten' "$graft" train --weights none -d set --imgsz 32 --epochs 1 -o run
 expect 0 'efficientnet_lite0' 'inspect the model' "$graft" inspect run/model.safetensors
 expect 0 'weights: run/model.safetensors (safetensors), ' 'the weight file names the network' "$graft" train --weights run/model.safetensors -d set --imgsz 32 --epochs 1 --val 0 --no-save -o run_again
+expect 0 'ONNX opset 17, efficientnet_lite0, 2 classes' 'convert to ONNX' "$graft" convert run/model.safetensors run/model.onnx
+expect 0 'graft model' 'convert to safetensors' "$graft" convert run/model.safetensors run/again.safetensors
+if cmp -s run/model.safetensors run/again.safetensors; then ok 'a graft model converts to itself'; else not_ok 'a graft model converts to itself'; fi
+expect 2 'graft writes .safetensors' 'convert to what' "$graft" convert run/model.safetensors run/model.txt
+expect 2 'the same file' 'convert onto itself' "$graft" convert run/model.safetensors ./run/model.safetensors
+expect 3 'nowhere' 'convert into no folder' "$graft" convert run/model.safetensors nowhere/model.onnx
 expect 3 'not vgg16' 'weights of another network' "$graft" train -m vgg16 --weights run/model.safetensors -d set
 first=$(grep '"step"' run/events.jsonl | head -n 1 | sed 's/.*"loss":\([0-9.e-]*\).*/\1/')
 last=$(grep '"step"' run/events.jsonl | tail -n 1 | sed 's/.*"loss":\([0-9.e-]*\).*/\1/')

@@ -1,0 +1,95 @@
+// api/run_convert.c: `graft convert SRC DST`: any weight file graft reads into one that another tool opens.
+// Through the canonical names and the network's graph, so every pair works; the extension of DST says the format.
+
+#include "api/run.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "weights/weights.h"
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// A graft model file.  What it says of its training is kept; other sources are named.
+static graft_status to_safetensors(const struct model *m, const char *path)
+{
+    json_t *source = m->trained == NULL ? json_pack("{s:s%}", "converted_from", path_name(m->source),
+                                                    strlen(path_name(m->source))) : NULL;
+    char *text = source != NULL ? json_text(source) : NULL;
+    json_decref(source);
+    const graft_status status = model_save(m, path, m->trained != NULL ? m->trained : text);
+    mem_free(text);
+    return status;
+}
+
+static struct exported exported_of(const struct model *m)
+{
+    return (struct exported){.network = m->network, .graph = &m->graph, .params = &m->params, .input = &m->input,
+                             .classes = m->classes, .n_classes = m->n_classes};
+}
+
+static graft_status to_onnx(const struct model *m, const char *path)
+{
+    const struct exported e = exported_of(m);
+    return onnx_write(path, &e);
+}
+
+static const struct target {
+    const char *suffix, *format;
+    graft_status (*write)(const struct model *m, const char *path);
+} targets[] = {
+    {".safetensors", "safetensors (graft model)", to_safetensors},
+    {".onnx", "ONNX opset 17", to_onnx},
+};
+
+static graft_status target_find(const char *path, const struct target **out)
+{
+    char known[128] = "";
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        if (path_has_suffix(path, targets[i].suffix))
+            return *out = &targets[i], GRAFT_OK;
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i > 0 ? ", " : "", targets[i].suffix);
+    }
+    return fail(GRAFT_BAD_OPTION, "'%s': the extension says what to write; graft writes %s", path, known);
+}
+
+// Writing over the source would be safe (the old file stays until the new one is whole), but is never meant.
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+graft_status run_convert(const graft_options *o)
+{
+    struct model m = {0};
+    const struct target *target = NULL;
+    struct stat st;
+    long imgsz;
+    graft_status status = GRAFT_OK;
+    TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
+    if (o->n_inputs != 2)
+        return fail(GRAFT_BAD_OPTION, "from which file to which? graft convert SRC DST");
+    const char *from = o->inputs[0], *to = o->inputs[1];
+    TRY(target_find(to, &target));
+    if (same_file(from, to))
+        return fail(GRAFT_BAD_OPTION, "'%s' and '%s' are the same file", from, to);
+    const bool known = zoo_find(from) != NULL && !file_exists(from);
+    const struct model_request request = {.network = known ? from : option_text(o, "model"),
+                                          .weights = known ? "imagenet" : from, .head = HEAD_KEEP, .size = (int)imgsz,
+                                          .dropout = -1, .resize = -1, .bn = BN_TRAIN};
+    TRY_GOTO(model_open(&request, &m));
+    TRY_GOTO(target->write(&m, to));
+    const long long bytes = stat(to, &st) == 0 ? (long long)st.st_size : 0;
+    json_t *result = json_pack("{s:s*, s:s*, s:s, s:s, s:i, s:I, s:I}", "source", from, "target", to, "format",
+                               target->format, "network", m.network->name, "classes", m.n_classes, "parameters",
+                               (json_int_t)graph_parameters(&m.graph, false), "bytes", (json_int_t)bytes);
+    char *text = result != NULL ? json_text(result) : NULL;
+    json_decref(result);
+    if (text != NULL)
+        hooks_result(text);
+    mem_free(text);
+done:
+    model_close(&m);
+    return status;
+}
