@@ -205,7 +205,7 @@ graft_status file_rename(const char *from, const char *to)
 {
     if (file_ops.rename(from, to) != 0)
         return fail_system("rename", from);
-    return flush_folder(to);
+    return file_flush_folder(to);
 }
 
 graft_status file_flush(const char *path)
