@@ -176,6 +176,14 @@ static void conv_put(struct onnx *o, const struct node *node, const char *name, 
     node_put(o, "Conv", name, in, 1 + node->n_params, &conv);
 }
 
+static void scale_put(struct onnx *o, const struct node *node, const char *name, const char *src)
+{
+    char product[NAME_SIZE];
+    snprintf(product, sizeof product, "%s.product", name);
+    NODE(o, "Mul", product, &(struct pb_writer){0}, src, o->graph->params[node->param[0]].name);
+    NODE(o, "Add", name, &(struct pb_writer){0}, product, o->graph->params[node->param[1]].name);
+}
+
 // `name` is the node's and its output's.
 static void op_put(struct onnx *o, const struct node *node, const char *name)
 {
@@ -192,6 +200,16 @@ static void op_put(struct onnx *o, const struct node *node, const char *name)
         attribute_float(&n, "epsilon", node->attr.bn.epsilon);
         NODE(o, "BatchNormalization", name, &n, src[0], params[node->param[0]].name, params[node->param[1]].name,
              params[node->param[2]].name, params[node->param[3]].name);
+        return;
+    case OP_SCALE:
+        scale_put(o, node, name, src[0]);
+        return;
+    case OP_LRN:
+        attribute_int(&n, "size", node->attr.lrn.size);
+        attribute_float(&n, "alpha", node->attr.lrn.alpha);
+        attribute_float(&n, "beta", node->attr.lrn.beta);
+        attribute_float(&n, "bias", node->attr.lrn.k);
+        NODE(o, "LRN", name, &n, src[0]);
         return;
     case OP_RELU:
         NODE(o, "Relu", name, &n, src[0]);
@@ -325,27 +343,30 @@ static graft_status properties_put(struct pb_writer *model, const struct exporte
 }
 
 // A parameter's Tensor message up to its raw data, of which it says the size.
-static graft_status tensor_head(const struct param_entry *entry, struct pb_writer *out, size_t *data_size)
+static graft_status tensor_head(const struct graph *g, int param, struct pb_writer *out, size_t *data_size)
 {
+    const struct shape shape = g->params[param].shape;
     size_t count;
-    ASSERT(shape_count(entry->shape, &count));
+    ASSERT(shape_count(shape, &count));
     *data_size = count * sizeof(float);
-    for (int d = 0; d < entry->shape.rank; d++)
-        pb_int(out, 1, entry->shape.dim[d]);
+    for (int d = 0; d < shape.rank; d++)
+        pb_int(out, 1, shape.dim[d]);
+    for (int d = 0; d < 2 && g->nodes[g->params[param].node].op == OP_SCALE; d++) // (c, 1, 1), beside (n, c, h, w)
+        pb_int(out, 1, 1);
     pb_int(out, 2, TYPE_FLOAT);
-    pb_text(out, 8, entry->name);
+    pb_text(out, 8, g->params[param].name);
     pb_begin(out, 9, *data_size);
     return pb_finish(out);
 }
 
 // Bytes of all parameters as fields 5 of the graph, and of the largest one's data.
-static graft_status tensors_measure(const struct params *params, uint64_t *sum, size_t *largest)
+static graft_status tensors_measure(const struct graph *g, uint64_t *sum, size_t *largest)
 {
     *sum = *largest = 0;
-    for (int i = 0; i < params->count; i++) {
+    for (int i = 0; i < g->n_params; i++) {
         struct pb_writer head = {0}, key = {0};
         size_t data;
-        graft_status status = tensor_head(&params->entries[i], &head, &data);
+        graft_status status = tensor_head(g, i, &head, &data);
         pb_begin(&key, 5, head.size + data);
         if (status == GRAFT_OK)
             status = pb_finish(&key);
@@ -358,12 +379,12 @@ static graft_status tensors_measure(const struct params *params, uint64_t *sum, 
     return GRAFT_OK;
 }
 
-static graft_status tensors_put(struct file_writer *file, const struct params *params, float *scratch)
+static graft_status tensors_put(struct file_writer *file, const struct exported *e, float *scratch)
 {
-    for (int i = 0; i < params->count; i++) {
+    for (int i = 0; i < e->graph->n_params; i++) {
         struct pb_writer head = {0}, key = {0};
         size_t data;
-        graft_status status = tensor_head(&params->entries[i], &head, &data);
+        graft_status status = tensor_head(e->graph, i, &head, &data);
         pb_begin(&key, 5, head.size + data);
         if (status == GRAFT_OK)
             status = pb_finish(&key);
@@ -372,7 +393,7 @@ static graft_status tensors_put(struct file_writer *file, const struct params *p
         if (status == GRAFT_OK)
             status = file_writer_put(file, head.data, head.size);
         if (status == GRAFT_OK) {
-            param_to_canonical(params, i, scratch);
+            param_to_canonical(e->params, i, scratch);
             status = file_writer_put(file, scratch, data);
         }
         pb_writer_fini(&head);
@@ -403,7 +424,7 @@ graft_status onnx_write(const char *path, const struct exported *e)
     value_info(&tail, 12, probabilities_name, &e->n_classes, 1);
     value_info(&tail, 12, logits_name, &e->n_classes, 1);
     TRY_GOTO(pb_finish(&tail));
-    TRY_GOTO(tensors_measure(e->params, &tensors, &largest));
+    TRY_GOTO(tensors_measure(e->graph, &tensors, &largest));
     const uint64_t size = o.nodes.size + o.constants.size + tail.size + tensors;
     if (size > INT32_MAX)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "an ONNX file holds at most 2 GiB; %s has %llu MiB of weights", e->network->name,
@@ -419,7 +440,7 @@ graft_status onnx_write(const char *path, const struct exported *e)
     if (o.constants.size > 0)
         TRY_GOTO(file_writer_put(&file, o.constants.data, o.constants.size));
     TRY_GOTO(file_writer_put(&file, tail.data, tail.size));
-    TRY_GOTO(tensors_put(&file, e->params, scratch));
+    TRY_GOTO(tensors_put(&file, e, scratch));
 done:
     for (int i = 0; o.value != NULL && i < e->graph->n_values; i++)
         mem_free(o.value[i]);

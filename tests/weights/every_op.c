@@ -14,15 +14,17 @@
 
 static float draw(uint64_t a, uint64_t b) { return rng_unit(rng_hash(RNG_TEST, a, b, 0)) * 2 - 1; }
 
-static graft_status build(struct graph *g)
+static graft_status build(struct graph *g, bool lrn)
 {
     graph_init(g, 3, EVERY_SIZE, EVERY_SIZE);
     // 13 -> 6: paddings that are no framework's "same"; then values of both signs (after) and of one (stem).
     int stem = graph_conv(g, 0, "stem", (struct conv_attr){8, 3, 3, 2, 2, 0, 1, 1, 0, 1, true});
     stem = graph_relu6(g, graph_bn(g, stem, "stem_bn", (struct bn_attr){1e-3f, 0.01f, false}));
     int v = graph_conv(g, stem, "deep", conv_same(g, stem, 8, 5, 1, 8, false)); // depthwise
-    v = graph_bn(g, v, "deep_bn", (struct bn_attr){1e-5f, 0.1f, true});
+    v = graph_scale(g, graph_bn(g, v, "deep_bn", (struct bn_attr){1e-5f, 0.1f, true}), "deep_scale");
     v = graph_add(g, v, stem);
+    if (lrn)
+        v = graph_lrn(g, v, (struct lrn_attr){.size = 5, .alpha = 0.5f, .beta = 0.75f, .k = 2});
     const struct pool_attr at_end = {3, 3, 2, 2, 0, 0, 1, 1, false}, counted = {3, 3, 2, 2, 1, 1, 0, 0, true},
                            around = {3, 3, 2, 2, 1, 1, 1, 1, false};
     const int branches[] = {graph_maxpool(g, v, at_end), graph_avgpool(g, v, at_end), graph_avgpool(g, v, counted),
@@ -37,14 +39,14 @@ static graft_status build(struct graph *g)
     return graph_finish(g, graph_dense(g, graph_dropout(g, flat, 0.5f), "head.last", EVERY_CLASSES, true));
 }
 
-void every_op_init(struct every_op *e)
+void every_op_init(struct every_op *e, bool lrn)
 {
     static char *names[EVERY_CLASSES] = {"cat", "dog", "\xc3\xa9t\xc3\xa9 \"quoted\"", "a, b", ""};
     *e = (struct every_op){.network = {.name = "every_op", .head = "head.last",
                                        .input = {.size = EVERY_SIZE, .resize = 15, .filter = FILTER_BICUBIC,
                                                  .mean = {1, 2, 3}, .scale = {0.5f, 0.25f, 0.125f}, .bgr = true}},
                            .classes = names};
-    if (build(&e->graph) != GRAFT_OK || graph_freeze(&e->graph, 0, BN_TRAIN) != GRAFT_OK ||
+    if (build(&e->graph, lrn) != GRAFT_OK || graph_freeze(&e->graph, 0, BN_TRAIN) != GRAFT_OK ||
         params_init(&e->params, &e->graph) != GRAFT_OK)
         fail_msg("%s", graft_message());
     for (int i = 0; i < e->params.count; i++) {

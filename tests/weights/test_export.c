@@ -58,7 +58,7 @@ static void check_outputs(const char *name)
     struct every_op e;
     struct file_map expected;
     float logits[EVERY_BATCH * EVERY_CLASSES], largest = 0;
-    every_op_init(&e);
+    every_op_init(&e, true);
     if (getenv("GRAFT_MAKE_GOLDENS"))
         assert_int_equal(file_write_all(scratch("every_op.input.f32"), e.input,
                                         EVERY_BATCH * 3 * EVERY_SIZE * EVERY_SIZE * sizeof(float)), GRAFT_OK);
@@ -90,7 +90,7 @@ static void test_onnx_bytes(void **state)
     (void)state;
     struct every_op e;
     struct file_map found, expected;
-    every_op_init(&e);
+    every_op_init(&e, true);
     const struct exported exported = every_op_exported(&e);
     const char *path = scratch("every_op.onnx");
     if (onnx_write(path, &exported) != GRAFT_OK)
@@ -145,7 +145,7 @@ static void check_failures(const char *name, graft_status (*write)(const char *,
     struct every_op e;
     struct stat st;
     char temporary[4200];
-    every_op_init(&e);
+    every_op_init(&e, true);
     const struct exported exported = every_op_exported(&e);
     const char *path = scratch(name);
     snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid());
