@@ -55,7 +55,8 @@ int main(int argc, char **argv)
     }
     const char *const train[][2] = {
         {"model", "vgg16"}, {"data", argv[1]}, {"train-limit", argv[2]}, {"val", argv[3]}, {"freeze", "4"},
-        {"lr", "1e-3"}, {"momentum", "0.9"}, {"decay", "1e-6"}, {"batch", "16"}, {"epochs", "10"}, {"output", "vgg16_cifar10"},
+        {"lr", "1e-3"}, {"momentum", "0.9"}, {"decay", "1e-6"}, {"batch", "16"}, {"epochs", "10"},
+        {"output", "vgg16_cifar10"},
     };
     const char *const val[][2] = {{"data", argv[1]}, {"val", argv[3]}};
     graft_status status = run("train", NULL, train, sizeof train / sizeof *train, argv + 4, argc - 4);
