@@ -84,13 +84,13 @@ static void show_models(const json_t *o)
         printf("%5.0f  %-32s %-22s %s\n", number_of(o, "row"), text_of(o, "name"), text_of(o, "weight"), text_of(o, "output"));
     } else {
         if (!header)
-            printf("%-22s %12s %10s %6s %7s %7s  %s\n", "network", "parameters", "mult-adds", "input", "top-1", "top-5", "publisher");
+            printf("%-24s %12s %10s %6s %7s %7s  %s\n", "network", "parameters", "mult-adds", "input", "top-1", "top-5", "publisher");
         char top1[16] = "-", top5[16] = "-"; // no figure with a source
         if (number_of(o, "top1") > 0)
             snprintf(top1, sizeof top1, "%.2f", number_of(o, "top1"));
         if (number_of(o, "top5") > 0)
             snprintf(top5, sizeof top5, "%.2f", number_of(o, "top5"));
-        printf("%-22s %12.0f %9.2fG %6.0f %7s %7s  %s\n", text_of(o, "name"), number_of(o, "parameters"),
+        printf("%-24s %12.0f %9.2fG %6.0f %7s %7s  %s\n", text_of(o, "name"), number_of(o, "parameters"),
                number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), top1, top5, text_of(o, "publisher"));
     }
     header = true;

@@ -78,15 +78,27 @@ static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, torch_l
 static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_layer},
                                        {"keras.applications, Theano's order", FILE_THEANO, keras_layer}, {0}};
 
+#define TORCHVISION                                                                                                    \
+    .publisher = "torchvision", .license = "BSD-3-Clause", .classes = 1000, .dropout = 0.5f, .head = "classifier.6",   \
+    .input = {224, 256, RESIZE_CROP, FILTER_BILINEAR, INPUT_TORCH}, .dialects = torchvision, .build = build
+#define KERAS                                                                                                          \
+    .publisher = "Keras", .license = "CC BY 4.0 (VGG)", .classes = 1000, .head = "classifier.6",                       \
+    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = keras, .build = build
+
 const struct network vgg_networks[] = {
-    {.name = "vgg16", .title = "VGG16", .publisher = "torchvision", .license = "BSD-3-Clause", .top1 = 71.592,
-     .top5 = 90.382, .classes = 1000, .dropout = 0.5f, .head = "classifier.6",
-     .input = {224, 256, RESIZE_CROP, FILTER_BILINEAR, INPUT_TORCH}, .files = FILES("vgg16-397923af.pth"),
-     .dialects = torchvision, .family = &(const struct vgg){{2, 2, 3, 3, 3}, true}, .build = build},
-    {.name = "vgg16.keras", .title = "VGG16 of keras.applications", .publisher = "Keras", .license = "CC BY 4.0 (VGG)",
-     .top1 = 71.268, .top5 = 90.05, .classes = 1000, .dropout = 0, .head = "classifier.6",
-     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE},
+    {.name = "vgg11", .title = "VGG11", .top1 = 69.02, .top5 = 88.628, TORCHVISION, .files = FILES("vgg11-8a719046.pth"),
+     .family = &(const struct vgg){{1, 1, 2, 2, 2}, true}},
+    {.name = "vgg13", .title = "VGG13", .top1 = 69.928, .top5 = 89.246, TORCHVISION, .files = FILES("vgg13-19584684.pth"),
+     .family = &(const struct vgg){{2, 2, 2, 2, 2}, true}},
+    {.name = "vgg16", .title = "VGG16", .top1 = 71.592, .top5 = 90.382, TORCHVISION, .files = FILES("vgg16-397923af.pth"),
+     .family = &(const struct vgg){{2, 2, 3, 3, 3}, true}},
+    {.name = "vgg19", .title = "VGG19", .top1 = 72.376, .top5 = 90.876, TORCHVISION, .files = FILES("vgg19-dcbb9e9d.pth"),
+     .family = &(const struct vgg){{2, 2, 4, 4, 4}, true}},
+    {.name = "vgg16.keras", .title = "VGG16 of keras.applications", .top1 = 71.268, .top5 = 90.05, KERAS,
      .files = FILES("vgg16_weights_tf_dim_ordering_tf_kernels.h5", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
-     .dialects = keras, .family = &(const struct vgg){{2, 2, 3, 3, 3}, false}, .build = build},
+     .family = &(const struct vgg){{2, 2, 3, 3, 3}, false}},
+    {.name = "vgg19.keras", .title = "VGG19 of keras.applications", .top1 = 71.256, .top5 = 89.988, KERAS,
+     .files = FILES("vgg19_weights_tf_dim_ordering_tf_kernels.h5", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .family = &(const struct vgg){{2, 2, 4, 4, 4}, false}},
 };
 FAMILY_COUNT(vgg);

@@ -1,8 +1,8 @@
 """Numbers made by PyTorch and Keras that graft must reproduce; driven by tests/peers/run.sh.
 
   peers.py list                                the networks, graft's names
-  peers.py save NETWORK FOLDER                 seeded random weights.*, input*.npy, logits*.npy, data.npz
-  peers.py train NETWORK FOLDER [STEPS]        losses.json, after.npy: five steps on data.npz, then the logits of input.npy
+  peers.py save NETWORK FOLDER                 seeded random weights/*, input*.npy, logits*.npy, data.npz
+  peers.py train NETWORK FOLDER                losses.json, after.npy: five steps on data.npz, then the logits of input.npy
   peers.py gradients NETWORK FOLDER            gradients.npz: float64 gradients of the first step, by parameter
   peers.py check-logits EXPECTED FOUND [LIMIT] exit 1 when they differ by more than LIMIT (1e-4) of the largest logit
   peers.py check-losses EXPECTED EVENTS        exit 1 when a step's loss differs by more than 1e-3 of itself
@@ -34,10 +34,9 @@ RATE, MOMENTUM, DECAY, BIG_RATE, HEAD = 1e-3, 0.9, 1e-6, 2.0 ** 19, 0.25
 
 class Torch:
     """A module of torchvision, timm or the PyPI packages."""
-    suffix, sides = ".pth", (224, OTHER)
 
-    def __init__(self, make, side=224, legacy=False):
-        self.make, self.legacy, self.sides = make, legacy, (side, OTHER)
+    def __init__(self, make, side=224, legacy=False, stem="weights"):
+        self.make, self.legacy, self.sides, self.file = make, legacy, (side, OTHER), stem + ".pth"
 
     def build(self):
         import torch
@@ -115,7 +114,7 @@ class Torch:
 
 class Keras:
     """A model of keras.applications, without the softmax."""
-    suffix = ".h5"
+    file = "weights.h5"
 
     def __init__(self, name, side=224, other=OTHER, **options):
         self.name, self.options, self.sides = name, options, (side, other) if other else (side,)
@@ -268,10 +267,41 @@ def pypi(name):
 
 
 NETWORKS = {
-    "efficientnet_lite0": Torch(timm("tf_efficientnet_lite0")),
+    "efficientnet_lite0": Torch(timm("tf_efficientnet_lite0"), stem="tf_efficientnet_lite0"),
+    "efficientnet_lite1": Torch(timm("tf_efficientnet_lite1"), 240),
+    "efficientnet_lite2": Torch(timm("tf_efficientnet_lite2"), 260),
+    "efficientnet_lite3": Torch(timm("tf_efficientnet_lite3"), 300),
+    "efficientnet_lite4": Torch(timm("tf_efficientnet_lite4"), 380),
     "efficientnet_lite0.tf": Torch(pypi("efficientnet-lite0"), legacy=True),
+    "efficientnet_lite1.tf": Torch(pypi("efficientnet-lite1"), 240, legacy=True),
+    "efficientnet_lite2.tf": Torch(pypi("efficientnet-lite2"), 260, legacy=True),
+    "efficientnet_lite0.ra": Torch(timm("efficientnet_lite0"), stem="efficientnet_lite0_ra"),
+    "mobilenet_v2": Torch(torchvision("mobilenet_v2", dropout=0)),
+    "mobilenet_v2.keras": Keras("MobileNetV2"),
+    "mobilenet_v2.keras_0.35": Keras("MobileNetV2", alpha=.35),
+    "mobilenet_v2.keras_0.5": Keras("MobileNetV2", alpha=.5),
+    "mobilenet_v2.keras_0.75": Keras("MobileNetV2", alpha=.75),
+    "mobilenet_v2.keras_1.3": Keras("MobileNetV2", alpha=1.3),
+    "mobilenet_v2.keras_1.4": Keras("MobileNetV2", alpha=1.4),
+    "resnet18": Torch(torchvision("resnet18")),
+    "resnet34": Torch(torchvision("resnet34")),
+    "resnet50": Torch(torchvision("resnet50")),
+    "resnet101": Torch(torchvision("resnet101")),
+    "resnet152": Torch(torchvision("resnet152")),
+    "resnet50.keras": Keras("ResNet50"),
+    "resnet101.keras": Keras("ResNet101"),
+    "resnet152.keras": Keras("ResNet152"),
+    "densenet121": Torch(torchvision("densenet121")),
+    "densenet161": Torch(torchvision("densenet161")),
+    "densenet169": Torch(torchvision("densenet169")),
+    "densenet121.keras": Keras("DenseNet121"),
+    "densenet169.keras": Keras("DenseNet169"),
+    "vgg11": Torch(torchvision("vgg11", dropout=0)),
+    "vgg13": Torch(torchvision("vgg13", dropout=0)),
     "vgg16": Torch(torchvision("vgg16", dropout=0)),
+    "vgg19": Torch(torchvision("vgg19", dropout=0)),
     "vgg16.keras": Keras("VGG16", other=None),
+    "vgg19.keras": Keras("VGG19", other=None),
 }
 
 
@@ -281,9 +311,9 @@ def pictures(count, seed, side):
 
 
 def save(network, folder):
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "weights").mkdir(parents=True, exist_ok=True)
     model = network.build()
-    network.save(model, folder / f"weights{network.suffix}")
+    network.save(model, folder / "weights" / network.file)
     for i, side in enumerate(network.sides):
         x = pictures(4, SEED, side)
         np.save(folder / f"input{i}.npy", x)
@@ -292,11 +322,11 @@ def save(network, folder):
     np.savez(folder / "data.npz", x=pictures(BATCH, SEED + 2, network.sides[-1]), y=y.astype(np.int64))
 
 
-def train(network, folder, steps=STEPS):
+def train(network, folder):
     network.build()
-    model = network.load(folder / f"weights{network.suffix}")
+    model = network.load(folder / "weights" / network.file)
     data, velocity, out = np.load(folder / "data.npz"), {}, []
-    for step in range(int(steps)):
+    for step in range(STEPS):
         out.append(network.step(model, velocity, data["x"], data["y"], RATE / (1 + DECAY * step)))
     (folder / "losses.json").write_text(json.dumps({"losses": out}) + "\n")
     np.save(folder / "after.npy", network.logits(model, np.load(folder / f"input{len(network.sides) - 1}.npy")))
@@ -304,7 +334,7 @@ def train(network, folder, steps=STEPS):
 
 def gradients(network, folder):
     network.build()
-    path = folder / f"weights{network.suffix}"
+    path = folder / "weights" / network.file
     data = np.load(folder / "data.npz")
     tensors = network.tensors(network.load(path))
     double, single = network.gradients(path, data["x"], data["y"])
@@ -369,10 +399,10 @@ def main():
     command, *arguments = sys.argv[1:] or [""]
     if command == "list":
         print(*NETWORKS)
-    elif command in made and len(arguments) >= 2:
+    elif command in made and len(arguments) == 2:
         if arguments[0] not in NETWORKS:
             sys.exit(f"peers.py: no network '{arguments[0]}'")
-        made[command](NETWORKS[arguments[0]], Path(arguments[1]), *arguments[2:])
+        made[command](NETWORKS[arguments[0]], Path(arguments[1]))
     elif command in checks and len(arguments) >= 2:
         sys.exit(not checks[command](*arguments))
     else:
