@@ -12,10 +12,11 @@
 
 Weights are drawn so that activations stay of order one and rounding is not amplified.  He-normal kernels, biases in
 [-0.1, 0.1]; the head's kernel a quarter of that, so that no step changes the loss by much.  BatchNorm's gamma in
-[0.4, 0.6], its beta in +-[1.2, 1.8], one in eight negative: few activations lie so near the ReLU's kink that rounding
-decides (with beta 0 even the framework's own float32 is 3e-3 from its float64).  The last BatchNorm of a residual branch
-has a quarter of both, so that the sums do not grow with depth.  Then the running statistics are those of a batch of random
-pictures, times [0.8, 1.2].
+[0.4, 0.6], its beta in [1.2, 1.8], one in eight in -[0.7, 1.1]: few activations lie so near the ReLU's kink that rounding
+decides: one that falls to the other side moves a gradient by 1e-3, and with beta 0 even the framework's own float32 is
+3e-3 from its float64.  The last BatchNorm of a residual branch has a quarter of both, so that the sums do not grow with
+depth, and only positive betas, so that they do not meet at 0.  Then the running statistics are those of a batch of random
+pictures, the variances times [0.8, 1.2] and at least 0.01: a channel that is almost dead would be blown up.
 input.npy and data.npz's x are preprocessed pictures: float32 (n, height, width, channels).  A batch is all of data.npz,
 so the order of its pictures changes no loss.  The update is Keras 2's: lr / (1 + decay * t), v = mu v - lr g,
 w += mu v - lr g; it equals torch.optim.SGD(nesterov=True) when decay is 0.
@@ -60,9 +61,9 @@ class Torch:
                 if m.bias is not None:
                     self.fill(m.bias, generator.uniform(-.1, .1, m.bias.shape))
             elif isinstance(m, norms):
-                scale = .25 if name in last else 1
-                self.fill(m.weight, scale * gammas(generator, m.weight.shape))
-                self.fill(m.bias, scale * betas(generator, m.bias.shape))
+                gamma, beta = scales_and_shifts(generator, m.weight.shape, name in last)
+                self.fill(m.weight, gamma)
+                self.fill(m.bias, beta)
         found = [m for m in model.modules() if isinstance(m, norms)]
         momenta = [m.momentum for m in found]
         for m in found:
@@ -72,7 +73,7 @@ class Torch:
                 model.train()(self.tensor(pictures(BATCH, SEED + 3, self.sides[-1])))
         for m, momentum in zip(found, momenta):
             m.momentum = momentum
-            self.fill(m.running_var, m.running_var.numpy() * generator.uniform(.8, 1.2, m.running_var.shape))
+            self.fill(m.running_var, spread(generator, m.running_var.numpy()))
         return model
 
     def fill(self, tensor, values):
@@ -156,9 +157,10 @@ class Keras:
                     values.append(generator.standard_normal(w.shape) * np.sqrt(2 / fan) *
                                   (HEAD if w.shape[-1] == CLASSES else 1))
                 elif kind == "gamma":
-                    values.append(gammas(generator, w.shape) * (.25 if layer.name in last else 1))
+                    pair = scales_and_shifts(generator, w.shape, layer.name in last)
+                    values.append(pair[0])
                 elif kind == "beta":
-                    values.append(betas(generator, w.shape) * (.25 if layer.name in last else 1))
+                    values.append(pair[1])
                 elif kind == "bias":
                     values.append(generator.uniform(-.1, .1, w.shape))
                 else:
@@ -173,7 +175,7 @@ class Keras:
         for layer, momentum in zip(found, momenta):
             layer.momentum = momentum
             variance = layer.moving_variance
-            variance.assign(np.asarray(variance) * generator.uniform(.8, 1.2, variance.shape))
+            variance.assign(spread(generator, np.asarray(variance)))
         return self.at(model, self.sides[0])
 
     def save(self, model, path):
@@ -223,12 +225,14 @@ class Keras:
         return out
 
 
-def gammas(generator, shape):
-    return generator.uniform(.4, .6, shape)
+def scales_and_shifts(generator, shape, last):
+    gamma, beta = generator.uniform(.4, .6, shape), generator.uniform(1.2, 1.8, shape)
+    negative = generator.uniform(size=shape) < 1 / 8
+    return (gamma / 4, beta / 4) if last else (gamma, np.where(negative, -beta * .6, beta))
 
 
-def betas(generator, shape):
-    return generator.uniform(1.2, 1.8, shape) * np.where(generator.uniform(size=shape) < 1 / 8, -1, 1)
+def spread(generator, variance):
+    return np.maximum(variance * generator.uniform(.8, 1.2, variance.shape), .01)
 
 
 def last_norms(modules):
