@@ -1,5 +1,6 @@
-// zoo/densenet.c: DenseNets of torchvision and of Keras.
-// Names: torchvision's.  Source: Huang et al. 2017; torchvision's and keras.applications' graphs.
+// zoo/densenet.c: DenseNets of torchvision, of Keras and of cnn_finetune (Caffe's: a scale after every BatchNorm).
+// Names: torchvision's; a scale is called as its BatchNorm ("scale1" beside "norm1").  Source: Huang et al. 2017; the graphs
+// of torchvision, keras.applications and the cnn_finetune scripts.
 //   7x7/2 -> 3x3/2 pool -> four dense blocks with transitions between -> BatchNorm, ReLU -> global average -> classifier
 //   layer: BN-ReLU-1x1 to 4k, BN-ReLU-3x3 to k, appended to its input; transition: BN-ReLU-1x1 to half, 2x2 average
 
@@ -7,7 +8,8 @@
 
 struct densenet {
     int layers[4], growth, stem;
-    bool keras;
+    bool keras; // running variances are biased
+    bool scale; // y = gamma x + beta after every BatchNorm
     float epsilon, momentum;
 };
 
@@ -15,8 +17,11 @@ static int bn_relu(struct graph *g, const struct densenet *d, int src, const cha
 {
     char name[64];
     snprintf(name, sizeof name, "%s%s", prefix, bn);
-    return graph_relu(g, graph_bn(g, src, name, (struct bn_attr){.epsilon = d->epsilon, .momentum = d->momentum,
-                                                                 .unbiased = !d->keras}));
+    int v = graph_bn(g, src, name, (struct bn_attr){.epsilon = d->epsilon, .momentum = d->momentum, .unbiased = !d->keras});
+    snprintf(name, sizeof name, "%sscale%s", prefix, bn + strlen("norm"));
+    if (d->scale)
+        v = graph_scale(g, v, name);
+    return graph_relu(g, v);
 }
 
 static int conv(struct graph *g, int src, const char *prefix, const char *conv_name, struct conv_attr attr)
@@ -107,10 +112,31 @@ static bool slashed_layer(const struct network *net, const struct graph *g, int 
     return true;
 }
 
+// conv1, conv1_bn, conv1_scale; conv2_1_x1_bn, conv2_1_x1_scale, conv2_1_x1, conv2_1_x2...; conv2_blk...; fc6.
+static bool script_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
+{
+    char prefix[64];
+    int b, i, used = 0;
+    (void)net;
+    if (!node_prefix(g, node, prefix, sizeof prefix))
+        return false;
+    const enum op op = g->nodes[node].op;
+    const char *suffix = op == OP_BN ? "_bn" : op == OP_SCALE ? "_scale" : "";
+    if (strcmp(prefix, "classifier") == 0)
+        return snprintf(out, size, "fc6") < (int)size;
+    if (sscanf(prefix, "features.denseblock%d.denselayer%d.%n", &b, &i, &used) == 2 && used > 0)
+        return snprintf(out, size, "conv%d_%d_x%c%s", b + 1, i, prefix[strlen(prefix) - 1], suffix) < (int)size;
+    if (sscanf(prefix, "features.transition%d.%n", &b, &used) == 1 && used > 0)
+        return snprintf(out, size, "conv%d_blk%s", b + 1, suffix) < (int)size;
+    return snprintf(out, size, "%s%s", prefix[strlen(prefix) - 1] == '5' ? "conv5_blk" : "conv1", suffix) < (int)size;
+}
+
 static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, NULL},
                                              {"torchvision, old keys", FILE_TORCH, dotted_layer}, {0}};
 static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_layer},
                                        {"keras.applications of Keras 2", FILE_KERAS, slashed_layer}, {0}};
+static const struct dialect scripts[] = {{"cnn_finetune", FILE_KERAS, script_layer},
+                                         {"cnn_finetune, Theano's order", FILE_THEANO, script_layer}, {0}};
 
 #define TORCHVISION                                                                                                    \
     .publisher = "torchvision", .license = "BSD-3-Clause", .classes = 1000, .head = "classifier",                     \
@@ -119,6 +145,12 @@ static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_
 #define KERAS                                                                                                          \
     .publisher = "Keras", .license = "BSD-3-Clause", .classes = 1000, .head = "classifier",                           \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_TORCH}, .dialects = keras, .build = build
+// Input: Caffe's order, (x - mean) 0.017.
+#define SCRIPTS                                                                                                        \
+    .publisher = "DenseNet-Keras", .license = "not stated", .classes = 1000, .head = "classifier",                    \
+    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, .mean = {103.94f, 116.78f, 123.68f}, .scale = {0.017f, 0.017f, 0.017f}, .bgr = true}, \
+    .dialects = scripts, .build = build
+#define SCRIPT_NUMBERS .keras = true, .scale = true, .epsilon = 1.1e-5f, .momentum = 0.01f
 #define KERAS_NUMBERS .keras = true, .epsilon = 1.001e-5f, .momentum = 0.01f
 
 const struct network densenet_networks[] = {
@@ -134,5 +166,14 @@ const struct network densenet_networks[] = {
     {.name = "densenet169.keras", .title = "DenseNet-169 of keras.applications", .top1 = 76.176, .top5 = 93.176, KERAS,
      .files = FILES("densenet169_weights_tf_dim_ordering_tf_kernels.h5", "densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .family = &(const struct densenet){{6, 12, 32, 32}, 32, 64, KERAS_NUMBERS}},
+    {.name = "densenet121.cf", .title = "DenseNet-121 of cnn_finetune, with scales", .top1 = 74.91, .top5 = 92.19, SCRIPTS,
+     .files = FILES("densenet121_weights_tf.h5", "densenet121_weights_th.h5"),
+     .family = &(const struct densenet){{6, 12, 24, 16}, 32, 64, SCRIPT_NUMBERS}},
+    {.name = "densenet161.cf", .title = "DenseNet-161 of cnn_finetune, with scales", .top1 = 77.64, .top5 = 93.79, SCRIPTS,
+     .files = FILES("densenet161_weights_tf.h5", "densenet161_weights_th.h5"),
+     .family = &(const struct densenet){{6, 12, 36, 24}, 48, 96, SCRIPT_NUMBERS}},
+    {.name = "densenet169.cf", .title = "DenseNet-169 of cnn_finetune, with scales", .top1 = 76.09, .top5 = 93.14, SCRIPTS,
+     .files = FILES("densenet169_weights_tf.h5", "densenet169_weights_th.h5"),
+     .family = &(const struct densenet){{6, 12, 32, 32}, 32, 64, SCRIPT_NUMBERS}},
 };
 FAMILY_COUNT(densenet);

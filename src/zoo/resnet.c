@@ -1,5 +1,7 @@
-// zoo/resnet.c: ResNets of torchvision (v1.5: stride on the 3x3) and of Keras (v1: stride on the first 1x1, biases).
-// Names: torchvision's.  Source: He et al. 2015; torchvision's and keras.applications' graphs.
+// zoo/resnet.c: ResNets of torchvision (v1.5: stride on the 3x3), of Keras (v1: stride on the first 1x1, biases) and of
+// cnn_finetune (v1 of Caffe: a scale after every BatchNorm).
+// Names: torchvision's; a scale is called as its BatchNorm ("layer1.0.scale2").  Source: He et al. 2015; the graphs of
+// torchvision, keras.applications and the cnn_finetune scripts.
 //   7x7/2 -> 3x3/2 pool -> four stages of residual blocks -> global average -> fc
 //   basic block: 3x3, 3x3; bottleneck: 1x1, 3x3, 1x1 to four times the width; ReLU after the sum
 
@@ -8,7 +10,9 @@
 struct resnet {
     int blocks[4];
     bool bottleneck;
-    bool keras;          // convolutions have biases, the first 1x1 has the stride, running variances are biased
+    bool keras;          // the first 1x1 has the stride, running variances are biased
+    bool bias;           // of convolutions
+    bool scale;          // y = gamma x + beta after every BatchNorm
     bool pool_unpadded;  // the guide's scripts: 55 x 55 after the pool instead of 56 x 56
     float epsilon, momentum;
 };
@@ -17,11 +21,16 @@ static int conv_bn(struct graph *g, const struct resnet *r, int src, const char 
                    struct conv_attr attr)
 {
     char name[64];
-    attr.bias = r->keras;
+    attr.bias = r->bias;
     snprintf(name, sizeof name, "%s%s", prefix, conv);
-    const int v = graph_conv(g, src, name, attr);
+    int v = graph_conv(g, src, name, attr);
     snprintf(name, sizeof name, "%s%s", prefix, bn);
-    return graph_bn(g, v, name, (struct bn_attr){.epsilon = r->epsilon, .momentum = r->momentum, .unbiased = !r->keras});
+    v = graph_bn(g, v, name, (struct bn_attr){.epsilon = r->epsilon, .momentum = r->momentum, .unbiased = !r->keras});
+    if (!r->scale)
+        return v;
+    const bool shortcut = bn[0] == 'd';
+    snprintf(name, sizeof name, "%s%s%s", prefix, shortcut ? "downsample.2" : "scale", shortcut ? "" : bn + 2);
+    return graph_scale(g, v, name);
 }
 
 static int block(struct graph *g, const struct resnet *r, int src, const char *prefix, int width, int stride, bool first)
@@ -100,29 +109,36 @@ static bool keras_layer(const struct network *net, const struct graph *g, int no
                     bn ? "bn" : "conv") < (int)size;
 }
 
-// Keras 1 and the guide's scripts: conv1, bn_conv1, res2a_branch2a, bn2a_branch2a, ..., fc1000.
+// Keras 1 and the guide's scripts: conv1, bn_conv1, res2a_branch2a, bn2a_branch2a, scale2a_branch2a, ..., fc1000.  Stages
+// 3 and 4 of the deep ones number their blocks a, b1, b2, ...
 static bool old_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
 {
-    char prefix[64];
+    const struct resnet *r = net->family;
+    char prefix[64], block_name[16], branch[3] = "1";
     const char *rest;
     int stage, number;
-    (void)net;
     if (!node_prefix(g, node, prefix, sizeof prefix))
         return false;
     if (strcmp(prefix, "fc") == 0)
         return snprintf(out, size, "fc1000") < (int)size;
+    const enum op op = g->nodes[node].op;
     if (!split(prefix, &stage, &number, &rest))
-        return snprintf(out, size, "%s", prefix[0] == 'b' ? "bn_conv1" : "conv1") < (int)size;
-    const bool shortcut = strncmp(rest, "downsample", 10) == 0, bn = shortcut ? rest[11] == '1' : rest[0] == 'b';
-    char branch[3] = "1";
-    if (!shortcut)
+        return snprintf(out, size, "%sconv1", op == OP_BN ? "bn_" : op == OP_SCALE ? "scale_" : "") < (int)size;
+    if (r->blocks[2] > 6 && (stage == 3 || stage == 4) && number > 1)
+        snprintf(block_name, sizeof block_name, "b%d", number - 1);
+    else
+        snprintf(block_name, sizeof block_name, "%c", 'a' + number - 1);
+    if (strncmp(rest, "downsample", 10) != 0)
         snprintf(branch, sizeof branch, "2%c", 'a' + rest[strlen(rest) - 1] - '1');
-    return snprintf(out, size, "%s%d%c_branch%s", bn ? "bn" : "res", stage, 'a' + number - 1, branch) < (int)size;
+    return snprintf(out, size, "%s%d%s_branch%s", op == OP_BN ? "bn" : op == OP_SCALE ? "scale" : "res", stage, block_name,
+                    branch) < (int)size;
 }
 
 static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, NULL}, {0}};
 static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_layer}, {0}};
 static const struct dialect old[] = {{"Keras 1", FILE_KERAS, old_layer}, {"Keras 1, Theano's order", FILE_THEANO, old_layer}, {0}};
+static const struct dialect scripts[] = {{"cnn_finetune", FILE_KERAS, old_layer},
+                                         {"cnn_finetune, Theano's order", FILE_THEANO, old_layer}, {0}};
 
 #define TORCHVISION                                                                                                    \
     .publisher = "torchvision", .license = "BSD-3-Clause", .classes = 1000, .head = "fc",                             \
@@ -131,7 +147,11 @@ static const struct dialect old[] = {{"Keras 1", FILE_KERAS, old_layer}, {"Keras
 #define KERAS                                                                                                          \
     .publisher = "Keras", .license = "MIT", .classes = 1000, .head = "fc",                                            \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .build = build
-#define KERAS_NUMBERS .bottleneck = true, .keras = true, .epsilon = 1.001e-5f, .momentum = 0.01f
+#define KERAS_NUMBERS .bottleneck = true, .keras = true, .bias = true, .epsilon = 1.001e-5f, .momentum = 0.01f
+#define SCRIPTS                                                                                                        \
+    .publisher = "cnn_finetune", .license = "MIT", .classes = 1000, .head = "fc",                                     \
+    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = scripts, .build = build
+#define SCRIPT_NUMBERS .bottleneck = true, .keras = true, .scale = true, .pool_unpadded = true, .epsilon = 1.1e-5f, .momentum = 0.01f
 
 const struct network resnet_networks[] = {
     {.name = "resnet18", .title = "ResNet-18", .top1 = 69.758, .top5 = 89.078, TORCHVISION,
@@ -159,7 +179,13 @@ const struct network resnet_networks[] = {
     {.name = "resnet50.keras1", .title = "ResNet-50 v1 of Keras 1 and cnn_finetune", KERAS,
      .files = FILES("resnet50_weights_th_dim_ordering_th_kernels.h5", "resnet50_weights_th_dim_ordering_th_kernels_notop.h5"),
      .dialects = old,
-     .family = &(const struct resnet){{3, 4, 6, 3}, .bottleneck = true, .keras = true, .pool_unpadded = true,
-                                      .epsilon = 1e-3f, .momentum = 0.01f}},
+     .family = &(const struct resnet){{3, 4, 6, 3}, .bottleneck = true, .keras = true, .bias = true,
+                                      .pool_unpadded = true, .epsilon = 1e-3f, .momentum = 0.01f}},
+    {.name = "resnet101.cf", .title = "ResNet-101 v1 of cnn_finetune, with scales", SCRIPTS,
+     .files = FILES("resnet101_weights_tf.h5", "resnet101_weights_th.h5"),
+     .family = &(const struct resnet){{3, 4, 23, 3}, SCRIPT_NUMBERS}},
+    {.name = "resnet152.cf", .title = "ResNet-152 v1 of cnn_finetune, with scales", SCRIPTS,
+     .files = FILES("resnet152_weights_tf.h5", "resnet152_weights_th.h5"),
+     .family = &(const struct resnet){{3, 8, 36, 3}, SCRIPT_NUMBERS}},
 };
 FAMILY_COUNT(resnet);

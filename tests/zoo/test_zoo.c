@@ -91,7 +91,9 @@ static void test_graphs(void **state)
                 {"densenet121.keras", 7978856, 0}, {"densenet169.keras", 14149480, 0}, {"mobilenet_v2", 3504872, 0.301},
                 {"mobilenet_v2.keras", 3504872, 0}, {"efficientnet_lite0", 4652008, 0}, {"efficientnet_lite1", 5416680, 0},
                 {"efficientnet_lite2", 6092072, 0}, {"efficientnet_lite3", 8197096, 0}, {"efficientnet_lite4", 13006568, 0},
-                {"efficientnet_lite0.ra", 4652008, 0}};
+                {"efficientnet_lite0.ra", 4652008, 0}, {"resnet101.cf", 44759848 - 105344, 0},
+                {"resnet152.cf", 60495656 - 151424, 0}, {"densenet121.cf", 8146152 - 83648, 0},
+                {"densenet161.cf", 29120872 - 219936, 0}, {"densenet169.cf", 14466280 - 158400, 0}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct graph g;

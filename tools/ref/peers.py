@@ -146,7 +146,9 @@ class Keras:
         generator = np.random.default_rng(SEED)
         # A branch ends in the BatchNorm that an addition reads.
         adds = [layer for layer in model.layers if isinstance(layer, self.keras.layers.Add)]
-        last = {op for add in adds for t in add.input for op in [t._keras_history.operation.name]}
+        reads = {t._keras_history.operation for add in adds for t in add.input}
+        reads |= {t._keras_history.operation for op in reads if type(op).__name__ == "Scale" for t in [op.input]}
+        last = {op.name for op in reads}
         for layer in model.layers:
             values = []
             for w in layer.weights:
@@ -235,6 +237,14 @@ def spread(generator, variance):
     return np.maximum(variance * generator.uniform(.8, 1.2, variance.shape), .01)
 
 
+class Scripts(Keras):
+    """A network of the cnn_finetune scripts."""
+
+    def make(self, side=None):
+        import cnn_finetune
+        return getattr(cnn_finetune, self.name)(self.options["depth"], CLASSES, side or self.sides[0])
+
+
 def last_norms(modules):
     """BatchNorms of torchvision and timm that end a residual branch, by their names."""
     names = [name for name, is_norm in modules if is_norm]
@@ -307,6 +317,12 @@ NETWORKS = {
     "densenet169": Torch(torchvision("densenet169")),
     "densenet121.keras": Keras("DenseNet121"),
     "densenet169.keras": Keras("DenseNet169"),
+    "resnet50.keras1": Scripts("resnet", depth=50),
+    "resnet101.cf": Scripts("resnet", depth=101),
+    "resnet152.cf": Scripts("resnet", depth=152),
+    "densenet121.cf": Scripts("densenet", depth=121),
+    "densenet161.cf": Scripts("densenet", depth=161),
+    "densenet169.cf": Scripts("densenet", depth=169),
     "vgg11": Torch(torchvision("vgg11", dropout=0)),
     "vgg13": Torch(torchvision("vgg13", dropout=0)),
     "vgg16": Torch(torchvision("vgg16", dropout=0), steps=20),
@@ -317,7 +333,7 @@ NETWORKS = {
 
 
 EACH_KIND = ("efficientnet_lite0 efficientnet_lite0.tf efficientnet_lite0.ra mobilenet_v2 mobilenet_v2.keras resnet18 resnet50 "
-             "resnet50.keras densenet121 densenet121.keras vgg16 vgg16.keras")
+             "resnet50.keras resnet101.cf densenet121 densenet121.keras densenet121.cf vgg16 vgg16.keras")
 
 
 def pictures(count, seed, side):
