@@ -77,14 +77,10 @@ graft_status run_models(const graft_options *o)
             return fail(GRAFT_BAD_OPTION, "--layers shows one network: graft models NET --layers");
         return layers(zoo_find(o->inputs[0]));
     }
-    for (int i = 0; i < zoo_count(); i++) {
-        const struct network *net = zoo_at(i);
-        bool wanted = o->n_inputs == 0;
-        for (size_t k = 0; k < o->n_inputs; k++)
-            wanted |= strcmp(o->inputs[k], net->name) == 0;
+    const int count = o->n_inputs > 0 ? (int)o->n_inputs : zoo_count();
+    for (int i = 0; i < count; i++) {
+        const struct network *net = o->n_inputs > 0 ? zoo_find(o->inputs[i]) : zoo_at(i);
         struct graph g = {0};
-        if (!wanted)
-            continue;
         const graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
         if (status == GRAFT_OK)
             result_take(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:f}", "name", net->name, "title", net->title,

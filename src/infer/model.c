@@ -127,8 +127,10 @@ static graft_status cache_find(const struct network *net, char **out)
     }
     const graft_status status =
         *out != NULL ? GRAFT_OK
-                     : fail(GRAFT_BAD_FILE, "no published weights of %s on this machine: put %s into %s, or name a file with "
-                            "--weights FILE", net->name, net->files[0], folders[0] != NULL ? folders[0] : "the cache");
+        : net->files[0] == NULL
+            ? fail(GRAFT_BAD_FILE, "nobody publishes weights of %s: name a file with --weights FILE", net->name)
+            : fail(GRAFT_BAD_FILE, "no published weights of %s on this machine: put %s into %s, or name a file with --weights "
+                   "FILE", net->name, net->files[0], folders[0] != NULL ? folders[0] : "the cache");
     for (size_t f = 0; f < COUNT_OF(folders); f++)
         mem_free(folders[f]);
     return status;

@@ -293,12 +293,16 @@ static graft_status network_fit(const struct network *net, bool keras, const str
     return status;
 }
 
+// Below 0: `a` is nearer.
+static int compare(const struct candidate *a, const struct candidate *b)
+{
+    const int more = differences(a->fit) - differences(b->fit);
+    return more != 0 ? more : b->own - a->own;
+}
+
 static void choice_add(struct choice *choice, const struct candidate *c)
 {
-    const struct candidate *best = &choice->items[0];
-    const int order = choice->count == 0 ? -1 : differences(c->fit) != differences(best->fit)
-                                                    ? differences(c->fit) - differences(best->fit)
-                                                    : best->own - c->own;
+    const int order = choice->count == 0 ? -1 : compare(c, &choice->items[0]);
     if (order < 0)
         choice->count = 0;
     if (order <= 0 && choice->count < CANDIDATES)
@@ -318,6 +322,24 @@ static graft_status choose(const struct tensor_set *set, const struct match_requ
         if (c.fit.matched > 0)
             choice_add(out, &c);
     }
+    return GRAFT_OK;
+}
+
+// Where the names fit and the shapes do not, the network may be wider or thinner.
+static graft_status try_widths(const struct tensor_set *set, const struct keys *found, struct choice *out)
+{
+    const struct network *first = out->items[0].net, *net, *other;
+    if (out->items[0].fit.misshapen == 0)
+        return GRAFT_OK;
+    for (int i = 0; (net = zoo_at(i)) != NULL; i++)
+        for (int percent = 5; net->widened != NULL && zoo_variants(net, first) && percent <= 200; percent += 5) {
+            struct candidate c;
+            if ((other = net->widened(net, percent / 100.0)) == NULL)
+                return fail_memory("networks of other widths");
+            TRY(network_fit(other, is_keras(set), found, set, &c));
+            if (c.fit.matched > 0 && compare(&c, &out->items[0]) < 0) // the first of several widths with equal channels
+                choice_add(out, &c);
+        }
     return GRAFT_OK;
 }
 
@@ -586,6 +608,8 @@ graft_status zoo_match(struct tensor_set *set, const struct match_request *reque
     TRY_GOTO(is_keras(set) ? keras_keys(set, &found) : torch_keys(set, &found));
     keys_sort(&found);
     TRY_GOTO(choose(set, request, &found, &choice));
+    if (choice.count > 0 && !request->exact)
+        TRY_GOTO(try_widths(set, &found, &choice));
     if (choice.count == 0 || choice.items[0].fit.matched * 4 < (int)found.count)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu tensors (the first: '%s') is of a network graft knows; `graft models` "
                       "lists them", set->count, set->count > 0 ? set->items[0].name : "none"));

@@ -94,6 +94,9 @@ static bool keras_layer(const struct network *net, const struct graph *g, int no
 static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, NULL}, {0}};
 static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_layer}, {0}};
 
+// Rows made when they are asked for; they stay.
+static const struct network *widened(const struct network *net, double width);
+
 #define KERAS_ROW(text, alpha, first, fifth)                                                                           \
     .publisher = "Keras", .license = "Apache-2.0", .top1 = first, .top5 = fifth, .classes = 1000, .head = "classifier.1",     \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_TF},                                                     \
@@ -106,14 +109,45 @@ const struct network mobilenet_v2_networks[] = {
      .top1 = 71.878, .top5 = 90.286, .classes = 1000, .dropout = 0.2f, .head = "classifier.1",
      .input = {224, 256, RESIZE_CROP, FILTER_BILINEAR, INPUT_TORCH},
      .files = FILES("mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth"), .dialects = torchvision,
-     .family = &(const struct mobilenet){1, false, 1e-5f, 0.1f}, .build = build},
-    {.name = "mobilenet_v2.keras", .title = "MobileNetV2 of keras.applications", KERAS_ROW("1.0", 1, 71.336, 90.142)},
-    {.name = "mobilenet_v2.keras_0.35", .title = "MobileNetV2 of keras.applications, width 0.35",
+     .family = &(const struct mobilenet){1, false, 1e-5f, 0.1f}, .build = build, .widened = widened},
+    {.name = "mobilenet_v2.keras", .title = "MobileNetV2 of keras.applications", KERAS_ROW("1.0", 1, 71.336, 90.142),
+     .widened = widened},
+    {.name = "mobilenet_v2.keras@0.35", .title = "MobileNetV2 of keras.applications, width 0.35",
      KERAS_ROW("0.35", 0.35, 0, 0)},
-    {.name = "mobilenet_v2.keras_0.5", .title = "MobileNetV2 of keras.applications, width 0.5", KERAS_ROW("0.5", 0.5, 0, 0)},
-    {.name = "mobilenet_v2.keras_0.75", .title = "MobileNetV2 of keras.applications, width 0.75",
+    {.name = "mobilenet_v2.keras@0.5", .title = "MobileNetV2 of keras.applications, width 0.5", KERAS_ROW("0.5", 0.5, 0, 0)},
+    {.name = "mobilenet_v2.keras@0.75", .title = "MobileNetV2 of keras.applications, width 0.75",
      KERAS_ROW("0.75", 0.75, 0, 0)},
-    {.name = "mobilenet_v2.keras_1.3", .title = "MobileNetV2 of keras.applications, width 1.3", KERAS_ROW("1.3", 1.3, 0, 0)},
-    {.name = "mobilenet_v2.keras_1.4", .title = "MobileNetV2 of keras.applications, width 1.4", KERAS_ROW("1.4", 1.4, 0, 0)},
+    {.name = "mobilenet_v2.keras@1.3", .title = "MobileNetV2 of keras.applications, width 1.3", KERAS_ROW("1.3", 1.3, 0, 0)},
+    {.name = "mobilenet_v2.keras@1.4", .title = "MobileNetV2 of keras.applications, width 1.4", KERAS_ROW("1.4", 1.4, 0, 0)},
 };
 FAMILY_COUNT(mobilenet_v2);
+
+static const struct network *widened(const struct network *net, double width)
+{
+    enum { MOST = 256 };
+    static struct row { struct network net; struct mobilenet own; char name[48], title[96]; } rows[MOST];
+    static int n;
+    static const char *const no_files[] = {NULL};
+    char name[sizeof rows[0].name];
+    snprintf(name, sizeof name, "%.*s@%.4g", (int)strcspn(net->name, "@"), net->name, width);
+    for (int i = 0; i < mobilenet_v2_count; i++)
+        if (strcmp(mobilenet_v2_networks[i].name, name) == 0)
+            return &mobilenet_v2_networks[i];
+    for (int i = 0; i < n; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i].net;
+    if (n == MOST)
+        return NULL;
+    struct row *row = &rows[n++];
+    row->own = *(const struct mobilenet *)net->family;
+    row->own.width = width;
+    row->net = *net;
+    snprintf(row->name, sizeof row->name, "%s", name);
+    snprintf(row->title, sizeof row->title, "MobileNetV2 of %s, width %.4g", net->publisher, width);
+    row->net.name = row->name;
+    row->net.title = row->title;
+    row->net.top1 = row->net.top5 = 0;
+    row->net.files = no_files;
+    row->net.family = &row->own;
+    return &row->net;
+}

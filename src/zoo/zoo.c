@@ -33,13 +33,19 @@ const struct network *zoo_find(const char *name)
     for (int i = 0; (net = zoo_at(i)) != NULL; i++)
         if (strcmp(net->name, name) == 0)
             return net;
+    const size_t base = strcspn(name, "@");
+    char *end;
+    const double width = name[base] == '@' ? strtod(name + base + 1, &end) : 0;
+    for (int i = 0; width >= 0.05 && width <= 2 && *end == '\0' && (net = zoo_at(i)) != NULL; i++)
+        if (net->widened != NULL && strlen(net->name) == base && strncmp(net->name, name, base) == 0)
+            return net->widened(net, width);
     return NULL;
 }
 
 bool zoo_variants(const struct network *a, const struct network *b)
 {
-    const size_t base = strcspn(a->name, ".");
-    return strcspn(b->name, ".") == base && strncmp(a->name, b->name, base) == 0;
+    const size_t base = strcspn(a->name, ".@");
+    return strcspn(b->name, ".@") == base && strncmp(a->name, b->name, base) == 0;
 }
 
 static int edit_distance(const char *a, const char *b)

@@ -31,7 +31,7 @@ struct dialect {
     bool (*layer)(const struct network *net, const struct graph *g, int node, char *out, size_t size);
 };
 struct network {
-    const char *name;    // "vgg16", "vgg16.keras", "efficientnet_lite0"
+    const char *name;    // "vgg16", "vgg16.keras", "efficientnet_lite0"; after an @ the width: "mobilenet_v2@0.5"
     const char *title, *publisher, *license;
     const char *differs; // from the variant with the same tensors, in a few words; NULL: there is none
     double top1, top5;   // published, percent; 0: no figure with a source
@@ -42,13 +42,15 @@ struct network {
     const char *const *files; // file names of the published weights, NULL-ended (for the caches)
     const struct dialect *dialects; // ended by a title of NULL; canonical names are always understood besides
     const void *family;  // what the family's file reads: its own description of the row
+    // The same network with that share of its channels, 0.05 to 2; NULL: widths are no part of it, or no memory is left.
+    const struct network *(*widened)(const struct network *net, double width);
     graft_status (*build)(const struct network *net, struct graph *g, int size, int classes, float dropout);
 };
 int zoo_count(void);
 const struct network *zoo_at(int index);
-const struct network *zoo_find(const char *name);      // NULL: none
+const struct network *zoo_find(const char *name);      // in any width; NULL: none
 const char *zoo_nearest(const char *name);             // the closest known name
-bool zoo_variants(const struct network *a, const struct network *b); // the same up to the first dot
+bool zoo_variants(const struct network *a, const struct network *b); // the same up to the first dot or @
 
 struct match_request {
     const struct network *hint; // what the person said; any of its variants will do.  NULL: any network

@@ -380,6 +380,27 @@ static void test_wrappers(void **state)
     check_found(&set, &(struct match_request){0}, "resnet50");
 }
 
+// Any width: by name, and by the shapes in a file.
+static void test_widths(void **state)
+{
+    struct tensor_set set;
+    const struct network *net = NULL;
+    (void)state;
+    assert_null(zoo_find("mobilenet_v2@9"));
+    assert_null(zoo_find("mobilenet_v2@0.5x"));
+    assert_null(zoo_find("resnet18@0.5"));
+    assert_ptr_equal(zoo_find("mobilenet_v2@0.6"), zoo_find("mobilenet_v2@0.60"));
+    assert_ptr_equal(zoo_find("mobilenet_v2.keras@0.350"), zoo_find("mobilenet_v2.keras@0.35"));
+    assert_true(zoo_find("mobilenet_v2.keras@0.35")->files[0] != NULL);
+    file_of("mobilenet_v2@0.6", 0, NULL, &set);
+    check_found(&set, &(struct match_request){.hint = zoo_find("mobilenet_v2")}, "mobilenet_v2@0.6");
+    file_of("mobilenet_v2@0.6", 0, NULL, &set);
+    set.items[0].shape.dim[0]++; // of no width
+    assert_int_equal(zoo_match(&set, &(struct match_request){0}, &net), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "mobilenet_v2@0.6"));
+    tensor_set_free(&set);
+}
+
 // All that is wrong is counted, not only the first.
 static void test_complaints(void **state)
 {
@@ -506,7 +527,7 @@ int main(void)
         cmocka_unit_test(test_graphs),     cmocka_unit_test(test_lists),    cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_pypi),       cmocka_unit_test(test_keras),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_dialects),   cmocka_unit_test(test_told_apart), cmocka_unit_test(test_wrappers),
-        cmocka_unit_test(test_complaints), cmocka_unit_test(test_other_head), cmocka_unit_test(test_theano),
+        cmocka_unit_test(test_widths),     cmocka_unit_test(test_complaints), cmocka_unit_test(test_other_head), cmocka_unit_test(test_theano),
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("zoo", tests, NULL, NULL);
