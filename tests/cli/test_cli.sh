@@ -28,7 +28,7 @@ expect 2 'did you mean --epochs' 'unknown option' "$graft" train --epoch 3
 expect 2 'a whole number' 'bad value' "$graft" train -d x --batch zero
 expect 2 'one of train, stats, frozen' 'bad choice' "$graft" train -d x --bn maybe
 expect 2 'which pictures' 'no data' "$graft" train
-expect 2 "did you mean 'vgg16'" 'unknown network' "$graft" models vgg61
+expect 2 "did you mean 'vgg16'" 'unknown network' "$graft" models vg16
 expect 3 "'nowhere'" 'missing data' "$graft" train -d nowhere
 expect 3 "cannot open 'no.pth'" 'missing weights' "$graft" predict no.pth x.jpg
 expect 0 'efficientnet_lite0' models "$graft" models
