@@ -15,6 +15,9 @@
 // Closes a family's file: the number of its rows.
 #define FAMILY_COUNT(name) const int name##_count = (int)COUNT_OF(name##_networks)
 
+// Nodes with parameters in the order of Keras's model.layers; `order` holds n_nodes.
+graft_status keras_order(const struct graph *g, int *order, int *count);
+
 // Preprocessing as the publishers describe it; `.size`, `.resize`, `.rule` and `.filter` are the row's.
 #define INPUT_TORCH .mean = {123.675f, 116.28f, 103.53f}, .scale = {1 / 58.395f, 1 / 57.12f, 1 / 57.375f}
 #define INPUT_CAFFE .mean = {103.939f, 116.779f, 123.68f}, .scale = {1, 1, 1}, .bgr = true

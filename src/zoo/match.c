@@ -1,199 +1,13 @@
 // zoo/match.c: which network a weight file belongs to, and its tensors under canonical names and layouts.
 // Every row of the zoo, in each of its dialects, gives the list of names it expects; sorted, it is laid beside the sorted
-// list of the file's names.  The row with the fewest differences is the file's; rows with equally few are told apart by
-// what the person said and by the file's name.
-// Keys:  torch  the tensor's name
-//        Keras  LAYER//PLACE, PLACE counting the layer's tensors.  Layers that Keras numbered itself (conv2d_17,
-//               batch_normalization, Keras 1's convolution2d_3) are CLASS#RANK: their numbers go on from model to model.
+// list of the file's names (keys.c).  The row with the fewest differences is the file's; rows with equally few are told
+// apart by what the person said and by the file's name.
 
-#include "zoo/families.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "zoo/keys.h"
 
-enum { NAME_SIZE = 256, CANDIDATES = 16, NAMED = 4 }; // NAMED: names a message gives of a long list
-
-struct key { char *text; int index; }; // of a tensor, or of a parameter
-struct keys { struct key *items; size_t count, capacity; };
-
-static void keys_free(struct keys *keys)
-{
-    for (size_t i = 0; i < keys->count; i++)
-        mem_free(keys->items[i].text);
-    mem_free(keys->items);
-    *keys = (struct keys){0};
-}
-
-static graft_status keys_add(struct keys *keys, char *take_text, int index)
-{
-    if (take_text == NULL || !mem_grow(&keys->items, &keys->capacity, keys->count + 1, sizeof *keys->items)) {
-        mem_free(take_text);
-        return fail_memory("tensors' names");
-    }
-    keys->items[keys->count++] = (struct key){take_text, index};
-    return GRAFT_OK;
-}
-
-static int by_text(const void *a, const void *b)
-{
-    const struct key *x = a, *y = b;
-    const int order = strcmp(x->text, y->text);
-    return order != 0 ? order : x->index - y->index;
-}
-
-static void keys_sort(struct keys *keys)
-{
-    if (keys->count > 1)
-        qsort(keys->items, keys->count, sizeof *keys->items, by_text);
-}
-
-// --- Keras's layers --------------------------------------------------------------------------------------------------
-
-// Keras 1 wrote class names without underscores.
-static const struct { const char *name, *class; } auto_names[] = {
-    {"conv2d", "conv2d"}, {"convolution2d", "conv2d"}, {"batch_normalization", "batch_normalization"},
-    {"batchnormalization", "batch_normalization"}, {"depthwise_conv2d", "depthwise_conv2d"}, {"dense", "dense"}};
-
-// A name that Keras made itself: its class and number ("conv2d" is number 0); NULL: a person's.
-static const char *auto_class(const char *layer, long *number)
-{
-    for (size_t i = 0; i < COUNT_OF(auto_names); i++) {
-        const size_t length = strlen(auto_names[i].name);
-        char *end = (char *)layer + length;
-        if (strncmp(layer, auto_names[i].name, length) != 0)
-            continue;
-        *number = *end == '_' && end[1] >= '0' && end[1] <= '9' ? strtol(end + 1, &end, 10) : 0;
-        if (*end == '\0')
-            return auto_names[i].class;
-    }
-    return NULL;
-}
-
-struct numbered { const char *class; long number; size_t layer; };
-
-static int by_number(const void *a, const void *b)
-{
-    const struct numbered *x = a, *y = b;
-    const int order = strcmp(x->class, y->class);
-    return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
-}
-
-// Replaces the names that Keras made itself by CLASS#RANK.
-static graft_status rank_layers(struct keys *layers)
-{
-    struct numbered *found = mem_zero(layers->count + 1, sizeof *found);
-    size_t n = 0, rank = 0;
-    graft_status status = found != NULL ? GRAFT_OK : fail_memory("layers' names");
-    for (size_t i = 0; status == GRAFT_OK && i < layers->count; i++)
-        if ((found[n].class = auto_class(layers->items[i].text, &found[n].number)) != NULL)
-            found[n++].layer = i;
-    if (n > 1)
-        qsort(found, n, sizeof *found, by_number);
-    for (size_t i = 0; status == GRAFT_OK && i < n; i++) {
-        rank = i > 0 && strcmp(found[i].class, found[i - 1].class) == 0 ? rank + 1 : 0;
-        char *text = mem_format("%s#%zu", found[i].class, rank);
-        if (text == NULL)
-            status = fail_memory("layers' names");
-        else {
-            mem_free(layers->items[found[i].layer].text);
-            layers->items[found[i].layer].text = text;
-        }
-    }
-    mem_free(found);
-    return status;
-}
-
-// --- the file's side -------------------------------------------------------------------------------------------------
-
-static bool is_keras(const struct tensor_set *set) { return set->count > 0 && strstr(set->items[0].name, "//") != NULL; }
-
-static bool is_counter(const char *name) // BatchNorm's num_batches_tracked: not a parameter
-{
-    const char *last = strrchr(name, '.');
-    return strcmp(last != NULL ? last + 1 : name, "num_batches_tracked") == 0;
-}
-
-// A wrapper's prefix that all names begin with: DataParallel's, torch.compile's, Lightning's.
-static size_t wrapper_length(const struct tensor_set *set)
-{
-    static const char *const wrappers[] = {"module.", "_orig_mod.", "model."};
-    size_t length = 0;
-    for (size_t w = 0; w < COUNT_OF(wrappers); w++) {
-        const size_t more = strlen(wrappers[w]);
-        size_t i = 0;
-        while (i < set->count && strlen(set->items[i].name) > length + more &&
-               strncmp(set->items[i].name + length, wrappers[w], more) == 0)
-            i++;
-        if (i > 0 && i == set->count) {
-            length += more;
-            w = (size_t)-1; // they nest
-        }
-    }
-    return length;
-}
-
-static graft_status torch_keys(const struct tensor_set *set, struct keys *out)
-{
-    const size_t wrapper = wrapper_length(set);
-    for (size_t i = 0; i < set->count; i++)
-        if (!is_counter(set->items[i].name))
-            TRY(keys_add(out, mem_text(set->items[i].name + wrapper), (int)i));
-    return GRAFT_OK;
-}
-
-static bool same_layer(const char *a, const char *b)
-{
-    const size_t length = (size_t)(strstr(a, "//") - a);
-    return strncmp(a, b, length + 2) == 0;
-}
-
-static graft_status keras_keys(const struct tensor_set *set, struct keys *out)
-{
-    struct keys layers = {0}; // by the first tensor of each
-    graft_status status = GRAFT_OK;
-    for (size_t i = 0; status == GRAFT_OK && i < set->count; i++) {
-        const char *name = set->items[i].name, *end = strstr(name, "//");
-        if (end == NULL)
-            status = fail(GRAFT_BAD_FILE, "tensor '%s' is of no layer", name);
-        else if (i == 0 || !same_layer(set->items[i - 1].name, name))
-            status = keys_add(&layers, mem_format("%.*s", (int)(end - name), name), (int)i);
-    }
-    if (status == GRAFT_OK)
-        status = rank_layers(&layers);
-    for (size_t k = 0; status == GRAFT_OK && k < layers.count; k++) {
-        const int first = layers.items[k].index, last = k + 1 < layers.count ? layers.items[k + 1].index : (int)set->count;
-        for (int i = first; status == GRAFT_OK && i < last; i++)
-            status = keys_add(out, mem_format("%s//%d", layers.items[k].text, i - first), i);
-    }
-    keys_free(&layers);
-    return status;
-}
-
-// --- a network's side ------------------------------------------------------------------------------------------------
-
-static graft_status expected_keys(const struct network *net, const struct graph *g, const struct dialect *dialect,
-                                  struct keys *out)
-{
-    struct keys layers = {0}; // by node
-    char name[NAME_SIZE];
-    graft_status status = GRAFT_OK;
-    for (int i = 0; status == GRAFT_OK && i < g->n_nodes; i++)
-        if (g->nodes[i].n_params > 0 && dialect_layer(dialect, net, g, i, name, sizeof name))
-            status = keys_add(&layers, mem_text(name), i);
-    if (status == GRAFT_OK && dialect->layout != FILE_TORCH)
-        status = rank_layers(&layers);
-    for (size_t k = 0; status == GRAFT_OK && k < layers.count; k++) {
-        const struct node *node = &g->nodes[layers.items[k].index];
-        const char *layer = layers.items[k].text;
-        for (int p = 0; status == GRAFT_OK && p < node->n_params; p++)
-            status = keys_add(out, dialect->layout == FILE_TORCH
-                                       ? mem_format("%s%s", layer, strrchr(g->params[node->param[p]].name, '.'))
-                                       : mem_format("%s//%d", layer, p),
-                              node->param[p]);
-    }
-    keys_free(&layers);
-    keys_sort(out);
-    return status;
-}
+enum { CANDIDATES = 16, NAMED = 4 }; // NAMED: names a message gives of a long list
 
 // --- one beside the other --------------------------------------------------------------------------------------------
 
@@ -248,8 +62,9 @@ static struct fit join(const struct network *net, const struct graph *g, const s
 struct candidate {
     const struct network *net;
     const struct dialect *dialect;
+    enum form form;
     struct fit fit;
-    bool own; // the row's own dialect, not merely canonical names
+    int own; // 2: the row's own names, 1: its order of layers, 0: canonical names
 };
 struct choice {
     struct candidate items[CANDIDATES]; // equally good
@@ -257,20 +72,20 @@ struct choice {
 };
 static const struct dialect canonical = {.title = "canonical", .layout = FILE_TORCH};
 
-static graft_status candidate_fit(struct candidate *c, const struct graph *g, const struct keys *found,
+static graft_status candidate_fit(struct candidate *c, const struct graph *g, const struct found *found,
                                   const struct tensor_set *set)
 {
     struct keys expected = {0};
-    const graft_status status = expected_keys(c->net, g, c->dialect, &expected);
+    const graft_status status = keys_expected(c->net, g, c->dialect, c->form, &expected);
     if (status == GRAFT_OK)
-        c->fit = join(c->net, g, c->dialect, &expected, found, set, NULL, NULL);
+        c->fit = join(c->net, g, c->dialect, &expected, keys_of(found, c->form), set, NULL, NULL);
     keys_free(&expected);
     return status;
 }
 
 // The best dialect of a row; fit.matched stays 0 when none is of the file's kind.
-static graft_status network_fit(const struct network *net, bool keras, const struct keys *found,
-                                const struct tensor_set *set, struct candidate *out)
+static graft_status network_fit(const struct network *net, const struct found *found, const struct tensor_set *set,
+                                struct candidate *out)
 {
     struct graph g = {0};
     graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
@@ -280,11 +95,19 @@ static graft_status network_fit(const struct network *net, bool keras, const str
         const bool end = d->title == NULL;
         const struct dialect *dialect = end ? &canonical : d;
         has_canonical |= !end && d->layer == NULL && d->layout == FILE_TORCH;
-        struct candidate c = {.net = net, .dialect = dialect, .own = !end};
-        if (keras == (dialect->layout != FILE_TORCH) && !(end && has_canonical)) {
+        struct candidate c = {.net = net, .dialect = dialect, .form = found->form, .own = end ? 0 : found->form == BY_NAME ? 2 : 1};
+        if (found->keras == (dialect->layout != FILE_TORCH) && !(end && has_canonical)) {
             status = candidate_fit(&c, &g, found, set);
             if (c.fit.matched > 0 && (out->dialect == NULL || differences(c.fit) < differences(out->fit)))
                 *out = c;
+            // Names of another hand: the order of layers, where all of it fits.
+            struct candidate placed = {.net = net, .dialect = dialect, .form = BY_PLACE, .own = 1};
+            if (status == GRAFT_OK && found->keras && found->form == BY_NAME && differences(c.fit) > 0) {
+                status = candidate_fit(&placed, &g, found, set);
+                if (placed.fit.extra + placed.fit.misshapen == 0 &&
+                    (out->dialect == NULL || differences(placed.fit) < differences(out->fit)))
+                    *out = placed;
+            }
         }
         if (end)
             break;
@@ -309,7 +132,7 @@ static void choice_add(struct choice *choice, const struct candidate *c)
         choice->items[choice->count++] = *c;
 }
 
-static graft_status choose(const struct tensor_set *set, const struct match_request *request, const struct keys *found,
+static graft_status choose(const struct tensor_set *set, const struct match_request *request, const struct found *found,
                            struct choice *out)
 {
     const struct network *net;
@@ -317,8 +140,9 @@ static graft_status choose(const struct tensor_set *set, const struct match_requ
         struct candidate c;
         if (request->exact && net != request->hint)
             continue;
-        TRY(network_fit(net, is_keras(set), found, set, &c));
-        c.own |= net == request->hint;
+        TRY(network_fit(net, found, set, &c));
+        if (net == request->hint)
+            c.own = 2;
         if (c.fit.matched > 0)
             choice_add(out, &c);
     }
@@ -326,7 +150,7 @@ static graft_status choose(const struct tensor_set *set, const struct match_requ
 }
 
 // Where the names fit and the shapes do not, the network may be wider or thinner.
-static graft_status try_widths(const struct tensor_set *set, const struct keys *found, struct choice *out)
+static graft_status try_widths(const struct tensor_set *set, const struct found *found, struct choice *out)
 {
     const struct network *first = out->items[0].net, *net, *other;
     if (out->items[0].fit.misshapen == 0)
@@ -336,7 +160,7 @@ static graft_status try_widths(const struct tensor_set *set, const struct keys *
             struct candidate c;
             if ((other = net->widened(net, percent / 100.0)) == NULL)
                 return fail_memory("networks of other widths");
-            TRY(network_fit(other, is_keras(set), found, set, &c));
+            TRY(network_fit(other, found, set, &c));
             if (c.fit.matched > 0 && compare(&c, &out->items[0]) < 0) // the first of several widths with equal channels
                 choice_add(out, &c);
         }
@@ -571,15 +395,16 @@ static graft_status take_over(const struct candidate *c, struct graph *g, const 
     return status;
 }
 
-static graft_status apply(const struct candidate *c, const struct keys *found, const char *path, struct tensor_set *set)
+static graft_status apply(const struct candidate *c, const struct found *keys, const char *path, struct tensor_set *set)
 {
+    const struct keys *found = keys_of(keys, c->form);
     struct graph g = {0};
     struct keys expected = {0};
     int *tensor_of = NULL, *param_of = NULL;
     graft_status status = c->net->build(c->net, &g, c->net->input.size, c->net->classes, c->net->dropout);
     if (status != GRAFT_OK)
         goto done;
-    TRY_GOTO(expected_keys(c->net, &g, c->dialect, &expected));
+    TRY_GOTO(keys_expected(c->net, &g, c->dialect, c->form, &expected));
     tensor_of = mem_alloc(((size_t)g.n_params + 1) * sizeof *tensor_of);
     param_of = mem_alloc((set->count + 1) * sizeof *param_of);
     if (tensor_of == NULL || param_of == NULL)
@@ -601,16 +426,15 @@ done:
 
 graft_status zoo_match(struct tensor_set *set, const struct match_request *request, const struct network **out)
 {
-    struct keys found = {0};
+    struct found found = {0};
     struct choice choice = {0};
     graft_status status;
     *out = NULL;
-    TRY_GOTO(is_keras(set) ? keras_keys(set, &found) : torch_keys(set, &found));
-    keys_sort(&found);
+    TRY_GOTO(found_read(set, &found));
     TRY_GOTO(choose(set, request, &found, &choice));
     if (choice.count > 0 && !request->exact)
         TRY_GOTO(try_widths(set, &found, &choice));
-    if (choice.count == 0 || choice.items[0].fit.matched * 4 < (int)found.count)
+    if (choice.count == 0 || choice.items[0].fit.matched * 4 < (int)found.named.count)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu tensors (the first: '%s') is of a network graft knows; `graft models` "
                       "lists them", set->count, set->count > 0 ? set->items[0].name : "none"));
     const struct network *first = choice.items[0].net;
@@ -621,6 +445,7 @@ graft_status zoo_match(struct tensor_set *set, const struct match_request *reque
     *out = choice.items[0].net;
     TRY_GOTO(apply(&choice.items[0], &found, request->path, set));
 done:
-    keys_free(&found);
+    keys_free(&found.named);
+    keys_free(&found.placed);
     return status;
 }

@@ -48,7 +48,7 @@ static int block(struct graph *g, const struct resnet *r, int src, const char *p
     }
     if (first && (stride != 1 || g->values[src].c != out))
         shortcut = conv_bn(g, r, src, prefix, "downsample.0", "downsample.1", conv_pad(out, 1, stride, 0, 1, false));
-    return graph_relu(g, graph_add(g, v, shortcut));
+    return graph_relu(g, r->keras ? graph_add(g, shortcut, v) : graph_add(g, v, shortcut)); // as the frameworks list them
 }
 
 static graft_status build(const struct network *net, struct graph *g, int size, int classes, float dropout)
@@ -167,7 +167,7 @@ const struct network resnet_networks[] = {
     {.name = "resnet152", .title = "ResNet-152 v1.5", .top1 = 78.312, .top5 = 94.046, TORCHVISION,
      .files = FILES("resnet152-394f9c45.pth", "resnet152-f82ba261.pth"),
      .family = &(const struct resnet){{3, 8, 36, 3}, true, TORCH_NUMBERS}},
-    {.name = "resnet50.keras", .title = "ResNet-50 v1 of keras.applications", .top1 = 74.928, .top5 = 92.06, KERAS,
+    {.name = "resnet50.keras", .title = "ResNet-50 v1 of keras.applications", .differs = "first pool padded, BatchNorm epsilon 1.001e-5", .top1 = 74.928, .top5 = 92.06, KERAS,
      .files = FILES("resnet50_weights_tf_dim_ordering_tf_kernels.h5", "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .dialects = keras, .family = &(const struct resnet){{3, 4, 6, 3}, KERAS_NUMBERS}},
     {.name = "resnet101.keras", .title = "ResNet-101 v1 of keras.applications", .top1 = 76.42, .top5 = 92.786, KERAS,
@@ -176,7 +176,8 @@ const struct network resnet_networks[] = {
     {.name = "resnet152.keras", .title = "ResNet-152 v1 of keras.applications", .top1 = 76.604, .top5 = 93.118, KERAS,
      .files = FILES("resnet152_weights_tf_dim_ordering_tf_kernels.h5", "resnet152_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .dialects = keras, .family = &(const struct resnet){{3, 8, 36, 3}, KERAS_NUMBERS}},
-    {.name = "resnet50.keras1", .title = "ResNet-50 v1 of Keras 1 and cnn_finetune", KERAS,
+    {.name = "resnet50.keras1", .title = "ResNet-50 v1 of Keras 1 and cnn_finetune",
+     .differs = "first pool unpadded, BatchNorm epsilon 1e-3", KERAS,
      .files = FILES("resnet50_weights_th_dim_ordering_th_kernels.h5", "resnet50_weights_th_dim_ordering_th_kernels_notop.h5"),
      .dialects = old,
      .family = &(const struct resnet){{3, 4, 6, 3}, .bottleneck = true, .keras = true, .bias = true,

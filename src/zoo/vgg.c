@@ -74,9 +74,21 @@ static bool keras_layer(const struct network *net, const struct graph *g, int no
     return false;
 }
 
+// The scripts' Sequential names nothing: Keras 1 numbers convolutions and dense layers.
+static bool script_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
+{
+    (void)net;
+    int number = 1;
+    for (int i = 0; i < node; i++)
+        number += g->nodes[i].op == g->nodes[node].op;
+    return g->nodes[node].n_params > 0 &&
+           snprintf(out, size, "%s_%d", g->nodes[node].op == OP_CONV ? "convolution2d" : "dense", number) < (int)size;
+}
+
 static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, torch_layer}, {0}};
 static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_layer},
                                        {"keras.applications, Theano's order", FILE_THEANO, keras_layer}, {0}};
+static const struct dialect scripts[] = {{"cnn_finetune", FILE_THEANO, script_layer}, {0}};
 
 #define TORCHVISION                                                                                                    \
     .publisher = "torchvision", .license = "BSD-3-Clause", .classes = 1000, .dropout = 0.5f, .head = "classifier.6",   \
@@ -84,6 +96,10 @@ static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_
 #define KERAS                                                                                                          \
     .publisher = "Keras", .license = "CC BY 4.0 (VGG)", .classes = 1000, .head = "classifier.6",                       \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = keras, .build = build
+#define SCRIPTS                                                                                                        \
+    .publisher = "cnn_finetune", .license = "CC BY 4.0 (VGG)", .classes = 1000, .dropout = 0.5f, .head = "classifier.6", \
+    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = scripts, .build = build,              \
+    .differs = "dropout after the dense layers"
 
 const struct network vgg_networks[] = {
     {.name = "vgg11", .title = "VGG11", .top1 = 69.02, .top5 = 88.628, TORCHVISION, .files = FILES("vgg11-8a719046.pth"),
@@ -94,11 +110,15 @@ const struct network vgg_networks[] = {
      .family = &(const struct vgg){{2, 2, 3, 3, 3}, true}},
     {.name = "vgg19", .title = "VGG19", .top1 = 72.376, .top5 = 90.876, TORCHVISION, .files = FILES("vgg19-dcbb9e9d.pth"),
      .family = &(const struct vgg){{2, 2, 4, 4, 4}, true}},
-    {.name = "vgg16.keras", .title = "VGG16 of keras.applications", .top1 = 71.268, .top5 = 90.05, KERAS,
+    {.name = "vgg16.keras", .title = "VGG16 of keras.applications", .differs = "no dropout", .top1 = 71.268, .top5 = 90.05, KERAS,
      .files = FILES("vgg16_weights_tf_dim_ordering_tf_kernels.h5", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .family = &(const struct vgg){{2, 2, 3, 3, 3}, false}},
-    {.name = "vgg19.keras", .title = "VGG19 of keras.applications", .top1 = 71.256, .top5 = 89.988, KERAS,
+    {.name = "vgg19.keras", .title = "VGG19 of keras.applications", .differs = "no dropout", .top1 = 71.256, .top5 = 89.988, KERAS,
      .files = FILES("vgg19_weights_tf_dim_ordering_tf_kernels.h5", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .family = &(const struct vgg){{2, 2, 4, 4, 4}, false}},
+    {.name = "vgg16.cf", .title = "VGG16 of cnn_finetune", SCRIPTS, .files = FILES("vgg16_weights.h5"),
+     .family = &(const struct vgg){{2, 2, 3, 3, 3}, false}},
+    {.name = "vgg19.cf", .title = "VGG19 of cnn_finetune", SCRIPTS, .files = FILES("vgg19_weights.h5"),
      .family = &(const struct vgg){{2, 2, 4, 4, 4}, false}},
 };
 FAMILY_COUNT(vgg);

@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "exec/plan.h"
-#include "zoo/zoo.h"
+#include "zoo/families.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,16 +68,30 @@ static void file_name(const struct network *net, const struct graph *g, int para
 
 static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
+static uint64_t keras_hash(const struct network *net, const struct graph *g)
+{
+    int *order = mem_alloc((size_t)g->n_nodes * sizeof *order), count;
+    uint64_t hash = fnv_start;
+    assert_int_equal(keras_order(g, order, &count), GRAFT_OK);
+    for (int i = 0; i < count; i++) {
+        char layer[256];
+        assert_true(dialect_layer(net->dialects, net, g, order[i], layer, sizeof layer));
+        hash = fnv(fnv(hash, layer), "\n");
+    }
+    mem_free(order);
+    return hash;
+}
+
 static void test_names(void **state)
 {
     char line[LINE], name[64];
-    unsigned long long expected;
+    unsigned long long expected, order;
     int tensors, rows = 0;
     FILE *file = golden("names.txt");
     (void)state;
     while (fgets(line, sizeof line, file)) {
         struct graph g;
-        assert_int_equal(sscanf(line, "%63s %d %llx", name, &tensors, &expected), 3);
+        assert_int_equal(sscanf(line, "%63s %d %llx %llx", name, &tensors, &expected, &order), 4);
         const struct network *net = build(name, &g);
         char **lines = mem_zero((size_t)g.n_params, sizeof *lines);
         if (g.n_params != tensors)
@@ -99,6 +113,8 @@ static void test_names(void **state)
         mem_free(lines);
         if (hash != expected)
             fail_msg("%s: names or shapes are not the framework's", name);
+        if (order != 0 && keras_hash(net, &g) != order)
+            fail_msg("%s: not Keras's order of layers", name);
         graph_fini(&g);
         rows++;
     }

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "zoo/zoo.h"
+#include "zoo/families.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -335,6 +335,48 @@ static void test_dialects(void **state)
     mem_free((void *)zeros);
 }
 
+// Keras's files without names: by the order of a class's layers, or of all.
+static void test_places(void **state)
+{
+    static const char *const networks[] = {"resnet50.keras", "densenet121.keras", "mobilenet_v2.keras", "vgg16.keras"};
+    enum { MOST = 4096 * 25088 };
+    const float *zeros = mem_zero(MOST, sizeof *zeros);
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(networks); i++)
+        for (int form = 0; form < 3; form++) {
+            struct tensor_set set;
+            struct graph g;
+            const struct network *net = zoo_find(networks[i]);
+            int seen[OP_COUNT][2] = {{0}}, count, order[512];
+            assert_int_equal(net->build(net, &g, net->input.size, net->classes, net->dropout), GRAFT_OK);
+            assert_int_equal(keras_order(&g, order, &count), GRAFT_OK);
+            memset(&set, 0, sizeof set);
+            for (int n = 0; n < count; n++) {
+                static const char *const classes[OP_COUNT] = {[OP_CONV] = "conv2d", [OP_BN] = "batch_normalization",
+                                                              [OP_DENSE] = "dense"};
+                const struct node *node = &g.nodes[order[n]];
+                const bool depthwise = node->op == OP_CONV && node->attr.conv.groups > 1;
+                char layer[64];
+                if (form == 0)
+                    snprintf(layer, sizeof layer, "%s@%d", depthwise ? "depthwise_conv2d" : classes[node->op],
+                             seen[node->op][depthwise]++);
+                else if (form == 1)
+                    snprintf(layer, sizeof layer, "layer@%d", n);
+                else
+                    snprintf(layer, sizeof layer, "somebody's %d", n);
+                for (int k = 0; k < node->n_params; k++) {
+                    char name[96];
+                    snprintf(name, sizeof name, "%s//%d", layer, k);
+                    assert_int_equal(tensor_set_add(&set, name, DTYPE_F32, file_shape(FILE_KERAS, &g, node->param[k]), zeros),
+                                     GRAFT_OK);
+                }
+            }
+            graph_fini(&g);
+            check_found(&set, &(struct match_request){.path = net->files[0]}, net->name);
+        }
+    mem_free((void *)zeros);
+}
+
 // The same tensors, two networks: the person or the file's name decides; else the message names both.
 static void test_told_apart(void **state)
 {
@@ -526,7 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_graphs),     cmocka_unit_test(test_lists),    cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_pypi),       cmocka_unit_test(test_keras),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_dialects),   cmocka_unit_test(test_told_apart), cmocka_unit_test(test_wrappers),
+        cmocka_unit_test(test_dialects),   cmocka_unit_test(test_places),   cmocka_unit_test(test_told_apart), cmocka_unit_test(test_wrappers),
         cmocka_unit_test(test_widths),     cmocka_unit_test(test_complaints), cmocka_unit_test(test_other_head), cmocka_unit_test(test_theano),
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_names),
     };

@@ -12,7 +12,7 @@
 
 Weights are drawn so that activations stay of order one and rounding is not amplified.  He-normal kernels, biases in
 [-0.1, 0.1]; the head's kernel a quarter of that, so that no step changes the loss by much.  BatchNorm's gamma in
-[0.4, 0.6], its beta in [1.2, 1.8], one in eight in -[0.7, 1.1]: few activations lie so near the ReLU's kink that rounding
+[0.3, 0.4], its beta in [1.4, 1.8], one in sixteen in -[0.7, 0.9]: few activations lie so near the ReLU's kink that rounding
 decides: one that falls to the other side moves a gradient by 1e-3, and with beta 0 even the framework's own float32 is
 3e-3 from its float64.  The last BatchNorm of a residual branch has a quarter of both, so that the sums do not grow with
 depth, and only positive betas, so that they do not meet at 0.  Then the running statistics are those of a batch of random
@@ -228,9 +228,9 @@ class Keras:
 
 
 def scales_and_shifts(generator, shape, last):
-    gamma, beta = generator.uniform(.4, .6, shape), generator.uniform(1.2, 1.8, shape)
-    negative = generator.uniform(size=shape) < 1 / 8
-    return (gamma / 4, beta / 4) if last else (gamma, np.where(negative, -beta * .6, beta))
+    gamma, beta = generator.uniform(.3, .4, shape), generator.uniform(1.4, 1.8, shape)
+    negative = generator.uniform(size=shape) < 1 / 16
+    return (gamma / 4, beta / 4) if last else (gamma, np.where(negative, -beta / 2, beta))
 
 
 def spread(generator, variance):
