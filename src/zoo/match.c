@@ -17,7 +17,8 @@ static bool is_head(const struct network *net, const char *name)
     return strncmp(name, net->head, length) == 0 && name[length] == '.';
 }
 
-// The shape in the file; any number of classes will do for the head.
+// The shape in the file; any number of classes will do for the head, and any map before the first dense layer (another
+// input size, which the caller knows).
 static struct shape wanted_shape(const struct network *net, const struct graph *g, const struct dialect *dialect, int param,
                                  struct shape found)
 {
@@ -25,6 +26,11 @@ static struct shape wanted_shape(const struct network *net, const struct graph *
     const int classes = dialect->layout == FILE_TORCH ? 0 : shape.rank - 1;
     if (is_head(net, g->params[param].name) && found.rank == shape.rank)
         shape.dim[classes] = found.dim[classes];
+    const struct node *node = &g->nodes[g->params[param].node];
+    const struct value *map = &g->values[node->in[0]];
+    if (node->op == OP_DENSE && map->h * map->w > 1 && shape.rank == 2 && found.rank == 2 && found.dim[1 - classes] > 0 &&
+        found.dim[1 - classes] % map->c == 0)
+        shape.dim[1 - classes] = found.dim[1 - classes];
     return shape;
 }
 
@@ -338,8 +344,9 @@ static graft_status relay(struct tensor_set *set, struct named_tensor *t, const 
     const enum op op = g->nodes[g->params[param].node].op;
     if (dialect->layout == FILE_TORCH || (op != OP_CONV && op != OP_DENSE) || g->nodes[g->params[param].node].param[0] != param)
         return GRAFT_OK;
-    struct shape *shape = &g->params[param].shape; // the graph is ours: its head takes the file's classes
-    shape->dim[0] = op == OP_DENSE ? t->shape.dim[1] : shape->dim[0];
+    struct shape *shape = &g->params[param].shape; // the graph is ours: it takes the file's classes and map
+    if (op == OP_DENSE)
+        *shape = SHAPE(t->shape.dim[1], t->shape.dim[0]);
     size_t count;
     if (!shape_count(*shape, &count) || count == 0)
         return fail(GRAFT_BAD_FILE, "tensor '%s' has an impossible shape %s", t->name, shape_text(t->shape));

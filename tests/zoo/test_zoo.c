@@ -422,6 +422,29 @@ static void test_wrappers(void **state)
     check_found(&set, &(struct match_request){0}, "resnet50");
 }
 
+// Trained on pictures of 64 x 64: the first dense layer sees a map of 2 x 2.
+static void test_other_map(void **state)
+{
+    struct tensor_set set;
+    const struct network *net = NULL;
+    float *fc1 = mem_zero(4 * 512 * 4096, sizeof *fc1), *zeros = mem_zero(4096 * 4096, sizeof *zeros);
+    (void)state;
+    file_of("vgg16.keras", 0, zeros, &set);
+    fc1[((size_t)(1 * 2 + 0) * 512 + 100) * 4096 + 9] = 8; // row 1, column 0, channel 100, unit 9
+    set.items[find(&set, "fc1//anything_0")].shape = SHAPE(4 * 512, 4096);
+    set.items[find(&set, "fc1//anything_0")].data = fc1;
+    assert_int_equal(zoo_match(&set, &(struct match_request){0}, &net), GRAFT_OK);
+    assert_string_equal(net->name, "vgg16.keras");
+    assert_true(value_of(&set, "classifier.0.weight", (size_t)9 * 4 * 512 + 100 * 4 + 2) == 8);
+    tensor_set_free(&set);
+    file_of("vgg16", 0, NULL, &set);
+    set.items[find(&set, "classifier.0.weight")].shape = SHAPE(4096, 4 * 512 + 1);
+    assert_int_equal(zoo_match(&set, &(struct match_request){0}, &net), GRAFT_BAD_FILE);
+    tensor_set_free(&set);
+    mem_free(fc1);
+    mem_free(zeros);
+}
+
 // Any width: by name, and by the shapes in a file.
 static void test_widths(void **state)
 {
@@ -569,7 +592,7 @@ int main(void)
         cmocka_unit_test(test_graphs),     cmocka_unit_test(test_lists),    cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_pypi),       cmocka_unit_test(test_keras),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_dialects),   cmocka_unit_test(test_places),   cmocka_unit_test(test_told_apart), cmocka_unit_test(test_wrappers),
-        cmocka_unit_test(test_widths),     cmocka_unit_test(test_complaints), cmocka_unit_test(test_other_head), cmocka_unit_test(test_theano),
+        cmocka_unit_test(test_other_map), cmocka_unit_test(test_widths),     cmocka_unit_test(test_complaints), cmocka_unit_test(test_other_head), cmocka_unit_test(test_theano),
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("zoo", tests, NULL, NULL);
