@@ -14,13 +14,14 @@
 #define BATCH {"batch", 'b', "N", "16", "pictures a step", "batch-size"}
 #define IMGSZ {"imgsz", 0, "N", "0", "side of the network's input; 0: the network's own", "img-size imgsize"}
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
+#define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
     {"model", 'm', "NET", NULL, "network (default: the weight file's, else efficientnet_lite0); `graft models` lists them", NULL},
     {"data", 'd', "DATA", NULL, "folder per class, train/val/test folders, CSV, IDX folder, .npz", NULL},
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
-    {"weights", 0, "FILE", "imagenet", "imagenet (the caches), none, or a weight file", NULL},
+    {"weights", 0, "FILE", "imagenet", "imagenet (published; downloaded if need be), none, or a weight file", NULL},
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
@@ -38,26 +39,28 @@ static const graft_option_info train_options[] = {
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
-    THREADS, WORKERS, ENDED};
+    OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax", NULL},
-    BATCH, IMGSZ, RESIZE, THREADS, WORKERS, ENDED};
+    BATCH, IMGSZ, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     {"data", 'd', "DATA", NULL, "as for train", NULL},
     {"split", 0, "PART", "val", "train, val, test or all", NULL},
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
-    BATCH, RESIZE, THREADS, WORKERS, ENDED};
+    BATCH, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
-    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, ENDED};
+    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, OFFLINE, ENDED};
 static const graft_option_info models_options[] = {
     {"layers", 0, NULL, NULL, "the network's rows: index, name, shape", NULL}, ENDED};
+static const graft_option_info pull_options[] = {
+    {"list", 0, NULL, NULL, "the files, their publishers' addresses, and which are here", NULL}, OFFLINE, ENDED};
 static const graft_option_info bench_options[] = {
     {"mode", 0, "MODE", "train", "train, infer or head (only the head trains)", NULL},
     {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
@@ -78,6 +81,9 @@ static const struct command commands[] = {
      run_convert},
     {"models", NULL, "list the networks", "[NET] [--layers]", "graft models\n  graft models vgg16 --layers", models_options,
      run_models},
+    {"pull", NULL, "download published weights, or check those that are here", "NET... [--offline] | --list [NET...]",
+     "graft pull vgg16 efficientnet_lite0\n  graft pull --list\n  GRAFT_MIRROR=https://files.example.org/weights graft pull vgg16",
+     pull_options, run_pull},
     {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
      bench_options, run_bench},
 };

@@ -31,4 +31,5 @@ graft_status run_val(const graft_options *o);
 graft_status run_inspect(const graft_options *o);
 graft_status run_convert(const graft_options *o);
 graft_status run_models(const graft_options *o);
+graft_status run_pull(const graft_options *o);
 graft_status run_bench(const graft_options *o);

@@ -4,6 +4,8 @@
 #include "api/options.h"
 #include "infer/model.h"
 
+void result_take(json_t *take_object); // to the result hook
+graft_status networks_check(const graft_options *o); // every input is a network's name
 extern const char *const resize_rules[]; // by enum resize_rule, NULL-ended
 void freeze_option(const graft_options *o, struct model_request *r);
 // A model to use as it is: a file, or a zoo name from the caches.

@@ -76,7 +76,8 @@ graft_status run_convert(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "'%s' and '%s' are the same file", from, to);
     const bool known = zoo_find(from) != NULL && !file_exists(from);
     const struct model_request request = {.network = known ? from : option_text(o, "model"),
-                                          .weights = known ? "imagenet" : from, .head = HEAD_KEEP, .size = (int)imgsz,
+                                          .weights = known ? "imagenet" : from,
+                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)imgsz,
                                           .dropout = -1, .resize = -1, .bn = BN_TRAIN};
     TRY_GOTO(model_open(&request, &m));
     TRY_GOTO(target->write(&m, to));

@@ -20,7 +20,7 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
     const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
-                                          .head = HEAD_KEEP, .size = (int)size, .dropout = 0, .resize = resize,
+                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size, .dropout = 0, .resize = resize,
                                           .bn = BN_FROZEN};
     return model_open(&request, out);
 }

@@ -4,12 +4,13 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "fetch/fetch.h"
 #include "optim/optim.h"
 #include "weights/weights.h"
 #include <stdlib.h>
 #include <string.h>
 
-static void result_take(json_t *take_object)
+void result_take(json_t *take_object)
 {
     char *text = json_text(take_object);
     if (text != NULL)
@@ -67,11 +68,17 @@ static graft_status layers(const struct network *net)
     return status;
 }
 
-graft_status run_models(const graft_options *o)
+graft_status networks_check(const graft_options *o)
 {
     for (size_t i = 0; i < o->n_inputs; i++)
         if (zoo_find(o->inputs[i]) == NULL)
             return fail(GRAFT_BAD_OPTION, "no network '%s'; did you mean '%s'?", o->inputs[i], zoo_nearest(o->inputs[i]));
+    return GRAFT_OK;
+}
+
+graft_status run_models(const graft_options *o)
+{
+    TRY(networks_check(o));
     if (option_set(o, "layers")) {
         if (o->n_inputs != 1)
             return fail(GRAFT_BAD_OPTION, "--layers shows one network: graft models NET --layers");
@@ -81,12 +88,17 @@ graft_status run_models(const graft_options *o)
     for (int i = 0; i < count; i++) {
         const struct network *net = o->n_inputs > 0 ? zoo_find(o->inputs[i]) : zoo_at(i);
         struct graph g = {0};
-        const graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
+        struct found_file here = {0};
+        graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
         if (status == GRAFT_OK)
-            result_take(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:f}", "name", net->name, "title", net->title,
-                                  "publisher", net->publisher, "license", net->license, "size", net->input.size, "top1",
-                                  net->top1, "top5", net->top5, "parameters", (json_int_t)graph_parameters(&g, false),
-                                  "multiply_adds", graph_multiply_adds(&g)));
+            status = fetch_locate(net, &(struct fetch_request){0}, &here);
+        if (status == GRAFT_OK)
+            result_take(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:f, s:b, s:s?}", "name", net->name, "title",
+                                  net->title, "publisher", net->publisher, "license", net->license, "size", net->input.size,
+                                  "top1", net->top1, "top5", net->top5, "parameters",
+                                  (json_int_t)graph_parameters(&g, false), "multiply_adds", graph_multiply_adds(&g),
+                                  "cached", here.path != NULL, "path", here.path));
+        found_file_free(&here);
         graph_fini(&g);
         TRY(status);
     }

@@ -94,7 +94,8 @@ graft_status run_train(const graft_options *o)
     TRY_GOTO(dataset_open(&(struct data_options){.path = option_text(o, "data"), .num_classes = (int)num_classes}, &d));
     TRY_GOTO(dataset_split(&d, option_text(o, "val"), limit, (uint64_t)seed));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
-                                    .head = (enum head_rule)head, .classes = d.classes, .n_classes = d.n_classes,
+                                    .offline = option_set(o, "offline"), .head = (enum head_rule)head,
+                                    .classes = d.classes, .n_classes = d.n_classes,
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,
                                     .seed = (uint64_t)seed};
     freeze_option(o, &request);

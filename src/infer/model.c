@@ -1,4 +1,4 @@
-// infer/model.c: building a network for a task and filling its parameters from a file.
+// infer/model.c: building a network for a task and filling its parameters from a file, which fetch/ may have to get first.
 // Strict: a tensor that is missing, extra or misshapen is an error; only the head may be re-created, and that is logged.
 
 #include "infer/model.h"
@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "fetch/fetch.h"
 #include "weights/weights.h"
 #include <math.h>
 #include <stdio.h>
@@ -101,39 +102,6 @@ static graft_status metadata_read(const char *path, const struct tensor_set *set
     if (!json_is_array(*classes) || size < 1 || size > 4096)
         return fail(GRAFT_BAD_FILE, "%s: graft.classes or graft.input makes no sense", path);
     return GRAFT_OK;
-}
-
-// Published files of a network, or of its variants where the name leaves them open ("vgg16" takes Keras's file too: the
-// file decides the variant).
-static graft_status cache_find(const struct network *net, char **out)
-{
-    const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
-    home = home != NULL ? home : "";
-    char *folders[] = {cache != NULL && cache[0] != '\0' ? mem_format("%s/graft", cache) : mem_format("%s/.cache/graft", home),
-                       mem_format("%s/.keras/models", home), mem_format("%s/.cache/torch/hub/checkpoints", home)};
-    *out = NULL;
-    for (int v = -1; v < zoo_count(); v++) { // the network itself first
-        const struct network *variant = v < 0 ? net : zoo_at(v);
-        if (variant != net && (!zoo_variants(variant, net) || strchr(net->name, '.') != NULL))
-            continue;
-        for (size_t f = 0; f < COUNT_OF(folders); f++)
-            for (int i = 0; folders[f] != NULL && *out == NULL && variant->files[i] != NULL; i++) {
-                char *path = path_join(folders[f], variant->files[i]);
-                if (path != NULL && file_exists(path))
-                    *out = path;
-                else
-                    mem_free(path);
-            }
-    }
-    const graft_status status =
-        *out != NULL ? GRAFT_OK
-        : net->files[0] == NULL
-            ? fail(GRAFT_BAD_FILE, "nobody publishes weights of %s: name a file with --weights FILE", net->name)
-            : fail(GRAFT_BAD_FILE, "no published weights of %s on this machine: put %s into %s, or name a file with --weights "
-                   "FILE", net->name, net->files[0], folders[0] != NULL ? folders[0] : "the cache");
-    for (size_t f = 0; f < COUNT_OF(folders); f++)
-        mem_free(folders[f]);
-    return status;
 }
 
 // Fills the parameters; re-creates the head's where `new_head` or where a no-top file has none.
@@ -298,7 +266,7 @@ static graft_status open_random(const struct model_request *r, const struct netw
 graft_status model_open(const struct model_request *r, struct model *out)
 {
     struct tensor_set set = {0};
-    char *cached = NULL;
+    struct found_file found = {0};
     graft_status status = GRAFT_OK;
     *out = (struct model){0};
     const struct network *net = r->network != NULL ? zoo_find(r->network) : NULL;
@@ -308,15 +276,16 @@ graft_status model_open(const struct model_request *r, struct model *out)
     if (strcmp(r->weights, "none") == 0)
         TRY_GOTO(open_random(r, net, out));
     else {
+        const struct fetch_request published = {.offline = r->offline, .variants = true, .head = r->head == HEAD_KEEP};
         if (strcmp(r->weights, "imagenet") == 0)
-            TRY_GOTO(cache_find(net, &cached));
-        TRY_GOTO(open_file(r, cached != NULL ? cached : r->weights, &set, out));
+            TRY_GOTO(fetch_weights(net, &published, &found));
+        TRY_GOTO(open_file(r, found.path != NULL ? found.path : r->weights, &set, out));
     }
     if (r->resize >= 0)
         out->input.rule = (enum resize_rule)r->resize;
 done:
     tensor_set_free(&set);
-    mem_free(cached);
+    found_file_free(&found);
     if (status != GRAFT_OK)
         model_close(out);
     return status;

@@ -1,4 +1,4 @@
-// infer/model.h: a network with its weights, ready for plans: from a graft model, a weight file, or the caches.
+// infer/model.h: a network with its weights, ready for plans: from a graft model, a weight file, or its publisher.
 #pragma once
 
 #include "base/json.h"
@@ -8,7 +8,8 @@
 enum head_rule { HEAD_AUTO, HEAD_KEEP, HEAD_NEW };
 struct model_request {
     const char *network;  // -m, or NULL: the file decides
-    const char *weights;  // a file, "imagenet" (the caches), "none" (random)
+    const char *weights;  // a file, "imagenet" (published: from the caches, else downloaded), "none" (random)
+    bool offline;         // "imagenet" never touches the network
     enum head_rule head;
     char *const *classes; // of the data; NULL: the file's own
     int n_classes;

@@ -33,7 +33,10 @@ expect 3 "'nowhere'" 'missing data' "$graft" train -d nowhere
 expect 3 "cannot open 'no.pth'" 'missing weights' "$graft" predict no.pth x.jpg
 expect 0 'efficientnet_lite0' models "$graft" models
 expect 0 'features.0' 'layers' "$graft" models vgg16 --layers
-XDG_CACHE_HOME=$work HOME=$work expect 3 'no published weights' 'empty caches' "$graft" predict vgg16 x.jpg
+HOME=$work
+export HOME
+unset XDG_CACHE_HOME KERAS_HOME TORCH_HOME GRAFT_MIRROR http_proxy https_proxy all_proxy HTTPS_PROXY ALL_PROXY
+expect 3 'no published weights' 'empty caches' "$graft" predict vgg16 x.jpg --offline
 
 # Two classes that a network tells apart at once: 24 grey pictures (PNG) of bright and dark, made without any tool.
 idx() { # name count value...: an IDX pair of 8x8 pictures
@@ -54,6 +57,7 @@ for file in model.safetensors last.ckpt.safetensors args.json classes.txt split.
     val_predictions.csv confusion_matrix.csv per_class.csv skipped.csv; do
     if [ -s run/$file ]; then ok "run folder has $file"; else not_ok "run folder has $file"; fi
 done
+cp "$here"/golden/data/rgb.png good.png
 expect 0 'top-1' 'val of the run' "$graft" val run/model.safetensors -d set --val 24
 expect 2 'holds a run already' 'no run is overwritten' "$graft" train --weights none -d set --imgsz 32 --epochs 1 -o run
 expect 0 'efficientnet_lite0' 'inspect the model' "$graft" inspect run/model.safetensors
@@ -75,6 +79,49 @@ if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs mor
     limited() { ( ulimit -v 4000000; "$@" ) }
     expect 4 'would fit' 'no memory for the plan' limited "$graft" train --weights none -d set --imgsz 1024 --epochs 1 -o run6
     if [ -e run6 ]; then not_ok 'a refused run leaves nothing'; else ok 'a refused run leaves nothing'; fi
+fi
+
+# Published weights, from a server of our own.
+expect 2 'which networks' 'pull what' "$graft" pull
+expect 2 "did you mean 'vgg16'" 'pull an unknown network' "$graft" pull vgg61
+expect 3 "put vgg16-397923af.pth from https://download.pytorch.org/models/vgg16-397923af.pth into '$work/.cache/graft'" \
+    'offline' "$graft" train -m vgg16 -d set --imgsz 32 --offline
+expect 0 'https://download.pytorch.org/models/vgg16-397923af.pth' 'what can be pulled' "$graft" pull --list
+GRAFT_MIRROR=file:///tmp expect 2 'an http: or https: address' 'no files as mirrors' "$graft" pull vgg16
+server=$(dirname "$graft")/tests/test_fetch
+if GRAFT_MIRROR=http://127.0.0.1:1 "$graft" pull vgg16 2>&1 | grep -q libcurl; then
+    echo 'no libcurl: downloads are not tested' >&2
+elif [ -x "$server" ]; then
+    mkfifo hold
+    "$server" serve run/model.safetensors <hold >port &
+    exec 9>hold
+    while [ ! -s port ]; do sleep 0.1; done
+    mirror=http://127.0.0.1:$(cat port)
+    expect 3 '127.0.0.1 port 1' 'no server' env GRAFT_MIRROR=http://127.0.0.1:1 "$graft" pull vgg16
+    expect 3 'the server answers 404' 'not there' env GRAFT_MIRROR=$mirror/missing "$graft" pull vgg16
+    expect 3 'nothing was kept' 'a wrong file' env GRAFT_MIRROR=$mirror/plain "$graft" pull vgg16
+    if [ -z "$(ls .cache/graft)" ]; then ok 'a wrong file leaves nothing'; else ls .cache/graft >log; not_ok 'a wrong file leaves nothing'; fi
+    GRAFT_MIRROR=$mirror/slow "$graft" pull vgg16 2>log &
+    pid=$!
+    while [ ! -s .cache/graft/vgg16-397923af.pth.part ]; do sleep 0.1; done
+    kill -INT $pid
+    found=0
+    wait $pid || found=$?
+    if [ $found = 130 ] && [ -s .cache/graft/vgg16-397923af.pth.part ] && grep -q 'goes on from there' log; then
+        ok 'an interrupted pull keeps its part'
+    else
+        echo "exit $found" >>log
+        not_ok 'an interrupted pull keeps its part'
+    fi
+    expect 0 '"source":"downloaded"' 'pull' env GRAFT_MIRROR=$mirror/hub "$graft" pull efficientnet_lite0 --json
+    if grep -q "\"sha256\":\"$(sha256sum <run/model.safetensors | cut -d ' ' -f 1)\"" log; then ok 'its digest'; else not_ok 'its digest'; fi
+    expect 0 '"source":"cache"' 'pull again, offline' "$graft" pull efficientnet_lite0 --offline --json
+    expect 0 '"cached":true' 'it is here' "$graft" models efficientnet_lite0 --json
+    expect 0 'good.png' 'and used' "$graft" predict efficientnet_lite0 "$work/good.png" --offline
+    printf 'x' | dd of=.cache/graft/tf_efficientnet_lite0.safetensors bs=1 seek=5000 conv=notrunc 2>/dev/null
+    expect 3 'has changed since it was first used' 'a changed file' "$graft" predict efficientnet_lite0 good.png --offline
+    expect 0 '"source":"downloaded"' 'pull repairs' env GRAFT_MIRROR=$mirror/hub "$graft" pull efficientnet_lite0 --json
+    exec 9>&-
 fi
 head -c 20000 run/model.safetensors >cut.safetensors
 expect 3 'cut.safetensors' 'truncated weights' "$graft" predict cut.safetensors x.jpg
