@@ -83,7 +83,7 @@ fi
 
 # Published weights, from a server of our own.
 expect 2 'which networks' 'pull what' "$graft" pull
-expect 2 "did you mean 'vgg16'" 'pull an unknown network' "$graft" pull vgg61
+expect 2 "did you mean 'vgg16'" 'pull an unknown network' "$graft" pull vgg166
 expect 3 "put vgg16-397923af.pth from https://download.pytorch.org/models/vgg16-397923af.pth into '$work/.cache/graft'" \
     'offline' "$graft" train -m vgg16 -d set --imgsz 32 --offline
 expect 0 'https://download.pytorch.org/models/vgg16-397923af.pth' 'what can be pulled' "$graft" pull --list
