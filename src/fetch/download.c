@@ -67,7 +67,7 @@ static graft_status part_empty(struct job *j)
     j->have = j->total = 0;
     j->validator[0] = '\0';
     j->resumed = false;
-    if (ftruncate(j->fd, 0) != 0 || lseek(j->fd, 0, SEEK_SET) != 0)
+    if (file_ops.truncate(j->part, 0) != 0 || lseek(j->fd, 0, SEEK_SET) != 0)
         return fail_system("empty", j->part);
     return GRAFT_OK;
 }

@@ -567,6 +567,7 @@ static int bad_close(int fd)
 }
 static int bad_rename(const char *from, const char *to) { return fails() ? -1 : kept_files.rename(from, to); }
 static int bad_unlink(const char *path) { return fails() ? -1 : kept_files.unlink(path); }
+static int bad_truncate(const char *path, off_t size) { return fails() ? -1 : kept_files.truncate(path, size); }
 
 // Whatever call fails, the name holds the whole file or nothing, and the next pull makes it good.
 static void test_every_call_fails(void **state)
@@ -577,7 +578,7 @@ static void test_every_call_fails(void **state)
         struct found_file f = {0};
         fresh(state);
         call_number = 0;
-        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, bad_unlink};
+        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, bad_unlink, bad_truncate};
         const graft_status status = get("plain", hashed, &f);
         file_ops = kept_files;
         failed = call_number > fail_at;
@@ -803,6 +804,9 @@ static void test_networks_are_pulled(void **state)
     check_message("`graft pull` replaces it");
     assert_int_equal(want(lite, false, true, &f), GRAFT_OK);
     assert_whole("tf_efficientnet_lite0.safetensors", &f);
+    // torchvision's second file of the network is other weights: nobody is given those instead
+    assert_int_equal(want(zoo_find("resnet50"), false, false, &f), GRAFT_BAD_FILE);
+    assert_int_equal(server_hits("hub"), 5); // one more than before: the first file only
     // a server without any of them
     fresh(state);
     snprintf(mirror, sizeof mirror, "http://127.0.0.1:%d/missing", port);
