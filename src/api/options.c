@@ -71,7 +71,8 @@ static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5", train_options, run_train},
     {"predict", NULL, "say what is on pictures", "MODEL INPUT... [OPTION]...",
-     "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv",
+     "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv\n"
+     "  graft predict runs/train/model.safetensors test.csv --csv out.csv",
      predict_options, run_predict},
     {"val", "eval", "measure a model on labelled pictures", "MODEL -d DATA [OPTION]...",
      "graft val runs/train/model.safetensors -d pets/", val_options, run_val},

@@ -7,11 +7,9 @@
 #include "data/data.h"
 #include "infer/metrics.h"
 #include "infer/predict.h"
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
 {
@@ -85,39 +83,6 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
     return GRAFT_OK;
 }
 
-static graft_status sample_append(struct dataset *d, const char *path, const void *data)
-{
-    char *copy = mem_text(path);
-    if (copy == NULL || !mem_grow(&d->samples, &d->capacity, d->count + 1, sizeof *d->samples)) {
-        mem_free(copy);
-        return fail_memory("the list of pictures");
-    }
-    d->samples[d->count++] = (struct sample){.path = copy, .label = -1, .part = PART_NONE, .data = data};
-    return GRAFT_OK;
-}
-
-static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
-
-static graft_status input_append(struct dataset *d, const char *input)
-{
-    struct stat st;
-    struct dirent **entries;
-    if (stat(input, &st) != 0 || !S_ISDIR(st.st_mode))
-        return sample_append(d, input, NULL);
-    const int n = scandir(input, &entries, visible, alphasort);
-    graft_status status = n < 0 ? fail(GRAFT_BAD_FILE, "cannot read folder '%s'", input) : GRAFT_OK;
-    for (int i = 0; i < n; i++) {
-        char *path = path_join(input, entries[i]->d_name);
-        if (status == GRAFT_OK)
-            status = path != NULL ? sample_append(d, path, NULL) : fail_memory("a path");
-        mem_free(path);
-        free(entries[i]);
-    }
-    if (n >= 0)
-        free(entries);
-    return status;
-}
-
 static graft_status logits_write(const char *path, const float *logits, size_t n, int classes)
 {
     char head[128];
@@ -178,7 +143,7 @@ graft_status run_predict(const graft_options *o)
         imgsz = d.array_h;
     } else
         for (size_t i = 1; i < o->n_inputs; i++)
-            TRY_GOTO(input_append(&d, o->inputs[i]));
+            TRY_GOTO(inputs_add(o->inputs[i], &d));
     if (d.count == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "no pictures in '%s'", o->inputs[1]));
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));

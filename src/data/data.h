@@ -35,6 +35,9 @@ struct data_options {
 // `path`: a folder per class; train/ val/ test/ of such; a CSV; a folder of IDX, CIFAR or x.npy and y.npy; an .npz.
 graft_status dataset_open(const struct data_options *options, struct dataset *out);
 void dataset_free(struct dataset *d);
+// Appends, unlabelled, a picture, the pictures of a folder and its folders, or those that a CSV names (in its column path or
+// img; labels are ignored).
+graft_status inputs_add(const char *path, struct dataset *out);
 // A .npy of float32 (n, h, w, c), preprocessed, as unlabelled samples that borrow `map` (the caller closes it).
 graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by

@@ -17,7 +17,7 @@ struct csv {
     int line;                      // 1-based
     int file, label, group, split; // columns; -1: none
     int layout;                    // of `layouts`; -1: not known yet
-    bool headed;
+    bool headed, list; // list: of pictures to predict; labels are not needed
 };
 
 // Cuts the line into fields in place; gives their number (more than MAX_FIELDS are left out), or -1 at an open quote.
@@ -57,8 +57,9 @@ static graft_status header_read(struct csv *c, char **field, int n)
             if (strcmp(field[i], names[k][0]) == 0 || strcmp(field[i], names[k][1]) == 0)
                 *columns[k] = i;
     c->headed = true;
-    if (c->file < 0 || c->label < 0)
-        return fail(GRAFT_BAD_FILE, "%s:%d: the header needs the columns path and label", c->path, c->line);
+    if (c->file < 0 || (c->label < 0 && !c->list))
+        return fail(GRAFT_BAD_FILE, "%s:%d: the header needs the column%s", c->path, c->line,
+                    c->list ? " path" : "s path and label");
     return GRAFT_OK;
 }
 
@@ -98,6 +99,17 @@ static uint64_t name_hash(const char *name) // FNV-1a; 0 for no name
     for (; *name != '\0'; name++)
         hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
     return hash;
+}
+
+// A class name, if there is one, helps to find State Farm's pictures.
+static graft_status list_row_read(struct csv *c, char **field, int n, struct dataset *d)
+{
+    if (n <= c->file || field[c->file][0] == '\0')
+        return fail(GRAFT_BAD_FILE, "%s:%d: a path is expected", c->path, c->line);
+    char *path = picture_path(c, field[c->file], c->label >= 0 && c->label < n ? field[c->label] : "");
+    const graft_status status = path != NULL ? sample_add(d, path, -1, PART_NONE, NULL) : fail_memory("a path");
+    mem_free(path);
+    return status;
 }
 
 static graft_status row_read(struct csv *c, char **field, int n, struct dataset *d)
@@ -143,7 +155,7 @@ static graft_status lines_read(bytes text, struct csv *c, char *line, struct dat
         const int n = fields_of(line, field);
         if (n < 0)
             return fail(GRAFT_BAD_FILE, "%s:%d: a quote is not closed", c->path, c->line);
-        TRY(c->headed ? row_read(c, field, n, d) : header_read(c, field, n));
+        TRY(!c->headed ? header_read(c, field, n) : c->list ? list_row_read(c, field, n, d) : row_read(c, field, n, d));
     }
     return c->headed ? GRAFT_OK : fail(GRAFT_BAD_FILE, "%s: the file is empty", c->path);
 }
@@ -170,15 +182,22 @@ static graft_status classes_sort(struct dataset *d)
     return found ? GRAFT_OK : fail_memory("class names");
 }
 
-graft_status source_csv(const struct data_options *options, struct dataset *d)
+static graft_status csv_read(const char *path, bool list, struct dataset *d)
 {
-    struct csv c = {.path = options->path, .file = -1, .label = -1, .group = -1, .split = -1, .layout = -1};
+    struct csv c = {.path = path, .file = -1, .label = -1, .group = -1, .split = -1, .layout = -1, .list = list};
     struct file_map map;
-    TRY(file_map_open(options->path, &map));
+    TRY(file_map_open(path, &map));
     char *line = mem_alloc(MAX_LINE);
     const graft_status status = line != NULL ? lines_read(map.data, &c, line, d) : fail_memory("a CSV line");
     mem_free(line);
     file_map_close(&map);
-    TRY(status);
+    return status;
+}
+
+graft_status source_csv(const struct data_options *options, struct dataset *d)
+{
+    TRY(csv_read(options->path, false, d));
     return classes_sort(d);
 }
+
+graft_status csv_list(const char *path, struct dataset *d) { return csv_read(path, true, d); }

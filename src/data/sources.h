@@ -15,6 +15,7 @@ graft_status source_cifar(const char *folder, struct dataset *d);
 graft_status npy_recognises(const char *folder, bool *out); // x.npy and y.npy
 graft_status source_npy(const char *folder, struct dataset *d);
 graft_status source_npz(const char *path, struct dataset *d);
+graft_status csv_list(const char *path, struct dataset *d); // appends what it names, unlabelled
 graft_status source_csv(const struct data_options *options, struct dataset *d);
 int class_index(const struct dataset *d, const char *name); // -1: none
 graft_status class_add(struct dataset *d, const char *name);

@@ -137,4 +137,10 @@ mkfifo pets/b/pipe.jpg
 expect 3 'none of the' 'nothing readable' timeout 60 "$graft" train --weights none -d pets --imgsz 32 --epochs 1 -o run4
 if [ "$(grep -c . run4/skipped.csv)" -ge 5 ]; then ok 'each is listed'; else cp run4/skipped.csv log; not_ok 'each is listed'; fi
 expect 3 'on-bad skip' 'on-bad fail' timeout 60 "$graft" train --weights none -d pets --imgsz 32 --epochs 1 --on-bad fail -o run5
+mkdir -p tree/below
+cp good.png tree/1.png
+cp good.png tree/below/2.png
+printf 'path,label\ntree/1.png,any\ntree/below/2.png,\n' >list.csv
+expect 0 'tree/below/2.png' 'predict a folder and its folders' "$graft" predict run/model.safetensors tree
+expect 0 'tree/below/2.png' 'predict a CSV' "$graft" predict run/model.safetensors list.csv
 expect 3 'could not be read' 'predict reports the bad' "$graft" predict run/model.safetensors pets/a/page.jpg
