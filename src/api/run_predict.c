@@ -23,29 +23,75 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     return model_open(&request, out);
 }
 
+// A CSV that appears whole or not at all; a row is put together in memory.
+struct csv_file {
+    struct file_writer writer;
+    char *row;
+    size_t size, capacity;
+};
+
+static graft_status csv_put(struct csv_file *f, const char *text, size_t size)
+{
+    if (!mem_grow(&f->row, &f->capacity, f->size + size, 1))
+        return fail_memory("a row of the CSV");
+    memcpy(f->row + f->size, text, size);
+    f->size += size;
+    return GRAFT_OK;
+}
+
+static graft_status csv_field(struct csv_file *f, const char *field)
+{
+    TRY(csv_put(f, "\"", 1));
+    for (; *field != '\0'; field++)
+        TRY(csv_put(f, *field == '"' ? "\"\"" : field, *field == '"' ? 2 : 1));
+    return csv_put(f, "\"", 1);
+}
+
+static graft_status csv_row_end(struct csv_file *f)
+{
+    TRY(csv_put(f, "\n", 1));
+    const graft_status status = file_writer_put(&f->writer, f->row, f->size);
+    f->size = 0;
+    return status;
+}
+
+static graft_status csv_open(struct csv_file *f, const char *path, const struct model *m)
+{
+    TRY(file_writer_open(path, &f->writer));
+    TRY(csv_put(f, "path", 4));
+    for (int c = 0; c < m->n_classes; c++) {
+        TRY(csv_put(f, ",", 1));
+        TRY(csv_field(f, m->classes[c]));
+    }
+    return csv_row_end(f);
+}
+
+static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes)
+{
+    char number[32];
+    TRY(csv_field(f, path));
+    for (int c = 0; c < classes; c++)
+        TRY(csv_put(f, number, (size_t)snprintf(number, sizeof number, ",%.7g", (double)p[c])));
+    return csv_row_end(f);
+}
+
 struct outcome {
     const struct model *model;
     const struct dataset *data;
     long topk;
-    FILE *csv;
+    struct csv_file csv; // when asked for: csv.writer.path is not NULL
     float *logits, *probabilities; // (n, classes) or NULL
     int *labels;
     size_t done, bad;
 };
 
-static void csv_field(FILE *csv, const char *field)
-{
-    fputc('"', csv);
-    for (; *field != '\0'; field++)
-        fprintf(csv, *field == '"' ? "\"\"" : "%c", *field);
-    fputc('"', csv);
-}
 
 static graft_status report(void *user, uint32_t index, const float *logits, const float *p, const char *error)
 {
     struct outcome *r = user;
     const int classes = r->model->n_classes;
     const char *path = r->data->samples[index].path;
+    graft_status status = GRAFT_OK;
     json_t *row = json_pack("{s:s+}", "path", path, "");
     if (row == NULL)
         row = json_pack("{s:s}", "path", "(a name that is not UTF-8)");
@@ -67,12 +113,8 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         json_object_set_new(row, "top", top);
         if (r->logits != NULL)
             memcpy(r->logits + index * (size_t)classes, logits, (size_t)classes * sizeof *logits);
-        if (r->csv != NULL) {
-            csv_field(r->csv, path);
-            for (int c = 0; c < classes; c++)
-                fprintf(r->csv, ",%.7g", (double)p[c]);
-            fprintf(r->csv, "\n");
-        }
+        if (r->csv.writer.path != NULL)
+            status = csv_row(&r->csv, path, p, classes);
         r->done++;
     }
     char *text = json_text(row);
@@ -80,7 +122,7 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         hooks_result(text);
     mem_free(text);
     json_decref(row);
-    return GRAFT_OK;
+    return status;
 }
 
 static graft_status logits_write(const char *path, const float *logits, size_t n, int classes)
@@ -156,32 +198,19 @@ graft_status run_predict(const graft_options *o)
     if (option_text(o, "logits") != NULL &&
         (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
         TRY_GOTO(fail_memory("logits"));
-    if (option_text(o, "csv") != NULL) {
-        r.csv = fopen(option_text(o, "csv"), "w");
-        if (r.csv == NULL)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "cannot write '%s'", option_text(o, "csv")));
-        fprintf(r.csv, "path");
-        for (int c = 0; c < m.n_classes; c++) {
-            fputc(',', r.csv);
-            csv_field(r.csv, m.classes[c]);
-        }
-        fprintf(r.csv, "\n");
-    }
+    if (option_text(o, "csv") != NULL)
+        TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m));
     TRY_GOTO(plan_ready(&m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, d.count, (int)workers, "predict", report, &r));
     if (r.logits != NULL)
         TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
-    if (r.csv != NULL) {
-        FILE *csv = r.csv;
-        r.csv = NULL;
-        if (fclose(csv) != 0)
-            TRY_GOTO(fail(GRAFT_NO_RESOURCE, "cannot finish writing '%s'", option_text(o, "csv")));
-    }
+    if (r.csv.writer.path != NULL)
+        TRY_GOTO(file_writer_commit(&r.csv.writer));
     if (r.bad > 0)
         status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", r.bad, d.count);
 done:
-    if (r.csv != NULL)
-        fclose(r.csv);
+    file_writer_abandon(&r.csv.writer);
+    mem_free(r.csv.row);
     mem_free(r.logits);
     mem_free(order);
     plan_free(plan);

@@ -89,16 +89,18 @@ void file_map_close(struct file_map *map)
 
 graft_status file_writer_open(const char *path, struct file_writer *out)
 {
+    struct stat st;
     *out = (struct file_writer){.fd = -1};
+    out->direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
     out->path = mem_text(path);
-    out->temporary = mem_format("%s%s%ld", path, temporary_mark, (long)getpid());
+    out->temporary = out->direct ? mem_text(path) : mem_format("%s%s%ld", path, temporary_mark, (long)getpid());
     if (out->path == NULL || out->temporary == NULL) {
         file_writer_abandon(out);
         return fail_memory("a file name");
     }
-    out->fd = file_ops.open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    out->fd = file_ops.open(out->temporary, O_WRONLY | O_CLOEXEC | (out->direct ? 0 : O_CREAT | O_TRUNC), 0666);
     if (out->fd < 0) {
-        const graft_status status = fail_system("create", out->temporary);
+        const graft_status status = fail_system(out->direct ? "open" : "create", out->temporary);
         mem_free(out->temporary);
         out->temporary = NULL;
         file_writer_abandon(out);
@@ -150,17 +152,17 @@ graft_status file_flush_folder(const char *path)
 graft_status file_writer_commit(struct file_writer *w)
 {
     graft_status status = GRAFT_OK;
-    if (file_ops.fsync(w->fd) != 0)
+    if (!w->direct && file_ops.fsync(w->fd) != 0)
         TRY_GOTO(fail_system("flush", w->temporary));
     const int fd = w->fd;
     w->fd = -1;
     if (file_ops.close(fd) != 0)
         TRY_GOTO(fail_system("close", w->temporary));
-    if (file_ops.rename(w->temporary, w->path) != 0)
+    if (!w->direct && file_ops.rename(w->temporary, w->path) != 0)
         TRY_GOTO(fail_system("rename", w->temporary));
     mem_free(w->temporary);
     w->temporary = NULL;
-    status = file_flush_folder(w->path);
+    status = w->direct ? GRAFT_OK : file_flush_folder(w->path);
 done:
     file_writer_abandon(w);
     return status;
@@ -171,7 +173,8 @@ void file_writer_abandon(struct file_writer *w)
     if (w->temporary != NULL) {
         if (w->fd >= 0)
             file_ops.close(w->fd);
-        file_ops.unlink(w->temporary);
+        if (!w->direct)
+            file_ops.unlink(w->temporary);
     }
     mem_free(w->path);
     mem_free(w->temporary);

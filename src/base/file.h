@@ -26,9 +26,11 @@ struct file_map {
 graft_status file_map_open(const char *path, struct file_map *out); // refuses what is not a regular file; never blocks
 void file_map_close(struct file_map *map);                          // a zeroed one is fine
 
-// Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.
+// Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.  What is
+// there and no file (/dev/stdout, a pipe) is written to as it is.
 struct file_writer {
     char *path, *temporary;
+    bool direct; // temporary is path
     int fd;
     uint64_t size;
 };

@@ -13,6 +13,7 @@
 #include "tensor/params.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -374,6 +375,18 @@ static void test_file_refusals(void **state)
     assert_int_equal(file_map_open(path, &map), GRAFT_BAD_FILE); // and does not wait for a writer
     check_message("not a regular file");
     file_map_close(&map);
+    const int reader = open(path, O_RDONLY | O_NONBLOCK); // what is no file is written to, not replaced
+    char text[8] = "";
+    struct stat st;
+    assert_int_equal(file_write_all(path, "abc", 3), GRAFT_OK);
+    assert_int_equal(read(reader, text, sizeof text), 3);
+    assert_string_equal(text, "abc");
+    assert_true(stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
+    close(reader);
+    assert_int_equal(file_write_all("/dev/full", "abc", 3), GRAFT_NO_RESOURCE);
+    assert_true(stat("/dev/full", &st) == 0 && S_ISCHR(st.st_mode));
+    assert_int_equal(file_write_all("/dev/null", "abc", 3), GRAFT_OK);
+    assert_true(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
     assert_int_equal(file_map_open(folder, &map), GRAFT_BAD_FILE);
     check_message("is a folder");
     assert_int_equal(file_map_open("/nowhere/at all", &map), GRAFT_BAD_FILE);
