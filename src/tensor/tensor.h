@@ -31,6 +31,8 @@ struct named_tensor {
 struct tensor_set {
     struct named_tensor *items;
     size_t count, capacity;
+    uint32_t *index;   // open addressing by the name's hash: an item's number + 1, 0: free
+    size_t index_size, indexed; // slots, a power of two; items in it
     char *metadata; // JSON object text (safetensors __metadata__) or NULL
     char *format;   // for people: "PyTorch .pth (zip)", "Keras 2 .h5 (weights)", ...
     void **owned;   // heap blocks released with the set
@@ -39,7 +41,8 @@ struct tensor_set {
 };
 void tensor_set_free(struct tensor_set *set);  // contents; a zeroed one is fine
 graft_status tensor_set_add(struct tensor_set *set, const char *name, enum dtype dtype, struct shape shape,
-                            const void *data);         // copies the name; refuses a duplicate (bad file)
+                            const void *data);         // copies the name; refuses a duplicate (bad file); no
+                                                               // name may be changed between adds
 graft_status tensor_set_own(struct tensor_set *set, void *take_block); // frees the block when it cannot keep it
 const struct named_tensor *tensor_find(const struct tensor_set *set, const char *name);
 // Converts to float32; `dst` holds shape_count floats.  Refuses integer dtypes other than I64/I32.

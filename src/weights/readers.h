@@ -12,7 +12,7 @@ graft_status pth_legacy_read(bytes data, struct tensor_set *out);
 graft_status h5_read(const char *path, bytes data, struct tensor_set *out);
 extern int h5_helper_seconds; // how long the helper may take (30); tests shorten it
 
-// Of one file.  The largest networks have under 5,000; adding searches for duplicates one by one.
-enum { TENSOR_LIMIT = 20 * 1000 };
+// Of one file.  The largest networks have under 5,000.
+enum { TENSOR_LIMIT = 100 * 1000 };
 // Adds a tensor whose bytes must be exactly what its shape needs.  Copies them when they are not aligned to the dtype.
 graft_status weights_add(struct tensor_set *out, const char *name, enum dtype dtype, struct shape shape, bytes data);

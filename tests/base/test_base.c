@@ -774,8 +774,21 @@ static void test_tensor_sets(void **state)
     assert_int_equal(set.count, 50);
     assert_int_equal(tensor_find(&set, "t49")->shape.dim[0], 49);
     assert_null(tensor_find(&set, "t"));
+    // items dropped from outside (a checkpoint's slots) are forgotten, and may come again
+    while (set.count > 20)
+        mem_free(set.items[--set.count].name);
+    assert_int_equal(tensor_set_add(&set, "t19", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
+    assert_int_equal(tensor_set_add(&set, "t20", DTYPE_F32, SHAPE(1), NULL), GRAFT_OK);
     tensor_set_free(&set);
     assert_int_equal(set.count, 0);
+    assert_null(set.index);
+    // many names take no longer each: a search one by one of these would need minutes
+    for (int i = 0; i < 200000; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        assert_int_equal(tensor_set_add(&set, name, DTYPE_F32, SHAPE(1), NULL), GRAFT_OK);
+    }
+    assert_int_equal(tensor_set_add(&set, "t123456", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
+    tensor_set_free(&set);
 }
 
 static struct param_entry entry_of(enum param_layout layout, struct shape shape, int c, int h, int w)
