@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-const char *const place_names[] = {"cache", "keras", "torch", "downloaded"};
+const char *const place_names[] = {"cache", "keras", "torch", "hub", "downloaded"};
 
 void found_file_free(struct found_file *f)
 {
@@ -52,7 +52,7 @@ graft_status fetch_url(const struct published *p, bool shown, char **out)
 
 // --- where files lie -------------------------------------------------------------------------------------------------
 
-enum { PLACES = PLACE_TORCH + 1 };
+enum { PLACES = PLACE_HUB + 1 };
 
 // A folder that VARIABLE (if set) or HOME names; heap, or NULL where neither does.
 static char *folder_of(const char *variable, const char *below_variable, const char *below_home)
@@ -69,8 +69,42 @@ static void folders_find(char *folders[PLACES])
     (void)cache_folder(&folders[PLACE_CACHE]);
     folders[PLACE_KERAS] = folder_of("KERAS_HOME", "models", ".keras/models");
     folders[PLACE_TORCH] = torch != NULL && torch[0] != '\0'
-                               ? folder_of("TORCH_HOME", "hub/checkpoints", "")
+                               ? mem_format("%s/hub/checkpoints", torch)
                                : folder_of("XDG_CACHE_HOME", "torch/hub/checkpoints", ".cache/torch/hub/checkpoints");
+    const char *hub = getenv("HF_HUB_CACHE"), *hugging = getenv("HF_HOME");
+    folders[PLACE_HUB] = hub != NULL && hub[0] == '/' ? mem_text(hub)
+                         : hugging != NULL && hugging[0] == '/'
+                             ? mem_format("%s/hub", hugging)
+                             : folder_of("XDG_CACHE_HOME", "huggingface/hub", ".cache/huggingface/hub");
+}
+
+// In a folder of files, by name.  The hub's lies as HUB/models--OWNER--REPOSITORY/snapshots/COMMIT/NAME, and refs/main names
+// the commit.  `*out` is NULL where there can be none.
+static graft_status path_in(const char *folder, enum place place, const char *file, char **out)
+{
+    static const char site[] = "https://huggingface.co/";
+    const struct published *p = published_find(file);
+    char owner[64], repository[128], name[128], commit[64];
+    *out = NULL;
+    if (place != PLACE_HUB) {
+        *out = path_join(folder, file);
+        return *out != NULL ? GRAFT_OK : fail_memory("a path");
+    }
+    if (p == NULL || p->url == NULL || strncmp(p->url, site, strlen(site)) != 0 ||
+        sscanf(p->url + strlen(site), "%63[^/]/%127[^/]/resolve/main/%127s", owner, repository, name) != 3)
+        return GRAFT_OK;
+    char *reference = mem_format("%s/models--%s--%s/refs/main", folder, owner, repository);
+    if (reference == NULL)
+        return fail_memory("a path");
+    FILE *ref = fopen(reference, "re");
+    mem_free(reference);
+    const bool read = ref != NULL && fscanf(ref, "%63[0-9a-f]", commit) == 1;
+    if (ref != NULL)
+        fclose(ref);
+    if (!read)
+        return GRAFT_OK;
+    *out = mem_format("%s/models--%s--%s/snapshots/%s/%s", folder, owner, repository, commit, name);
+    return *out != NULL ? GRAFT_OK : fail_memory("a path");
 }
 
 static void folders_free(char *folders[PLACES])
@@ -97,10 +131,9 @@ static graft_status search_network(struct search *s, const struct network *net, 
             struct stat st;
             if (s->folders[place] == NULL || (s->request->head && headless(net->files[i])))
                 continue;
-            char *path = path_join(s->folders[place], net->files[i]);
-            if (path == NULL)
-                return fail_memory("a path");
-            const graft_status status = stat(path, &st) == 0 && S_ISREG(st.st_mode)
+            char *path;
+            TRY(path_in(s->folders[place], (enum place)place, net->files[i], &path));
+            const graft_status status = path != NULL && stat(path, &st) == 0 && S_ISREG(st.st_mode)
                                             ? s->use(s, path, net->files[i], (enum place)place, stop)
                                             : GRAFT_OK;
             mem_free(path);

@@ -1,6 +1,6 @@
 // fetch/fetch.h: published weights: which files, where they are on this machine, and getting those that are not.
 // A file lies in $XDG_CACHE_HOME/graft (else ~/.cache/graft), or where Keras (~/.keras/models) and PyTorch
-// (~/.cache/torch/hub/checkpoints) have left it; theirs are used in place and never changed.
+// (~/.cache/torch/hub/checkpoints; timm: ~/.cache/huggingface/hub) have left it; theirs are used in place and never changed.
 // $GRAFT_MIRROR (an http: or https: URL) replaces the publishers' folders: MIRROR/FILE is asked for.
 #pragma once
 
@@ -21,8 +21,8 @@ enum digest_kind published_kind(const char *file);
 enum published_match { PUBLISHED_SAME, PUBLISHED_DIFFERS, PUBLISHED_UNKNOWN };
 enum published_match published_match(const char *file, const char *digest, char expected[DIGEST_TEXT]);
 
-enum place { PLACE_CACHE, PLACE_KERAS, PLACE_TORCH, PLACE_DOWNLOADED };
-extern const char *const place_names[]; // "cache", "keras", "torch", "downloaded"
+enum place { PLACE_CACHE, PLACE_KERAS, PLACE_TORCH, PLACE_HUB, PLACE_DOWNLOADED };
+extern const char *const place_names[]; // "cache", "keras", "torch", "hub", "downloaded"
 struct found_file {
     char *path; // heap; NULL: not here
     const char *file;

@@ -210,5 +210,6 @@ graft_status http_get(const struct http_request *request, struct http_head *head
         return t.status; // its message stands
     if (code == CURLE_OUT_OF_MEMORY)
         return fail_memory("a download");
-    return fail(GRAFT_BAD_FILE, "%s", error[0] != '\0' ? error : curl.text(code));
+    return fail(GRAFT_BAD_FILE, "%s%s", error[0] != '\0' ? error : curl.text(code),
+                code == CURLE_UNSUPPORTED_PROTOCOL && *reached ? " (a redirect to it is not followed)" : "");
 }

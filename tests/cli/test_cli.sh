@@ -35,7 +35,7 @@ expect 0 'efficientnet_lite0' models "$graft" models
 expect 0 'features.0' 'layers' "$graft" models vgg16 --layers
 HOME=$work
 export HOME
-unset XDG_CACHE_HOME KERAS_HOME TORCH_HOME GRAFT_MIRROR http_proxy https_proxy all_proxy HTTPS_PROXY ALL_PROXY
+unset XDG_CACHE_HOME KERAS_HOME TORCH_HOME HF_HOME HF_HUB_CACHE GRAFT_MIRROR http_proxy https_proxy all_proxy HTTPS_PROXY ALL_PROXY
 expect 3 'no published weights' 'empty caches' "$graft" predict vgg16 x.jpg --offline
 
 # Two classes that a network tells apart at once: 24 grey pictures (PNG) of bright and dark, made without any tool.

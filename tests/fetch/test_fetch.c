@@ -734,6 +734,24 @@ static void test_folders_by_variables(void **state)
     check_message("neither XDG_CACHE_HOME nor HOME");
 }
 
+static void test_hub(void **state)
+{
+    char folder[256];
+    struct found_file f;
+    (void)state;
+    const struct network *lite = zoo_find("efficientnet_lite0");
+    snprintf(folder, sizeof folder, "%s/.cache/huggingface/hub/models--timm--tf_efficientnet_lite0.in1k/refs", scratch);
+    put_file(folder, "main", "0123abc\n", 8);
+    assert_int_equal(want(lite, true, false, &f), GRAFT_BAD_FILE);
+    snprintf(folder, sizeof folder, "%s/.cache/huggingface/hub/models--timm--tf_efficientnet_lite0.in1k/snapshots/0123abc", scratch);
+    put_file(folder, "model.safetensors", served.data.ptr, served.data.size);
+    assert_int_equal(want(lite, true, false, &f), GRAFT_OK);
+    assert_int_equal(f.place, PLACE_HUB);
+    check_text(f.path, "/snapshots/0123abc/model.safetensors");
+    assert_string_equal(f.file, "tf_efficientnet_lite0.safetensors");
+    found_file_free(&f);
+}
+
 static void test_first_use_is_remembered(void **state)
 {
     const char *const files[] = {"plain.safetensors", NULL};
@@ -900,7 +918,7 @@ static void prepare(void)
     tensor_set_free(&set);
     mem_free(values);
     snprintf(hashed, sizeof hashed, "data-%.8s.pth", digest);
-    static const char *const variables[] = {"XDG_CACHE_HOME", "KERAS_HOME", "TORCH_HOME", "http_proxy", "https_proxy",
+    static const char *const variables[] = {"XDG_CACHE_HOME", "KERAS_HOME", "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "http_proxy", "https_proxy",
                                             "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"};
     for (size_t i = 0; i < COUNT_OF(variables); i++)
         unsetenv(variables[i]);
@@ -917,7 +935,7 @@ int main(int argc, char **argv)
         return 0;
     }
     prepare();
-    const struct CMUnitTest offline[] = {TEST(test_caches_of_others), TEST(test_folders_by_variables),
+    const struct CMUnitTest offline[] = {TEST(test_caches_of_others), TEST(test_folders_by_variables), TEST(test_hub),
                                          TEST(test_first_use_is_remembered), TEST(test_variants_and_heads),
                                          TEST(test_published_table)};
     const struct CMUnitTest online[] = {
