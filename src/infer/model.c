@@ -223,6 +223,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         TRY_GOTO(class_names(m, file_classes == 1000 ? (char *const *)imagenet_names() : NULL, file_classes));
     const char *trained = json_string_value(json_object_get(meta, "graft.trained"));
     m->source = mem_text(path);
+    m->checkpoint = json_object_get(meta, "graft.checkpoint") != NULL;
     m->trained = trained != NULL ? mem_text(trained) : NULL;
     if (m->source == NULL || (trained != NULL && m->trained == NULL))
         TRY_GOTO(fail_memory("a path"));

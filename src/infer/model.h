@@ -30,6 +30,7 @@ struct model {
     char **classes;
     int n_classes;
     char *source; // weights: file, or "none"
+    bool checkpoint; // the file is a run's state, not its result
     char *trained; // JSON text: what a graft model file says of its training; NULL: nothing
 };
 graft_status model_open(const struct model_request *request, struct model *out);

@@ -12,6 +12,7 @@
 #include "optim/optim.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
+#include "train/trained.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct trainer {
     bool *skipped;                // by sample: named once
     size_t n_skipped;
     struct position at;
+    json_t *trained;              // what model files will say of this run, but for an epoch's figures
     double begin;
 };
 
@@ -277,14 +279,13 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
 // The best epoch's model, or the checkpoint.
 static graft_status save(struct trainer *t, bool checkpoint, const struct epoch_result *r)
 {
-    char trained[512], event[128];
-    snprintf(trained, sizeof trained, "{\"epoch\":%d,\"train_loss\":%.6g,\"val_log_loss\":%.6g,\"val_top1\":%.6g}", r->epoch,
-             r->train_loss, r->val.log_loss, r->val.top1);
+    char event[128], *trained = trained_text(t->trained, r);
     char *path = path_join(t->folder.path, checkpoint ? "last.ckpt.safetensors" : "model.safetensors");
-    graft_status status = path == NULL ? fail_memory("a path")
+    graft_status status = path == NULL || trained == NULL ? fail_memory("the model's metadata")
                           : checkpoint ? checkpoint_write(path, t->model, &t->sgd, &t->at, trained)
                                        : model_save(t->model, path, trained);
     mem_free(path);
+    mem_free(trained);
     if (status != GRAFT_OK || !checkpoint)
         return status;
     snprintf(event, sizeof event, "{\"event\":\"checkpoint\",\"epochs\":%d,\"steps\":%ld}", t->at.epochs, t->at.steps);
@@ -366,6 +367,8 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     TRY_GOTO(plans_make(&t, batch));
     t.sgd = (struct sgd){.rate = options->rate, .momentum = options->momentum, .decay = options->decay, .nesterov = true};
     TRY_GOTO(sgd_init(&t.sgd, &m->params));
+    if (options->save)
+        TRY_GOTO(trained_begin(m, options->args, &t.trained));
     TRY_GOTO(run_folder_start(&t.folder, m, d, options));
     summary(&t);
     char start[256];
@@ -385,6 +388,7 @@ done:
     plan_free(t.partial);
     plan_free(t.validation);
     arena_free(t.arena);
+    json_decref(t.trained);
     mem_free(t.order);
     mem_free(t.val);
     mem_free(t.targets);
