@@ -150,7 +150,7 @@ static graft_status search_run(struct search *s, const struct network *net)
     graft_status status = search_network(s, net, &stop);
     const bool open = s->request->variants && strchr(net->name, '.') == NULL; // the name leaves the variant open
     for (int i = 0; status == GRAFT_OK && !stop && open && i < zoo_count(); i++)
-        if (zoo_at(i) != net && zoo_variants(zoo_at(i), net))
+        if (zoo_at(i) != net && zoo_variants(zoo_at(i), net) && strchr(zoo_at(i)->name, '@') == NULL) // not other widths
             status = search_network(s, zoo_at(i), &stop);
     folders_free(s->folders);
     return status;
@@ -228,10 +228,11 @@ static graft_status fail_by_hand(graft_status status, const struct network *net)
     if (p != NULL)
         status = fail(status, "%s.  By hand: put %s from %s into '%s', or name another file", reason, p->file, p->url,
                       folder);
+    else if (net->files != NULL && net->files[0] != NULL)
+        status = fail(status, "%s.  %s offers no single file of %s: put %s into '%s', or name another file", reason,
+                      net->publisher, net->name, net->files[0], folder);
     else
-        status = fail(status, "%s.  %s offers no single file of %s: name one yourself%s%s", reason, net->publisher,
-                      net->name, net->files != NULL && net->files[0] != NULL ? ", such as " : "",
-                      net->files != NULL && net->files[0] != NULL ? net->files[0] : "");
+        status = fail(status, "%s, and nobody publishes any: name a file yourself", reason);
     mem_free(folder);
     return status;
 }

@@ -689,7 +689,7 @@ static void test_caches_of_others(void **state)
         snprintf(folder, sizeof folder, "%s/%s", scratch, places[i].folder);
         snprintf(path, sizeof path, "%s/%s", folder, hashed);
         assert_int_equal(want(&net, true, false, &f), GRAFT_BAD_FILE);
-        check_message("nobody offers no single file of net: name one yourself, such as data-");
+        check_message("nobody offers no single file of net: put data-");
         put_file(folder, hashed, served.data.ptr, served.data.size);
         assert_int_equal(fetch_locate(&net, &(struct fetch_request){0}, &f), GRAFT_OK);
         assert_string_equal(f.path, path);
@@ -856,6 +856,14 @@ static void test_variants_and_heads(void **state)
     found_file_free(&f);
     assert_int_equal(fetch_locate(zoo_find("vgg16"), &(struct fetch_request){0}, &f), GRAFT_OK);
     assert_null(f.path);
+    // but another width is another network
+    put_file(cache, "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224.h5", "x", 1);
+    assert_int_equal(fetch_locate(zoo_find("mobilenet_v2"), &(struct fetch_request){.variants = true}, &f), GRAFT_OK);
+    assert_null(f.path);
+    put_file(cache, "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5", "x", 1);
+    assert_int_equal(fetch_locate(zoo_find("mobilenet_v2"), &(struct fetch_request){.variants = true}, &f), GRAFT_OK);
+    assert_non_null(f.path);
+    found_file_free(&f);
 }
 
 static void test_published_table(void **state)
