@@ -10,9 +10,9 @@ static graft_status pull_one(const graft_options *o, const struct network *net)
 {
     struct found_file f;
     TRY(fetch_weights(net, &(struct fetch_request){.offline = option_set(o, "offline"), .again = true}, &f));
-    result_take(json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b}", "network", net->name, "file", f.file, "path", f.path, "source",
-                          place_names[f.place], "bytes", (json_int_t)f.size, f.kind == DIGEST_MD5 ? "md5" : "sha256", f.digest,
-                          "publishers_digest", f.publishers));
+    result_take(json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:b}", "network", net->name, "file", f.file, "path", f.path,
+                          "source", place_names[f.place], "bytes", (json_int_t)f.size,
+                          f.kind == DIGEST_MD5 ? "md5" : "sha256", f.digest, "publishers_digest", f.publishers));
     found_file_free(&f);
     return GRAFT_OK;
 }
@@ -31,8 +31,8 @@ static graft_status list_one(const struct network *net)
             TRY(fetch_url(p, true, &url));
         const graft_status status = fetch_locate(&one, &(struct fetch_request){0}, &here);
         if (status == GRAFT_OK)
-            result_take(json_pack("{s:s, s:s, s:s?, s:s?}", "network", net->name, "file", net->files[i], "url", url, "path",
-                                  here.path));
+            result_take(json_pack("{s:s, s:s, s:s?, s:s?}", "network", net->name, "file", net->files[i], "url", url,
+                                  "path", here.path));
         mem_free(url);
         found_file_free(&here);
         TRY(status);
@@ -67,5 +67,7 @@ graft_status run_pull(const graft_options *o)
             failed++;
         }
     }
-    return status == GRAFT_OK ? status : fail(status, "%zu of %zu networks were not pulled (the reasons are above)", failed, o->n_inputs);
+    return status == GRAFT_OK
+               ? status
+               : fail(status, "%zu of %zu networks were not pulled (the reasons are above)", failed, o->n_inputs);
 }

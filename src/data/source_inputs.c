@@ -1,6 +1,6 @@
 // data/source_inputs.c: what `predict` is given: a picture, a folder with its folders, or a CSV that names pictures.
-// Hidden files and links to folders are passed over; in what order: by name, bytewise, a folder's own pictures and folders
-// mixed.
+// Hidden files and links to folders are passed over; in what order: by name, bytewise, a folder's own pictures and
+// folders mixed.
 
 #include "data/sources.h"
 #include "base/file.h"

@@ -18,7 +18,8 @@ graft_status cache_folder(char **out)
     else if (home != NULL && home[0] == '/')
         *out = mem_format("%s/.cache/graft", home);
     else
-        return fail(GRAFT_BAD_FILE, "there is no place for published weights: neither XDG_CACHE_HOME nor HOME is a folder");
+        return fail(GRAFT_BAD_FILE,
+                    "there is no place for published weights: neither XDG_CACHE_HOME nor HOME is a folder");
     return *out != NULL ? GRAFT_OK : fail_memory("a folder name");
 }
 
@@ -58,8 +59,8 @@ done:
 }
 
 // The digest recorded of this path, or NULL; `*fresh` where size and time are as they were then.  `*record` owns it.
-static const char *recorded(const char *path, const char *file, const struct stat *st, enum digest_kind kind, bool *fresh,
-                            json_t **record)
+static const char *recorded(const char *path, const char *file, const struct stat *st, enum digest_kind kind,
+                            bool *fresh, json_t **record)
 {
     char *name, *absolute = realpath(path, NULL);
     *record = NULL;
@@ -99,7 +100,8 @@ graft_status cache_check(const char *path, const char *file, bool again, struct 
     const enum published_match match = published_match(file, out->digest, expected);
     out->publishers = match == PUBLISHED_SAME;
     if (match == PUBLISHED_DIFFERS)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not the file that is published under that name: its %s is %s, expected %s%s", path,
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "'%s' is not the file that is published under that name: its %s is %s, expected %s%s", path,
                       digest_name(out->kind), out->digest, strlen(expected) < 32 ? "to begin with " : "", expected));
     if (match == PUBLISHED_UNKNOWN && before != NULL && strcmp(before, out->digest) != 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' has changed since it was first used: its %s is %s, expected %s", path,

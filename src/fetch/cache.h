@@ -1,6 +1,6 @@
 // fetch/cache.h: private to fetch/: the folder of our own, and what is known of the files used.
-// Grammar of FILE.json, in our folder: {"path", "size", "mtime_ns", "SHA-256" or "MD5": hexadecimal}: the file of that name
-// that was used, as it was when its digest was last taken.
+// Grammar of FILE.json, in our folder: {"path", "size", "mtime_ns", "SHA-256" or "MD5": hexadecimal}: the file of that
+// name that was used, as it was when its digest was last taken.
 #pragma once
 
 #include "fetch/fetch.h"

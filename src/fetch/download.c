@@ -1,9 +1,9 @@
 // fetch/download.c: one published file, however often the line breaks.
-// FILE.part grows; FILE.part.json {"url", "validator", "total"} says what it is the beginning of, so that a later attempt,
-// of this process or the next, asks for the rest: "Range: bytes=SIZE-", "If-Range: VALIDATOR".  The part is the lock: its
-// holder has flock on it.  Complete, it is flushed, checked against the publisher's digest (or, where none is known, read
-// as the weight file it should be), renamed to FILE.  A part whose digest is wrong is removed; if some of it came from an
-// earlier run, the whole is asked for once more.
+// FILE.part grows; FILE.part.json {"url", "validator", "total"} says what it is the beginning of, so that a later
+// attempt, of this process or the next, asks for the rest: "Range: bytes=SIZE-", "If-Range: VALIDATOR".  The part is
+// the lock: its holder has flock on it.  Complete, it is flushed, checked against the publisher's digest (or, where
+// none is known, read as the weight file it should be), renamed to FILE.  A part whose digest is wrong is removed; if
+// some of it came from an earlier run, the whole is asked for once more.
 
 #include "fetch/download.h"
 #include "base/file.h"
@@ -83,8 +83,8 @@ static graft_status note_read(struct job *j)
     const char *url = json_string_value(json_object_get(note, "url"));
     const char *validator = json_string_value(json_object_get(note, "validator"));
     const json_int_t total = json_integer_value(json_object_get(note, "total"));
-    const bool same = read && url != NULL && strcmp(url, j->shown_url) == 0 && validator != NULL && strlen(validator) < HTTP_TEXT &&
-                      total >= 0 && (total == 0 || end <= total);
+    const bool same = read && url != NULL && strcmp(url, j->shown_url) == 0 && validator != NULL &&
+                      strlen(validator) < HTTP_TEXT && total >= 0 && (total == 0 || end <= total);
     if (same) {
         j->have = (uint64_t)end;
         j->total = (uint64_t)total;
@@ -97,7 +97,8 @@ static graft_status note_read(struct job *j)
 
 static graft_status note_write(const struct job *j)
 {
-    json_t *note = json_pack("{s:s, s:s, s:I}", "url", j->shown_url, "validator", j->validator, "total", (json_int_t)j->total);
+    json_t *note =
+        json_pack("{s:s, s:s, s:I}", "url", j->shown_url, "validator", j->validator, "total", (json_int_t)j->total);
     const graft_status status = note != NULL ? json_write_file(j->note, note) : fail_memory(j->note);
     json_decref(note);
     return status;
@@ -129,7 +130,8 @@ static graft_status part_lock(struct job *j)
             continue;
         }
         if (errno != EWOULDBLOCK && errno != EINTR) {
-            log_warning("'%s' cannot be locked (%s): do not pull the same file twice at once", j->part, strerror(errno));
+            log_warning("'%s' cannot be locked (%s): do not pull the same file twice at once", j->part,
+                        strerror(errno));
             return GRAFT_OK;
         }
         if (!told)
@@ -266,11 +268,11 @@ static graft_status attempts(struct job *j)
         if (status == GRAFT_OK)
             return GRAFT_OK;
         if (status == GRAFT_CANCELLED)
-            return fail(status, "stopped; %.1f MB of %s are kept and the next pull goes on from there", megabytes(j->have),
-                        j->file->file);
+            return fail(status, "stopped; %.1f MB of %s are kept and the next pull goes on from there",
+                        megabytes(j->have), j->file->file);
         if (status == GRAFT_NO_RESOURCE)
-            return fail_prefix(status, "%s: %.1f MB are kept in '%s' and the next pull goes on from there", j->file->file,
-                               megabytes(j->have), j->part);
+            return fail_prefix(status, "%s: %.1f MB are kept in '%s' and the next pull goes on from there",
+                               j->file->file, megabytes(j->have), j->part);
         if (!again)
             return status;
         if (j->have >= best + 65536) {

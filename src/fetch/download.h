@@ -3,8 +3,9 @@
 
 #include "fetch/fetch.h"
 
-// Into FOLDER/FILE, checked and recorded: FILE.part grows under a lock and gets the name when its digest is right.  A sound
-// file of that name (another process was faster) is taken as it is, a damaged one replaced; `again` as in fetch_request.
+// Into FOLDER/FILE, checked and recorded: FILE.part grows under a lock and gets the name when its digest is right.  A
+// sound file of that name (another process was faster) is taken as it is, a damaged one replaced; `again` as in
+// fetch_request.
 graft_status download(const struct published *p, const char *folder, bool again, struct found_file *out);
 
 // What an attempt that failed is followed by; tests shorten it.

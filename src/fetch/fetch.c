@@ -41,8 +41,9 @@ graft_status fetch_url(const struct published *p, bool shown, char **out)
     if (mirror == NULL || mirror[0] == '\0')
         *out = mem_text(p->url);
     else if (strncasecmp(mirror, "http://", 7) != 0 && strncasecmp(mirror, "https://", 8) != 0)
-        return fail(GRAFT_BAD_OPTION, "GRAFT_MIRROR is '%s'; an http: or https: address is expected, to which /%s is added",
-                    mirror, p->file);
+        return fail(GRAFT_BAD_OPTION,
+                    "GRAFT_MIRROR is '%s'; an http: or https: address is expected, to which /%s is added", mirror,
+                    p->file);
     else
         *out = path_join(mirror, p->file);
     if (*out != NULL && shown)
@@ -78,8 +79,8 @@ static void folders_find(char *folders[PLACES])
                              : folder_of("XDG_CACHE_HOME", "huggingface/hub", ".cache/huggingface/hub");
 }
 
-// In a folder of files, by name.  The hub's lies as HUB/models--OWNER--REPOSITORY/snapshots/COMMIT/NAME, and refs/main names
-// the commit.  `*out` is NULL where there can be none.
+// In a folder of files, by name.  The hub's lies as HUB/models--OWNER--REPOSITORY/snapshots/COMMIT/NAME, and refs/main
+// names the commit.  `*out` is NULL where there can be none.
 static graft_status path_in(const char *folder, enum place place, const char *file, char **out)
 {
     static const char site[] = "https://huggingface.co/";
@@ -150,7 +151,8 @@ static graft_status search_run(struct search *s, const struct network *net)
     graft_status status = search_network(s, net, &stop);
     const bool open = s->request->variants && strchr(net->name, '.') == NULL; // the name leaves the variant open
     for (int i = 0; status == GRAFT_OK && !stop && open && i < zoo_count(); i++)
-        if (zoo_at(i) != net && zoo_variants(zoo_at(i), net) && strchr(zoo_at(i)->name, '@') == NULL) // not other widths
+        if (zoo_at(i) != net && zoo_variants(zoo_at(i), net) &&
+            strchr(zoo_at(i)->name, '@') == NULL) // not other widths
             status = search_network(s, zoo_at(i), &stop);
     folders_free(s->folders);
     return status;

@@ -1,7 +1,7 @@
 // fetch/fetch.h: published weights: which files, where they are on this machine, and getting those that are not.
 // A file lies in $XDG_CACHE_HOME/graft (else ~/.cache/graft), or where Keras (~/.keras/models) and PyTorch
-// (~/.cache/torch/hub/checkpoints; timm: ~/.cache/huggingface/hub) have left it; theirs are used in place and never changed.
-// $GRAFT_MIRROR (an http: or https: URL) replaces the publishers' folders: MIRROR/FILE is asked for.
+// (~/.cache/torch/hub/checkpoints; timm: ~/.cache/huggingface/hub) have left it; theirs are used in place and never
+// changed.  $GRAFT_MIRROR (an http: or https: URL) replaces the publishers' folders: MIRROR/FILE is asked for.
 #pragma once
 
 #include "base/digest.h"
@@ -43,6 +43,6 @@ graft_status fetch_weights(const struct network *net, const struct fetch_request
 // Where they are, unchecked and without any network.  out->path stays NULL when they are not here.
 graft_status fetch_locate(const struct network *net, const struct fetch_request *request, struct found_file *out);
 void found_file_free(struct found_file *f); // contents
-// The URL a file would be downloaded from, heap; to be shown: without the name and password that $GRAFT_MIRROR may hold.
-// Fails on a $GRAFT_MIRROR that is none.
+// The URL a file would be downloaded from, heap; to be shown: without the name and password that $GRAFT_MIRROR may
+// hold.  Fails on a $GRAFT_MIRROR that is none.
 graft_status fetch_url(const struct published *p, bool shown, char **out);

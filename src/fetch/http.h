@@ -24,8 +24,8 @@ struct http_request {
     void (*tick)(void *user); // every second or more often
 };
 // GRAFT_OK: an answer came whole, whatever its status.  GRAFT_CANCELLED: hooks_cancelled.  What `data` fails with.
-// GRAFT_BAD_FILE otherwise; then `*again` says whether the same request may succeed later, `*reached` whether the server
-// answered at all.
+// GRAFT_BAD_FILE otherwise; then `*again` says whether the same request may succeed later, `*reached` whether the
+// server answered at all.
 graft_status http_get(const struct http_request *request, struct http_head *head, bool *again, bool *reached);
 graft_status http_ready(void); // whether there is an HTTP client, or why not and what to do
 

@@ -54,7 +54,8 @@ graft_status http_ready(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, curl_open);
     if (curl.library == NULL)
-        return fail(GRAFT_BAD_FILE, "libcurl is not on this machine and nothing can be downloaded (Debian: install libcurl4)");
+        return fail(GRAFT_BAD_FILE,
+                    "libcurl is not on this machine and nothing can be downloaded (Debian: install libcurl4)");
     return GRAFT_OK;
 }
 
@@ -122,7 +123,8 @@ static int on_tick(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_of
     return hooks_cancelled();
 }
 
-// Whether a later attempt may do better.  A server that was never there will hardly appear; one that answered may return.
+// Whether a later attempt may do better.  A server that was never there will hardly appear; one that answered may
+// return.
 static bool may_pass(CURLcode code, bool reached)
 {
     switch (code) {

@@ -10,10 +10,14 @@
 #define TORCH(name, mib) {name, "https://download.pytorch.org/models/" name, mib, NULL}
 #define LITE(name) \
     {name, "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/" name, 0, NULL}
-#define HUB(name, repository) {name, "https://huggingface.co/timm/" repository "/resolve/main/model.safetensors", 0, NULL}
-#define KERAS(folder, name, mib, md5) {name, "https://storage.googleapis.com/tensorflow/keras-applications/" folder name, mib, md5}
-#define KERAS02(name, md5) {name, "https://github.com/fchollet/deep-learning-models/releases/download/v0.2/" name, 0, md5}
-#define INCEPTION4(name, md5) {name, "https://github.com/kentsommer/keras-inceptionV4/releases/download/2.1/" name, 0, md5}
+#define HUB(name, repository) \
+    {name, "https://huggingface.co/timm/" repository "/resolve/main/model.safetensors", 0, NULL}
+#define KERAS(folder, name, mib, md5) \
+    {name, "https://storage.googleapis.com/tensorflow/keras-applications/" folder name, mib, md5}
+#define KERAS02(name, md5) \
+    {name, "https://github.com/fchollet/deep-learning-models/releases/download/v0.2/" name, 0, md5}
+#define INCEPTION4(name, md5) \
+    {name, "https://github.com/kentsommer/keras-inceptionV4/releases/download/2.1/" name, 0, md5}
 #define TF "_weights_tf_dim_ordering_tf_kernels"
 #define TH "_weights_th_dim_ordering_th_kernels"
 #define MOBILENET(width)                                                                                               \

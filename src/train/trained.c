@@ -42,7 +42,8 @@ static graft_status options_of(const char *args, json_t **out)
         if (json_is_null(value) || among(left_out, COUNT_OF(left_out), name))
             continue;
         const bool path = json_is_string(value) && among(paths, COUNT_OF(paths), name);
-        ok = ok && json_object_set_new(*out, name, path ? name_json(json_string_value(value)) : json_incref(value)) == 0;
+        ok =
+            ok && json_object_set_new(*out, name, path ? name_json(json_string_value(value)) : json_incref(value)) == 0;
     }
     json_decref(all);
     return ok ? GRAFT_OK : fail_memory("the model's metadata");

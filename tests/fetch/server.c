@@ -90,7 +90,8 @@ static void until_closed(int fd) // as a hanging server does
 static void header_copy(const char *request, const char *name, char *out, size_t size)
 {
     const char *at = strcasestr(request, name);
-    snprintf(out, size, "%.*s", at != NULL ? (int)strcspn(at + strlen(name), "\r\n") : 0, at != NULL ? at + strlen(name) : "");
+    snprintf(out, size, "%.*s", at != NULL ? (int)strcspn(at + strlen(name), "\r\n") : 0,
+             at != NULL ? at + strlen(name) : "");
 }
 
 struct reply {
@@ -106,14 +107,18 @@ static void send_part(const struct reply *r, size_t length, long said, bool wron
     const bool current = r->if_range[0] == '\0' || strstr(r->validators, r->if_range) != NULL;
     const size_t from = current ? r->from : 0, left = server.size - (from < server.size ? from : server.size);
     if (from > 0 && from >= server.size) {
-        say(r->fd, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */%zu\r\nContent-Length: 6\r\n\r\nno more", server.size);
+        say(r->fd,
+            "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */%zu\r\nContent-Length: 6\r\n\r\nno more",
+            server.size);
         return;
     }
     if (from > 0)
-        say(r->fd, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\n", from, server.size - 1, server.size);
+        say(r->fd, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\n", from, server.size - 1,
+            server.size);
     else
         say(r->fd, "HTTP/1.1 200 OK\r\n");
-    say(r->fd, "Content-Type: application/octet-stream\r\nContent-Length: %ld\r\n%s\r\n", (long)left + said, r->validators);
+    say(r->fd, "Content-Type: application/octet-stream\r\nContent-Length: %ld\r\n%s\r\n", (long)left + said,
+        r->validators);
     if (length > left)
         length = left;
     if (!wrong)
@@ -143,7 +148,8 @@ static void send_chunks(const struct reply *r, size_t length)
 static void send_slowly(const struct reply *r)
 {
     say(r->fd, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nContent-Range: bytes %zu-%zu/%zu\r\n%s\r\n",
-        r->from > 0 ? "206 Partial Content" : "200 OK", server.size - r->from, r->from, server.size - 1, server.size, r->validators);
+        r->from > 0 ? "206 Partial Content" : "200 OK", server.size - r->from, r->from, server.size - 1, server.size,
+        r->validators);
     for (size_t at = r->from; at < server.size; at += PIECE) {
         put(r->fd, server.data + at, server.size - at < PIECE ? server.size - at : PIECE);
         nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000L}, NULL);
@@ -211,13 +217,15 @@ static void answer(struct reply *r, const char *manner, const char *name)
             send_half(r);
         else if (r->n == 2 && r->from > 0) {
             const size_t begin = IS("badbegin") ? 0 : r->from, total = IS("badtotal") ? server.size + 5 : server.size;
-            say(r->fd, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n", begin,
-                server.size - 1, total, left);
+            say(r->fd,
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n\r\n",
+                begin, server.size - 1, total, left);
             put(r->fd, server.data, left);
         } else
             send_all(r);
     } else if (IS("page"))
-        say(r->fd, "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 13\r\n\r\n<html>log in.");
+        say(r->fd,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 13\r\n\r\n<html>log in.");
     else if (IS("text")) // what is no weight file, and does not say so
         say(r->fd, "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html>log in.");
     else if (IS("huge"))
@@ -241,7 +249,9 @@ static void answer(struct reply *r, const char *manner, const char *name)
     } else if (IS("slow"))
         send_slowly(r);
     else if (IS("hop"))
-        say(r->fd, "HTTP/1.1 302 Found\r\nLocation: /plain/%s\r\nETag: \"of the redirect\"\r\nContent-Length: 0\r\n\r\n", name);
+        say(r->fd,
+            "HTTP/1.1 302 Found\r\nLocation: /plain/%s\r\nETag: \"of the redirect\"\r\nContent-Length: 0\r\n\r\n",
+            name);
     else if (IS("loop"))
         say(r->fd, "HTTP/1.1 302 Found\r\nLocation: /loop/%s\r\nContent-Length: 0\r\n\r\n", name);
     else if (IS("tofile"))

@@ -1,5 +1,5 @@
-// fetch/test_fetch.c: downloads from a server that misbehaves (server.c), two at once, interrupted, with every system call
-// and allocation failing; the caches of Keras and PyTorch; records of first use.
+// fetch/test_fetch.c: downloads from a server that misbehaves (server.c), two at once, interrupted, with every system
+// call and allocation failing; the caches of Keras and PyTorch; records of first use.
 // `test_fetch serve FILE` is that server as a program: it prints its port and serves until its input ends.
 
 #include "base/file.h"
@@ -364,7 +364,8 @@ static void leave_part(const char *url, const void *data, size_t size, size_t to
     char part[64], note[64], text[512];
     snprintf(part, sizeof part, "%s.part", hashed);
     snprintf(note, sizeof note, "%s.part.json", hashed);
-    const int n = snprintf(text, sizeof text, "{\"url\": \"%s\", \"validator\": \"\\\"v1\\\"\", \"total\": %zu}", url, total);
+    const int n =
+        snprintf(text, sizeof text, "{\"url\": \"%s\", \"validator\": \"\\\"v1\\\"\", \"total\": %zu}", url, total);
     put_file(cache, part, data, size);
     put_file(cache, note, text, (size_t)n);
 }
@@ -557,8 +558,14 @@ static bool fails(void)
     errno = ENOSPC;
     return true;
 }
-static int bad_open(const char *path, int flags, mode_t mode) { return fails() ? -1 : kept_files.open(path, flags, mode); }
-static ssize_t bad_write(int fd, const void *data, size_t size) { return fails() ? -1 : kept_files.write(fd, data, size); }
+static int bad_open(const char *path, int flags, mode_t mode)
+{
+    return fails() ? -1 : kept_files.open(path, flags, mode);
+}
+static ssize_t bad_write(int fd, const void *data, size_t size)
+{
+    return fails() ? -1 : kept_files.write(fd, data, size);
+}
 static int bad_fsync(int fd) { return fails() ? -1 : kept_files.fsync(fd); }
 static int bad_close(int fd)
 {
@@ -594,7 +601,10 @@ static void test_every_call_fails(void **state)
 static struct memory_table kept_memory;
 static void *bad_alloc(size_t size) { return fails() ? NULL : kept_memory.alloc(size); }
 static void *bad_resize(void *old, size_t size) { return fails() ? NULL : kept_memory.resize(old, size); }
-static void *bad_aligned(size_t alignment, size_t size) { return fails() ? NULL : kept_memory.alloc_aligned(alignment, size); }
+static void *bad_aligned(size_t alignment, size_t size)
+{
+    return fails() ? NULL : kept_memory.alloc_aligned(alignment, size);
+}
 
 static void test_every_allocation_fails(void **state)
 {
@@ -702,7 +712,8 @@ static void test_caches_of_others(void **state)
         // another file under that name
         put_file(folder, hashed, "something else", 14);
         assert_int_equal(want(&net, true, false, &f), GRAFT_BAD_FILE);
-        check_text(places[i].place == PLACE_CACHE ? graft_message() : logged, "is not the file that is published under that name");
+        check_text(places[i].place == PLACE_CACHE ? graft_message() : logged,
+                   "is not the file that is published under that name");
         assert_true(file_exists(path));
     }
 }
@@ -743,7 +754,8 @@ static void test_hub(void **state)
     snprintf(folder, sizeof folder, "%s/.cache/huggingface/hub/models--timm--tf_efficientnet_lite0.in1k/refs", scratch);
     put_file(folder, "main", "0123abc\n", 8);
     assert_int_equal(want(lite, true, false, &f), GRAFT_BAD_FILE);
-    snprintf(folder, sizeof folder, "%s/.cache/huggingface/hub/models--timm--tf_efficientnet_lite0.in1k/snapshots/0123abc", scratch);
+    snprintf(folder, sizeof folder,
+             "%s/.cache/huggingface/hub/models--timm--tf_efficientnet_lite0.in1k/snapshots/0123abc", scratch);
     put_file(folder, "model.safetensors", served.data.ptr, served.data.size);
     assert_int_equal(want(lite, true, false, &f), GRAFT_OK);
     assert_int_equal(f.place, PLACE_HUB);
@@ -926,8 +938,9 @@ static void prepare(void)
     tensor_set_free(&set);
     mem_free(values);
     snprintf(hashed, sizeof hashed, "data-%.8s.pth", digest);
-    static const char *const variables[] = {"XDG_CACHE_HOME", "KERAS_HOME", "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "http_proxy", "https_proxy",
-                                            "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"};
+    static const char *const variables[] = {"XDG_CACHE_HOME", "KERAS_HOME", "TORCH_HOME",  "HF_HOME",
+                                            "HF_HUB_CACHE",   "http_proxy", "https_proxy", "HTTPS_PROXY",
+                                            "all_proxy",      "ALL_PROXY",  "no_proxy",    "NO_PROXY"};
     for (size_t i = 0; i < COUNT_OF(variables); i++)
         unsetenv(variables[i]);
     setenv("HOME", scratch, 1);
@@ -946,15 +959,34 @@ int main(int argc, char **argv)
     const struct CMUnitTest offline[] = {TEST(test_caches_of_others), TEST(test_folders_by_variables), TEST(test_hub),
                                          TEST(test_first_use_is_remembered), TEST(test_variants_and_heads),
                                          TEST(test_published_table)};
-    const struct CMUnitTest online[] = {
-        TEST(test_plain), TEST(test_lengths_not_said), TEST(test_cut_off), TEST(test_many_pieces),
-        TEST(test_nothing_ever_comes), TEST(test_stalls), TEST(test_a_changed_file_is_begun_again),
-        TEST(test_ranges_ignored_or_wrong), TEST(test_busy_servers), TEST(test_answers_that_are_final), TEST(test_no_server),
-        TEST(test_redirects), TEST(test_wrong_files), TEST(test_a_length_too_long), TEST(test_size_limit_without_a_length),
-        TEST(test_a_part_is_continued), TEST(test_a_part_that_is_complete), TEST(test_parts_of_no_use), TEST(test_signals),
-        TEST(test_cancelled_while_it_waits), TEST(test_two_at_once), TEST(test_full_disk), TEST(test_every_call_fails),
-        TEST(test_every_allocation_fails), TEST(test_mirror), TEST(test_other_protocols), TEST(test_proxy),
-        TEST(test_networks_are_pulled)};
+    const struct CMUnitTest online[] = {TEST(test_plain),
+                                        TEST(test_lengths_not_said),
+                                        TEST(test_cut_off),
+                                        TEST(test_many_pieces),
+                                        TEST(test_nothing_ever_comes),
+                                        TEST(test_stalls),
+                                        TEST(test_a_changed_file_is_begun_again),
+                                        TEST(test_ranges_ignored_or_wrong),
+                                        TEST(test_busy_servers),
+                                        TEST(test_answers_that_are_final),
+                                        TEST(test_no_server),
+                                        TEST(test_redirects),
+                                        TEST(test_wrong_files),
+                                        TEST(test_a_length_too_long),
+                                        TEST(test_size_limit_without_a_length),
+                                        TEST(test_a_part_is_continued),
+                                        TEST(test_a_part_that_is_complete),
+                                        TEST(test_parts_of_no_use),
+                                        TEST(test_signals),
+                                        TEST(test_cancelled_while_it_waits),
+                                        TEST(test_two_at_once),
+                                        TEST(test_full_disk),
+                                        TEST(test_every_call_fails),
+                                        TEST(test_every_allocation_fails),
+                                        TEST(test_mirror),
+                                        TEST(test_other_protocols),
+                                        TEST(test_proxy),
+                                        TEST(test_networks_are_pulled)};
     int failed = cmocka_run_group_tests_name("caches", offline, NULL, NULL);
     if (http_ready() == GRAFT_OK)
         failed += cmocka_run_group_tests_name("downloads", online, NULL, NULL);

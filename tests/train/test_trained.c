@@ -21,13 +21,16 @@ static json_t *trained_of(const char *path)
     return trained;
 }
 
-static const char *string_of(const json_t *object, const char *key) { return json_string_value(json_object_get(object, key)); }
+static const char *string_of(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
 
 static void train_to(const char *weights, const char *folder, const char *epochs)
 {
     struct seen seen = {0};
-    assert_int_equal(RUN("train", &seen, "data", "set/", "weights", weights, "epochs", epochs, "imgsz", "32", "val", "0.25", "batch",
-                         "16", "model", "efficientnet_lite0", "output", folder, "threads", "2"),
+    assert_int_equal(RUN("train", &seen, "data", "set/", "weights", weights, "epochs", epochs, "imgsz", "32", "val",
+                         "0.25", "batch", "16", "model", "efficientnet_lite0", "output", folder, "threads", "2"),
                      GRAFT_OK);
 }
 
@@ -67,6 +70,7 @@ static void test_model_says_its_source(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_model_says_its_source, toy_setup, toy_teardown)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_model_says_its_source, toy_setup, toy_teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
