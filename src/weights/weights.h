@@ -19,5 +19,8 @@ struct exported {
     const struct input_spec *input;
     char *const *classes;
     int n_classes;
+    const char *metadata; // graft's own: a JSON object of texts
 };
 graft_status onnx_write(const char *path, const struct exported *model); // opset 17, atomically
+enum keras_file { KERAS_ARCHIVE, KERAS_H5 };
+graft_status keras_write(const char *path, const struct exported *model, enum keras_file kind); // atomically

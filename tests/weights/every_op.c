@@ -26,8 +26,10 @@ static graft_status build(struct graph *g, bool lrn)
     if (lrn)
         v = graph_lrn(g, v, (struct lrn_attr){.size = 5, .alpha = 0.5f, .beta = 0.75f, .k = 2});
     const struct pool_attr at_end = {3, 3, 2, 2, 0, 0, 1, 1, false}, counted = {3, 3, 2, 2, 1, 1, 0, 0, true},
-                           around = {3, 3, 2, 2, 1, 1, 1, 1, false};
-    const int branches[] = {graph_maxpool(g, v, at_end), graph_avgpool(g, v, at_end), graph_avgpool(g, v, counted),
+                           around = {3, 3, 2, 2, 1, 1, 1, 1, false}, smooth = {3, 3, 1, 1, 1, 1, 1, 1, false},
+                           halve = {2, 2, 2, 2, 0, 0, 0, 0, false};
+    const int branches[] = {graph_maxpool(g, v, at_end), graph_maxpool(g, graph_avgpool(g, v, smooth), halve),
+                            graph_avgpool(g, v, counted),
                             graph_maxpool(g, graph_relu(g, v), around)};
     int joined = graph_concat(g, branches, 4); // (32, 3, 3)
     joined = graph_conv(g, joined, "grouped", conv_pad(8, 1, 1, 0, 2, true));
@@ -75,7 +77,8 @@ void every_op_fini(struct every_op *e)
 struct exported every_op_exported(const struct every_op *e)
 {
     return (struct exported){.network = &e->network, .graph = &e->graph, .params = &e->params,
-                             .input = &e->network.input, .classes = e->classes, .n_classes = EVERY_CLASSES};
+                             .input = &e->network.input, .classes = e->classes, .n_classes = EVERY_CLASSES,
+                             .metadata = "{\"graft.arch\":\"every_op\"}"};
 }
 
 void every_op_run(struct every_op *e, float *logits)
