@@ -1,5 +1,5 @@
 // base/zip.h: ZIP archives: reading (.pth, .npz, .keras) from bounded bytes through libzip, and writing (.keras).
-// Stored members can be borrowed without a copy; compressed ones are inflated under a limit.
+// Stored members can be borrowed without a copy; any can be copied, or inflated, under a limit.
 #pragma once
 
 #include "base/file.h"
@@ -9,9 +9,12 @@ graft_status zip_open_bytes(bytes data, const char *what, struct zip_archive **o
 void zip_archive_free(struct zip_archive *archive);
 size_t zip_count(const struct zip_archive *archive);
 const char *zip_name(const struct zip_archive *archive, size_t index);
-// Member's bytes, CRC checked when inflated.  `*owned` is heap to mem_free, or NULL when `out` borrows the archive's
-// bytes.  Refuses encrypted members and those larger than `limit`.
+// Member's bytes, their checksum checked, as a copy: `*owned` is heap to mem_free.  Refuses encrypted members and those
+// larger than `limit`.
 graft_status zip_member(struct zip_archive *archive, size_t index, size_t limit, bytes *out, void **owned);
+// The same without a copy, where the member is stored: `out` lies in the archive's bytes, at any alignment.  `*found` is
+// false where it is compressed, or too large for the plain format.
+graft_status zip_borrow(struct zip_archive *archive, size_t index, bytes *out, bool *found);
 
 // Writing one, of stored members whose sizes need not be known before, through an open file_writer.
 struct zip_writer {

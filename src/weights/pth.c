@@ -211,10 +211,15 @@ static graft_status data_pkl_find(const struct zip_archive *zip, size_t *index, 
     return found ? GRAFT_OK : fail(GRAFT_BAD_FILE, "a zip archive without data.pkl; expected PyTorch's .pth");
 }
 
+// Borrowed from the file where it can be; torch stores its members, aligned.
 static graft_status member_read(struct zip_archive *zip, size_t index, size_t limit, struct tensor_set *out,
                                 bytes *data)
 {
     void *owned = NULL;
+    bool found;
+    TRY(zip_borrow(zip, index, data, &found));
+    if (found)
+        return GRAFT_OK;
     TRY(zip_member(zip, index, limit, data, &owned));
     return owned ? tensor_set_own(out, owned) : GRAFT_OK;
 }
