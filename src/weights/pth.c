@@ -197,9 +197,6 @@ static graft_status data_pkl_find(const struct zip_archive *zip, size_t *index, 
     for (size_t i = 0; i < zip_count(zip); i++) {
         const char *name = zip_name(zip, i);
         size_t length = strlen(name);
-        if (strcmp(name, "model.weights.h5") == 0)
-            return fail(GRAFT_BAD_FILE,
-                        "this is a Keras 3 .keras archive; save it once more as .h5: model.save('x.h5')");
         if (length < sizeof wanted || strcmp(name + length - (sizeof wanted - 1), wanted) != 0)
             continue;
         if (found)
