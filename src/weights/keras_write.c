@@ -208,18 +208,24 @@ static graft_status weights_describe(const struct exported *e, const struct kera
     return GRAFT_OK;
 }
 
-static graft_status h5_put(struct sink *s, const struct keras_model *m)
+static graft_status h5_put(struct sink *s, const struct keras_model *m, enum keras_file kind)
 {
     struct h5_writer h5 = {0};
     graft_status status = GRAFT_OK;
-    char *config = config_text(s->e, m, false);
-    if (config == NULL)
+    char *config = kind == KERAS_H5 ? config_text(s->e, m, false) : NULL;
+    if (kind == KERAS_H5 && config == NULL)
         TRY_GOTO(fail_memory("a Keras model's configuration"));
-    h5_text(&h5, 0, "keras_version", KERAS_VERSION);
-    h5_text(&h5, 0, "backend", "tensorflow");
-    h5_text(&h5, 0, "model_config", config);
     h5_text(&h5, 0, "graft", s->e->metadata);
-    TRY_GOTO(weights_describe(s->e, m, h5_group(&h5, 0, "model_weights"), &h5));
+    if (kind == KERAS_WEIGHTS)
+        layers_describe(s->e, m, &h5);
+    else if (kind == KERAS_H5_WEIGHTS)
+        TRY_GOTO(weights_describe(s->e, m, 0, &h5));
+    else {
+        h5_text(&h5, 0, "keras_version", KERAS_VERSION);
+        h5_text(&h5, 0, "backend", "tensorflow");
+        h5_text(&h5, 0, "model_config", config);
+        TRY_GOTO(weights_describe(s->e, m, h5_group(&h5, 0, "model_weights"), &h5));
+    }
     TRY_GOTO(h5_write(&h5, &(struct h5_target){s, sink_put, sink_data}));
 done:
     h5_writer_fini(&h5);
@@ -245,7 +251,7 @@ graft_status keras_write(const char *path, const struct exported *e, enum keras_
     if (sink.canonical == NULL || sink.relaid == NULL)
         TRY_GOTO(fail_memory("a tensor"));
     TRY_GOTO(file_writer_open(path, &file));
-    TRY_GOTO(kind == KERAS_ARCHIVE ? archive_put(&sink, &model) : h5_put(&sink, &model));
+    TRY_GOTO(kind == KERAS_ARCHIVE ? archive_put(&sink, &model) : h5_put(&sink, &model, kind));
 done:
     mem_free(sink.canonical);
     mem_free(sink.relaid);

@@ -22,5 +22,7 @@ struct exported {
     const char *metadata; // graft's own: a JSON object of texts
 };
 graft_status onnx_write(const char *path, const struct exported *model); // opset 17, atomically
-enum keras_file { KERAS_ARCHIVE, KERAS_H5 };
+// Whole models (.keras, .h5), which Keras opens by themselves; weights for a model that is there already (.weights.h5 and
+// .h5 without a configuration).
+enum keras_file { KERAS_ARCHIVE, KERAS_H5, KERAS_WEIGHTS, KERAS_H5_WEIGHTS };
 graft_status keras_write(const char *path, const struct exported *model, enum keras_file kind); // atomically

@@ -41,15 +41,9 @@ static graft_status build(struct graph *g, bool lrn)
     return graph_finish(g, graph_dense(g, graph_dropout(g, flat, 0.5f), "head.last", EVERY_CLASSES, true));
 }
 
-void every_op_init(struct every_op *e, bool lrn)
+void every_op_draw(struct every_op *e)
 {
-    static char *names[EVERY_CLASSES] = {"cat", "dog", "\xc3\xa9t\xc3\xa9 \"quoted\"", "a, b", ""};
-    *e = (struct every_op){.network = {.name = "every_op", .head = "head.last",
-                                       .input = {.size = EVERY_SIZE, .resize = 15, .filter = FILTER_BICUBIC,
-                                                 .mean = {1, 2, 3}, .scale = {0.5f, 0.25f, 0.125f}, .bgr = true}},
-                           .classes = names};
-    if (build(&e->graph, lrn) != GRAFT_OK || graph_freeze(&e->graph, 0, BN_TRAIN) != GRAFT_OK ||
-        params_init(&e->params, &e->graph) != GRAFT_OK)
+    if (params_init(&e->params, &e->graph) != GRAFT_OK)
         fail_msg("%s", graft_message());
     for (int i = 0; i < e->params.count; i++) {
         size_t n;
@@ -61,6 +55,18 @@ void every_op_init(struct every_op *e, bool lrn)
         param_from_canonical(&e->params, i, values);
         free(values);
     }
+}
+
+void every_op_init(struct every_op *e, bool lrn)
+{
+    static char *names[EVERY_CLASSES] = {"cat", "dog", "\xc3\xa9t\xc3\xa9 \"quoted\"", "a, b", ""};
+    *e = (struct every_op){.network = {.name = "every_op", .head = "head.last",
+                                       .input = {.size = EVERY_SIZE, .resize = 15, .filter = FILTER_BICUBIC,
+                                                 .mean = {1, 2, 3}, .scale = {0.5f, 0.25f, 0.125f}, .bgr = true}},
+                           .classes = names};
+    if (build(&e->graph, lrn) != GRAFT_OK || graph_freeze(&e->graph, 0, BN_TRAIN) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    every_op_draw(e);
     const size_t size = (size_t)EVERY_BATCH * 3 * EVERY_SIZE * EVERY_SIZE;
     e->input = malloc(size * sizeof *e->input);
     for (size_t i = 0; i < size; i++)
