@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREADS {"threads", 0, "N", "0", "compute threads; 0: all cores we may use", NULL}
 #define WORKERS {"workers", 0, "N", "2", "threads that decode pictures", NULL}
@@ -37,6 +38,9 @@ static const graft_option_info train_options[] = {
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
+    {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch", NULL},
+    {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
+    {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
     THREADS, WORKERS, ENDED};
 
@@ -66,7 +70,8 @@ static const graft_option_info bench_options[] = {
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
-     "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5", train_options, run_train},
+     "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
+     "  graft train --resume runs/train", train_options, run_train},
     {"predict", NULL, "say what is on pictures", "MODEL INPUT... [OPTION]...",
      "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv",
      predict_options, run_predict},
@@ -268,20 +273,91 @@ graft_status option_choice(const graft_options *o, const char *name, const char 
     return fail(GRAFT_BAD_OPTION, "--%s %s: one of %s is expected", name, text, list);
 }
 
+// Options of this call alone, not of the work it describes.
+static bool is_of_call(const char *name) { return strcmp(name, "resume") == 0 || strcmp(name, "force") == 0; }
+
 char *options_json(const graft_options *o)
 {
     json_t *object = json_object();
+    char *directory = getcwd(NULL, 0);
     json_object_set_new(object, "command", json_string(o->command->name));
+    if (directory != NULL)
+        json_object_set_new(object, "directory", json_string(directory)); // what relative paths are relative to
+    free(directory);
     for (int i = 0; o->command->options[i].name != NULL; i++) {
         const graft_option_info *info = &o->command->options[i];
         const char *text = o->value[i] != NULL ? o->value[i] : info->fallback;
         json_t *value = info->argument == NULL ? json_boolean(o->value[i] != NULL)
                         : text != NULL ? json_string(text) : json_null();
-        json_object_set_new(object, info->name, value);
+        if (is_of_call(info->name))
+            json_decref(value);
+        else
+            json_object_set_new(object, info->name, value);
     }
     char *text = json_text(object);
     json_decref(object);
     return text;
+}
+
+static bool same_value(const char *a, const char *b)
+{
+    char *end_a, *end_b;
+    const double x = strtod(a, &end_a), y = strtod(b, &end_b);
+    return strcmp(a, b) == 0 || (end_a != a && *end_a == '\0' && end_b != b && *end_b == '\0' && x == y);
+}
+
+static bool listed(const char *const *names, const char *name)
+{
+    while (*names != NULL && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+static graft_status option_merge(graft_options *o, int i, const json_t *kept, const char *const *free_names, char *changes,
+                                 size_t size)
+{
+    const graft_option_info *info = &o->command->options[i];
+    const char *text = json_is_true(kept) ? "" : json_string_value(kept);
+    const char *was = text != NULL ? text : "not set", *now = o->value[i];
+    const bool same = now != NULL && text != NULL && same_value(now, text);
+    if (now != NULL && !same && !listed(free_names, info->name)) {
+        const size_t used = strlen(changes);
+        snprintf(changes + used, size - used, "%s--%s%s%s%s%s%s", used > 0 ? "; " : "", info->name, now[0] != '\0' ? " " : "",
+                 now, now[0] != '\0' ? " (was " : " (was not set", now[0] != '\0' ? was : "", ")");
+    }
+    return now == NULL && text != NULL ? graft_options_set(o, info->name, info->argument != NULL ? text : NULL) : GRAFT_OK;
+}
+
+graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
+                           size_t size, graft_options **out)
+{
+    graft_options *o = graft_options_new(given->command->name);
+    graft_status status = GRAFT_OK;
+    const char *name;
+    json_t *value;
+    changes[0] = '\0';
+    *out = NULL;
+    if (o == NULL)
+        return fail_memory("options");
+    for (int i = 0; given->command->options[i].name != NULL; i++) {
+        const graft_option_info *info = &given->command->options[i];
+        if (given->value[i] != NULL)
+            TRY_GOTO(graft_options_set(o, info->name, info->argument != NULL ? given->value[i] : NULL));
+    }
+    json_object_foreach((json_t *)kept, name, value)
+    {
+        const int i = option_index(o->command, name);
+        if (strcmp(name, "command") == 0 || strcmp(name, "directory") == 0)
+            continue;
+        if (i < 0)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "args.json has an option '%s' that this graft does not know", name));
+        TRY_GOTO(option_merge(o, i, value, free_names, changes, size));
+    }
+    *out = o;
+    o = NULL;
+done:
+    graft_options_free(o);
+    return status;
 }
 
 graft_status graft_run(const graft_options *o, const graft_hooks *hooks)

@@ -312,6 +312,12 @@ graft_status file_make_folder(const char *path)
     return status;
 }
 
+graft_status file_make_new_folder(const char *path, bool *made)
+{
+    *made = mkdir(path, 0777) == 0;
+    return *made || errno == EEXIST ? GRAFT_OK : fail_system("create folder", path);
+}
+
 bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 
 char *path_join(const char *folder, const char *name)

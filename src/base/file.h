@@ -54,6 +54,7 @@ graft_status file_lock(const char *folder, int *fd);
 void file_unlock(int fd);                                   // -1 is fine
 void file_sweep(const char *folder);                        // removes what writers that died have left in it
 graft_status file_make_folder(const char *path);                              // and its parents; existing is fine
+graft_status file_make_new_folder(const char *path, bool *made);              // false: something is there already
 bool file_exists(const char *path);
 char *path_join(const char *folder, const char *name); // heap; an absolute `name` wins; NULL: no memory
 const char *path_name(const char *path);               // after the last slash

@@ -374,7 +374,8 @@ void model_forget_slots(struct tensor_set *set)
 {
     size_t kept = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (strncmp(set->items[i].name, MODEL_SLOT_PREFIX, strlen(MODEL_SLOT_PREFIX)) == 0)
+        if (strncmp(set->items[i].name, MODEL_SLOT_PREFIX, strlen(MODEL_SLOT_PREFIX)) == 0 ||
+            strcmp(set->items[i].name, SAFETENSORS_SEAL) == 0)
             mem_free(set->items[i].name);
         else
             set->items[kept++] = set->items[i];

@@ -38,6 +38,6 @@ graft_status model_save(const struct model *m, const char *path, const char *tra
 // What model_save writes, for files that hold more: canonical tensors added to `set`, which owns them; graft's metadata.
 graft_status model_tensors(const struct model *m, const struct params *values, const char *prefix, struct tensor_set *set);
 graft_status model_metadata(const struct model *m, const char *trained, json_t **out);
-// Optimizer slots in a checkpoint are named by this prefix; model_forget_slots drops them, leaving the model.
+// Optimizer slots in a checkpoint are named by this prefix; model_forget_slots drops them and the checksum, leaving the model.
 #define MODEL_SLOT_PREFIX "optimizer."
 void model_forget_slots(struct tensor_set *set);

@@ -12,6 +12,7 @@ struct sgd {
 graft_status sgd_init(struct sgd *s, const struct params *p);
 void sgd_fini(struct sgd *s);
 float sgd_rate(const struct sgd *s);
+float sgd_rate_of(const struct sgd *s, uint64_t updates); // of the update after so many
 // The grad_ready hook: `user` is a struct sgd_target.
 struct sgd_target { struct sgd *sgd; struct params *params; };
 void sgd_apply(void *sgd_target, int entry, float *gradient);

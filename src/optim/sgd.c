@@ -23,7 +23,8 @@ void sgd_fini(struct sgd *s)
     s->velocity = NULL;
 }
 
-float sgd_rate(const struct sgd *s) { return (float)(s->rate / (1 + (double)s->decay * (double)s->updates)); }
+float sgd_rate_of(const struct sgd *s, uint64_t updates) { return (float)(s->rate / (1 + (double)s->decay * (double)updates)); }
+float sgd_rate(const struct sgd *s) { return sgd_rate_of(s, s->updates); }
 
 void sgd_apply(void *sgd_target, int entry, float *gradient)
 {

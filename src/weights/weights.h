@@ -21,3 +21,7 @@ struct exported {
     int n_classes;
 };
 graft_status onnx_write(const char *path, const struct exported *model); // opset 17, atomically
+// The same with a tensor "graft.checksum" (U8, 8) at the end: XXH64, little-endian, of every byte before it.
+#define SAFETENSORS_SEAL "graft.checksum"
+graft_status safetensors_write_sealed(const char *path, const struct tensor_set *set, const char *metadata);
+graft_status safetensors_verify(const char *path); // of a sealed file: GRAFT_BAD_FILE says what is wrong with it

@@ -1,0 +1,51 @@
+// train/trainer.h: private to train/: the state of a run, shared by the loop (train.c) and by going on (resume.c).
+#pragma once
+
+#include "optim/optim.h"
+#include "train/checkpoint.h"
+#include "train/run_folder.h"
+
+struct position {
+    int epochs;           // finished
+    long steps;           // batches of the next epoch that are done
+    size_t seen, trained; // its pictures: taken from the order; learnt from
+    double loss_sum;      // over `trained`
+    double seconds;       // that it took so far
+    uint64_t run_steps;   // steps since the start: dropout's key
+};
+struct best {
+    double loss;    // lowest validation log-loss; INFINITY: none
+    int epoch;
+    uint64_t model; // XXH64 of its model.safetensors
+};
+struct trainer {
+    struct model *model;
+    const struct dataset *data;
+    const struct train_options *options;
+    struct run_folder folder;
+    struct checkpoints checkpoints;
+    double checkpoint_at;         // when the newest was written
+    struct sgd sgd;
+    struct arena *arena;
+    struct plan *full, *partial, *validation;
+    uint32_t *order, *val;
+    size_t n, n_val;
+    float *targets;               // (batch, classes)
+    uint32_t *val_index;          // predictions in order of arrival
+    float *val_probabilities;
+    int *val_labels;
+    size_t n_predicted;
+    double val_loss_sum;
+    bool *skipped;                // by sample: named once
+    size_t n_skipped;
+    struct position at;
+    struct best best;
+    double begin, elapsed;        // of this process; of those before it, in seconds
+    double train_rate, val_rate;  // pictures a second, as measured last; 0: not yet
+};
+enum { MAX_SLOTS = 8 };
+int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS]);
+// The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to it
+// and says where the run goes on.
+graft_status trainer_state(struct trainer *t, json_t **out);
+graft_status trainer_restore(struct trainer *t);
