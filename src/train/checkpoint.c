@@ -35,55 +35,24 @@ static graft_status paths_make(const char *folder, char *paths[N_FILES])
     return fail_memory("a path");
 }
 
-static bool slot_has(const struct slot *slot, const struct param_entry *e)
-{
-    return e->group == PARAM_TRAINABLE || slot->whole;
-}
-
-static graft_status slot_tensors(const struct model *m, const struct slot *slot, struct tensor_set *set)
-{
-    struct params values = m->params; // the trainable group comes first: the same offsets hold
-    ASSERT(m->params.group_begin[PARAM_TRAINABLE] == 0);
-    values.block = slot->values;
-    for (int i = 0; i < m->params.count; i++) {
-        const struct param_entry *e = &m->params.entries[i];
-        char name[256];
-        size_t count;
-        if (!slot_has(slot, e))
-            continue;
-        ASSERT(shape_count(e->shape, &count));
-        ASSERT(snprintf(name, sizeof name, MODEL_SLOT_PREFIX "%s.%s", slot->name, e->name) < (int)sizeof name);
-        float *canonical = mem_alloc(count * sizeof *canonical);
-        if (canonical == NULL)
-            return fail_memory(e->name);
-        param_to_canonical(&values, i, canonical);
-        TRY(tensor_set_own(set, canonical));
-        TRY(tensor_set_add(set, name, DTYPE_F32, e->shape, canonical));
-    }
-    return GRAFT_OK;
-}
-
 static graft_status file_make(const char *path, const struct model *m, const struct slot *slots, int n_slots,
                               const json_t *state, const char *trained)
 {
-    struct tensor_set set = {0};
+    struct model_part parts[MAX_SLOTS + 1] = {{"", m->params.block, true}};
+    char prefix[MAX_SLOTS][64], *state_text = json_text(state);
     graft_status status = GRAFT_OK;
     json_t *meta = NULL;
-    char *metadata = NULL, *state_text = json_text(state);
+    ASSERT(n_slots <= MAX_SLOTS && m->params.group_begin[PARAM_TRAINABLE] == 0); // trainable first: the same offsets hold
+    for (int i = 0; i < n_slots; i++) {
+        snprintf(prefix[i], sizeof prefix[i], MODEL_SLOT_PREFIX "%s.", slots[i].name);
+        parts[i + 1] = (struct model_part){prefix[i], slots[i].values, slots[i].whole};
+    }
     TRY_GOTO(model_metadata(m, trained, &meta));
     if (state_text == NULL || json_object_set_new(meta, "graft.checkpoint", json_string(state_text)) != 0)
         TRY_GOTO(fail_memory("the checkpoint's metadata"));
-    metadata = json_text(meta);
-    if (metadata == NULL)
-        TRY_GOTO(fail_memory("the checkpoint's metadata"));
-    TRY_GOTO(model_tensors(m, &m->params, "", &set));
-    for (int i = 0; i < n_slots; i++)
-        TRY_GOTO(slot_tensors(m, &slots[i], &set));
-    TRY_GOTO(safetensors_write_sealed(path, &set, metadata));
+    TRY_GOTO(model_write(m, path, parts, n_slots + 1, meta, true));
 done:
-    tensor_set_free(&set);
     json_decref(meta);
-    mem_free(metadata);
     mem_free(state_text);
     return status;
 }
@@ -166,19 +135,18 @@ static graft_status tensor_take(const struct tensor_set *set, const char *name, 
 {
     const struct param_entry *e = &values->entries[entry];
     const struct named_tensor *t = tensor_find(set, name);
-    size_t count;
     if (t == NULL || !shape_equal(t->shape, e->shape))
         return fail(GRAFT_BAD_FILE, "the checkpoint's tensor '%s' is %s; this network needs %s", name,
                     t != NULL ? shape_text(t->shape) : "missing", shape_text(e->shape));
-    ASSERT(shape_count(e->shape, &count));
-    float *canonical = mem_alloc(count * sizeof *canonical);
-    if (canonical == NULL)
-        return fail_memory(name);
-    const graft_status status = tensor_to_f32(t, canonical);
-    if (status == GRAFT_OK)
-        param_from_canonical(values, entry, canonical);
-    mem_free(canonical);
-    return status;
+    if (t->dtype != DTYPE_F32)
+        return fail(GRAFT_BAD_FILE, "the checkpoint's tensor '%s' is %s, not F32", name, dtype_name(t->dtype));
+    param_from_canonical(values, entry, t->data);
+    return GRAFT_OK;
+}
+
+static bool slot_has(const struct slot *slot, const struct param_entry *e)
+{
+    return e->group == PARAM_TRAINABLE || slot->whole;
 }
 
 static graft_status slot_take(const struct tensor_set *set, const struct model *m, const struct slot *slot, bool lenient)

@@ -4,6 +4,7 @@
 #include "infer/model.h"
 
 // Values beside the weights, laid out as the parameter block: of the trainable group alone, or (`whole`) of all groups.
+enum { MAX_SLOTS = 8 };
 struct slot {
     const char *name; // of its tensors: "optimizer.NAME.PARAMETER"
     float *values;

@@ -175,7 +175,7 @@ static void best_check(struct trainer *t)
         mem_free(path);
         return;
     }
-    if ((file_hash(path, &hash) == GRAFT_OK && hash == t->best.model) ||
+    if ((file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == t->best.model) ||
         (model_epoch(path, &epoch) == GRAFT_OK && epoch > t->at.epochs)) {
         mem_free(path);
         return;

@@ -199,7 +199,7 @@ static graft_status best_save(struct trainer *t, const struct epoch_result *r)
     trained_text(trained, sizeof trained, r);
     graft_status status = path != NULL ? model_save(t->model, path, trained) : fail_memory("a path");
     if (status == GRAFT_OK)
-        status = file_hash(path, &t->best.model);
+        status = file_hash(path, &t->best.model, NULL, 0);
     mem_free(path);
     TRY(status);
     return run_folder_best(&t->folder, t->model, t->data, r, t->val_index, t->val_labels, t->val_probabilities);

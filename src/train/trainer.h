@@ -43,7 +43,6 @@ struct trainer {
     double begin, elapsed;        // of this process; of those before it, in seconds
     double train_rate, val_rate;  // pictures a second, as measured last; 0: not yet
 };
-enum { MAX_SLOTS = 8 };
 int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS]);
 // The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to it
 // and says where the run goes on.

@@ -214,77 +214,74 @@ static void little_endian(uint64_t value, uint8_t out[8])
         out[i] = (uint8_t)(value >> (8 * i));
 }
 
-static graft_status put(struct file_writer *writer, struct hash *hash, const void *data, size_t size)
+struct tensor_sink {
+    struct file_writer writer;
+    struct hash hash;
+    uint64_t size;
+};
+
+graft_status tensor_sink_put(struct tensor_sink *sink, const void *data, size_t size)
 {
-    hash_put(hash, data, size);
-    return file_writer_put(writer, data, size);
+    hash_put(&sink->hash, data, size);
+    sink->size += size;
+    return file_writer_put(&sink->writer, data, size);
 }
 
-static graft_status write_file(const char *path, const struct tensor_set *set, const char *metadata, bool sealed)
+static graft_status put_held(void *set, size_t item, struct tensor_sink *sink)
 {
-    struct file_writer writer = {.fd = -1};
-    struct hash hash;
+    const struct named_tensor *tensor = &((const struct tensor_set *)set)->items[item];
+    size_t count;
+    ASSERT(shape_count(tensor->shape, &count));
+    return count > 0 ? tensor_sink_put(sink, tensor->data, count * dtype_size(tensor->dtype)) : GRAFT_OK;
+}
+
+graft_status safetensors_write_pieces(const char *path, const struct tensor_set *set, const char *metadata, bool sealed,
+                                      tensor_pieces pieces, void *user)
+{
+    struct tensor_sink sink = {.writer.fd = -1};
     char *header = NULL;
     size_t length = 0;
     TRY(header_make(set, metadata, sealed, &header, &length));
-    graft_status status = file_writer_open(path, &writer);
+    graft_status status = file_writer_open(path, &sink.writer);
     if (status != GRAFT_OK) {
         mem_free(header);
         return status;
     }
     uint8_t number[8];
-    hash_init(&hash);
+    hash_init(&sink.hash);
     little_endian(length, number);
-    TRY_GOTO(put(&writer, &hash, number, sizeof number));
-    TRY_GOTO(put(&writer, &hash, header, length));
+    TRY_GOTO(tensor_sink_put(&sink, number, sizeof number));
+    TRY_GOTO(tensor_sink_put(&sink, header, length));
     for (size_t i = 0; i < set->count; i++) {
         const struct named_tensor *tensor = &set->items[i];
+        const uint64_t before = sink.size;
         size_t count;
-        ASSERT(shape_count(tensor->shape, &count));
-        if (count)
-            TRY_GOTO(put(&writer, &hash, tensor->data, count * dtype_size(tensor->dtype)));
+        TRY_GOTO(pieces(user, i, &sink));
+        ASSERT(shape_count(tensor->shape, &count) && sink.size - before == count * dtype_size(tensor->dtype));
     }
-    little_endian(hash_end(&hash), number);
+    little_endian(hash_end(&sink.hash), number);
     if (sealed)
-        TRY_GOTO(file_writer_put(&writer, number, sizeof number));
+        TRY_GOTO(file_writer_put(&sink.writer, number, sizeof number));
 done:
     mem_free(header);
     if (status == GRAFT_OK)
-        return file_writer_commit(&writer);
-    file_writer_abandon(&writer);
+        return file_writer_commit(&sink.writer);
+    file_writer_abandon(&sink.writer);
     return status;
 }
 
 graft_status safetensors_write(const char *path, const struct tensor_set *set, const char *metadata)
 {
-    return write_file(path, set, metadata, false);
-}
-
-graft_status safetensors_write_sealed(const char *path, const struct tensor_set *set, const char *metadata)
-{
-    return write_file(path, set, metadata, true);
+    return safetensors_write_pieces(path, set, metadata, false, put_held, (void *)set);
 }
 
 graft_status safetensors_verify(const char *path)
 {
-    struct file_map map;
-    struct tensor_set set = {0};
-    graft_status status = GRAFT_OK;
-    TRY(file_map_open(path, &map));
-    if ((status = safetensors_read(map.data, &set)) != GRAFT_OK) {
-        fail_prefix(status, "%s", path);
-        goto done;
-    }
-    const struct named_tensor *seal = tensor_find(&set, SAFETENSORS_SEAL);
-    const uint8_t *end = map.data.ptr + map.data.size - SEAL_SIZE;
-    if (!seal || seal->dtype != DTYPE_U8 || !shape_equal(seal->shape, SHAPE(SEAL_SIZE)) || seal->data != end)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no checksum at its end", path));
-    uint8_t found[SEAL_SIZE];
-    little_endian(hash_of((bytes){map.data.ptr, map.data.size - SEAL_SIZE}), found);
-    if (memcmp(found, end, sizeof found) != 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s does not match its checksum: it was damaged after it was written", path));
-done:
-    tensor_set_free(&set);
-    file_map_close(&map);
-    return status;
+    uint8_t tail[SEAL_SIZE], found[SEAL_SIZE];
+    uint64_t hash;
+    TRY(file_hash(path, &hash, tail, sizeof tail));
+    little_endian(hash, found);
+    if (memcmp(found, tail, sizeof found) != 0)
+        return fail(GRAFT_BAD_FILE, "%s does not match its checksum: it is damaged or cut short", path);
+    return GRAFT_OK;
 }
