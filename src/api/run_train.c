@@ -50,7 +50,8 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
 static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
-    double rate, momentum, decay, minutes, dropout = -1;
+    double minutes, dropout = -1;
+    struct recipe recipe;
     int bn, head, bad, resize = -1;
     struct dataset d = {0};
     struct model m = {0};
@@ -66,9 +67,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_long(o, "seed", 0, 1L << 62, &seed));
     TRY(option_long(o, "threads", 0, 1024, &threads));
     TRY(option_long(o, "workers", 1, 64, &workers));
-    TRY(option_double(o, "lr", 1e-12, 1e6, &rate));
-    TRY(option_double(o, "momentum", 0, 0.99999, &momentum));
-    TRY(option_double(o, "decay", 0, 1e3, &decay));
+    TRY(recipe_options(o, (int)epochs, &recipe));
     TRY(option_double(o, "checkpoint-minutes", 0, 1e6, &minutes));
     TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
@@ -106,8 +105,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         TRY_GOTO(fail_memory("the options"));
     const struct train_options options = {
         .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
-        .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
-        .checkpoint_seconds = minutes * 60, .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
+        .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
+        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
         .save = !option_set(o, "no-save"), .resume = resume, .force = force};
     TRY_GOTO(train_run(&m, &d, &options));
 done:
@@ -131,6 +130,24 @@ static graft_status tell_directory(graft_status status, const json_t *args)
     return status;
 }
 
+static graft_status train_anew(const graft_options *o)
+{
+    static const char *const nothing[] = {NULL};
+    json_t *presets;
+    graft_options *merged;
+    char changes[64];
+    if (option_set(o, "force"))
+        return fail(GRAFT_BAD_OPTION, "--force goes with --resume RUN");
+    TRY(recipe_presets(o, &presets));
+    graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
+    json_decref(presets);
+    if (status == GRAFT_OK) {
+        status = train(merged, NULL, "");
+        graft_options_free(merged);
+    }
+    return status;
+}
+
 graft_status run_train(const graft_options *o)
 {
     struct train_resume resume;
@@ -138,7 +155,7 @@ graft_status run_train(const graft_options *o)
     char changes[1024];
     graft_status status = GRAFT_OK;
     if (option_text(o, "resume") == NULL)
-        return option_set(o, "force") ? fail(GRAFT_BAD_OPTION, "--force goes with --resume RUN") : train(o, NULL, "");
+        return train_anew(o);
     if (option_set(o, "output") || option_set(o, "no-save"))
         return fail(GRAFT_BAD_OPTION, "--resume goes on in the run's own folder, without --%s",
                     option_set(o, "output") ? "output" : "no-save");

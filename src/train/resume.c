@@ -1,8 +1,9 @@
 // train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
 // graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "epoch_seconds", "run_steps": the position;
-// "updates": the optimizer's; "best", "best_epoch", "best_model"; "seconds": spent by the run; "events", "results",
-// "skipped_csv": lengths of the logs; "skipped": samples left out so far; "pictures", "seed", "threads", "isa",
-// "library": what the same bits depend on}.  Random numbers are keyed, so they need no state of their own.
+// "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's; "averaged"; "plateau": [rate, best,
+// waited, started]; "best", "best_epoch", "best_model", "waited", "stopped", "epochs_wanted"; "seconds": spent by the run;
+// "events", "results", "skipped_csv": lengths of the logs; "skipped": samples left out so far; "pictures", "seed",
+// "threads", "isa", "library": what the same bits depend on}.  Random numbers are keyed, so they need no state.
 
 #include "train/trainer.h"
 #include "base/log.h"
@@ -110,8 +111,24 @@ done:
 
 int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS])
 {
-    slots[0] = (struct slot){"velocity", t->sgd.velocity, false};
-    return 1;
+    struct optimizer *o = &t->optimizer;
+    int n = 0;
+    for (int i = 0; i < OPTIM_SLOTS; i++)
+        if (o->slot[i] != NULL)
+            slots[n++] = (struct slot){o->rule->slots[i], o->slot[i], false};
+    if (o->gathered != NULL && o->options.accumulate > 1)
+        slots[n++] = (struct slot){"gathered", o->gathered, false};
+    if (t->average.values != NULL)
+        slots[n++] = (struct slot){"average", t->average.values, t->average.whole};
+    return n;
+}
+
+static json_t *first_list(const struct optimizer *o)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < o->params->count; i++)
+        json_array_append_new(list, json_integer(o->entries[i].first == OPTIM_NEVER ? -1 : (json_int_t)o->entries[i].first));
+    return list;
 }
 
 static json_t *skipped_list(const struct trainer *t)
@@ -130,19 +147,32 @@ graft_status trainer_state(struct trainer *t, json_t **out)
     char model[24];
     TRY(run_folder_flush(&t->folder, size));
     snprintf(model, sizeof model, "%016" PRIx64, t->best.model);
-    *out = json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:i, s:s, s:f, s:I, s:I, s:I, s:o, s:I, s:I, s:i, s:s, s:s}",
-                     "epochs", at->epochs, "steps", (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained",
-                     (json_int_t)at->trained, "loss_sum", at->loss_sum, "epoch_seconds", at->seconds, "run_steps",
-                     (json_int_t)at->run_steps, "updates", (json_int_t)t->sgd.updates, "best_epoch", t->best.epoch,
-                     "best_model", model, "seconds", t->elapsed + now_seconds() - t->begin, "events",
-                     (json_int_t)size[LOG_EVENTS], "results", (json_int_t)size[LOG_RESULTS], "skipped_csv",
-                     (json_int_t)size[LOG_SKIPPED], "skipped", skipped_list(t), "pictures", (json_int_t)t->n, "seed",
-                     (json_int_t)t->options->seed, "threads", exec_threads(), "isa", exec_isa(), "library", exec_library());
-    if (*out == NULL || (isfinite(t->best.loss) && json_object_set_new(*out, "best", json_real(t->best.loss)) != 0)) {
-        json_decref(*out);
-        *out = NULL;
+    const struct optimizer *o = &t->optimizer;
+    const struct plateau *p = &t->plateau;
+    json_t *position = json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
+                                 (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained,
+                                 "loss_sum", at->loss_sum, "epoch_seconds", at->seconds, "run_steps", (json_int_t)at->run_steps,
+                                 "epoch_updates", (json_int_t)at->updates, "rate", at->rate, "closed", at->closed);
+    json_t *optimizer = json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
+                                  o->batches, "gathered", o->pictures, "momentum", o->momentum, "first", first_list(o), "averaged",
+                                  (json_int_t)t->average.n, "plateau", p->rate, p->best, p->waited, p->started);
+    json_t *state = json_pack("{s:i, s:s, s:i, s:b, s:i, s:f, s:I, s:I, s:I, s:o, s:I, s:I, s:i, s:s, s:s}", "best_epoch",
+                              t->best.epoch, "best_model", model, "waited", t->waited, "stopped", t->stopped, "epochs_wanted",
+                              t->options->epochs, "seconds", t->elapsed + now_seconds() - t->begin, "events",
+                              (json_int_t)size[LOG_EVENTS], "results", (json_int_t)size[LOG_RESULTS], "skipped_csv",
+                              (json_int_t)size[LOG_SKIPPED], "skipped", skipped_list(t), "pictures", (json_int_t)t->n, "seed",
+                              (json_int_t)t->options->seed, "threads", exec_threads(), "isa", exec_isa(), "library",
+                              exec_library());
+    const bool fine = position != NULL && optimizer != NULL && state != NULL && json_object_update(state, position) == 0 &&
+                      json_object_update(state, optimizer) == 0 &&
+                      (isnan(t->best.value) || json_object_set_new(state, "best", json_real(t->best.value)) == 0);
+    json_decref(position);
+    json_decref(optimizer);
+    if (!fine) {
+        json_decref(state);
         return fail_memory("the checkpoint's state");
     }
+    *out = state;
     return GRAFT_OK;
 }
 
@@ -182,15 +212,18 @@ static void best_check(struct trainer *t)
     }
     log_warning("%s is not the model of epoch %d that the run left there; the next epoch counts as the best", path,
                 t->best.epoch);
-    t->best = (struct best){.loss = INFINITY};
+    t->best = (struct best){.value = NAN};
     mem_free(path);
 }
+
+static json_int_t integer(const json_t *state, const char *key) { return json_integer_value(json_object_get(state, key)); }
+static double number(const json_t *state, const char *key) { return json_number_value(json_object_get(state, key)); }
 
 static void warn_other_bits(const json_t *state)
 {
     const char *isa = json_string_value(json_object_get(state, "isa"));
     const char *library = json_string_value(json_object_get(state, "library"));
-    const int threads = (int)json_integer_value(json_object_get(state, "threads"));
+    const int threads = (int)integer(state, "threads");
     if (threads != exec_threads() || isa == NULL || strcmp(isa, exec_isa()) != 0 || library == NULL ||
         strcmp(library, exec_library()) != 0)
         log_info("this is %s, %s, %d threads; the run was on %s, %s, %d: the last bits of its results may differ from never "
@@ -200,21 +233,48 @@ static void warn_other_bits(const json_t *state)
 
 static void position_read(struct trainer *t, const json_t *state)
 {
-    t->at = (struct position){
-        .epochs = (int)json_integer_value(json_object_get(state, "epochs")),
-        .steps = (long)json_integer_value(json_object_get(state, "steps")),
-        .seen = (size_t)json_integer_value(json_object_get(state, "seen")),
-        .trained = (size_t)json_integer_value(json_object_get(state, "trained")),
-        .loss_sum = json_number_value(json_object_get(state, "loss_sum")),
-        .seconds = json_number_value(json_object_get(state, "epoch_seconds")),
-        .run_steps = (uint64_t)json_integer_value(json_object_get(state, "run_steps"))};
-    t->sgd.updates = (uint64_t)json_integer_value(json_object_get(state, "updates"));
-    t->elapsed = json_number_value(json_object_get(state, "seconds"));
+    t->at = (struct position){.epochs = (int)integer(state, "epochs"),
+                              .steps = (long)integer(state, "steps"),
+                              .seen = (size_t)integer(state, "seen"),
+                              .trained = (size_t)integer(state, "trained"),
+                              .loss_sum = number(state, "loss_sum"),
+                              .updates = (long)integer(state, "epoch_updates"),
+                              .rate = number(state, "rate"),
+                              .closed = json_is_true(json_object_get(state, "closed")),
+                              .seconds = number(state, "epoch_seconds"),
+                              .run_steps = (uint64_t)integer(state, "run_steps")};
+    t->elapsed = number(state, "seconds");
     const json_t *best = json_object_get(state, "best");
     const char *model = json_string_value(json_object_get(state, "best_model"));
-    t->best = (struct best){best != NULL ? json_number_value(best) : INFINITY,
-                            (int)json_integer_value(json_object_get(state, "best_epoch")),
+    t->best = (struct best){best != NULL ? json_number_value(best) : NAN, (int)integer(state, "best_epoch"),
                             model != NULL ? strtoull(model, NULL, 16) : 0};
+    t->waited = (int)integer(state, "waited");
+    t->stopped = json_is_true(json_object_get(state, "stopped"));
+    if (t->options->epochs > integer(state, "epochs_wanted") && t->stopped) { // asked for more
+        t->stopped = false;
+        t->waited = 0;
+    }
+}
+
+static void optimizer_read(struct trainer *t, const json_t *state)
+{
+    struct optimizer *o = &t->optimizer;
+    const json_t *first = json_object_get(state, "first"), *plateau = json_object_get(state, "plateau");
+    o->updates = (uint64_t)integer(state, "updates");
+    o->batches = (int)integer(state, "batches");
+    o->pictures = (int)integer(state, "gathered");
+    o->rate = t->at.rate; // an update may be due before the next batch
+    o->momentum = number(state, "momentum");
+    t->average.n = t->average.values != NULL ? (uint64_t)integer(state, "averaged") : 0;
+    for (int i = 0; i < o->params->count; i++) {
+        const json_int_t value = json_integer_value(json_array_get(first, (size_t)i));
+        o->entries[i].first = first == NULL || value < 0 ? OPTIM_NEVER : (uint64_t)value;
+        o->entries[i].gathered = o->batches > 0 && o->entries[i].first != OPTIM_NEVER;
+    }
+    if (json_array_size(plateau) == 4)
+        t->plateau = (struct plateau){json_number_value(json_array_get(plateau, 0)), json_number_value(json_array_get(plateau, 1)),
+                                      (int)json_integer_value(json_array_get(plateau, 2)),
+                                      json_is_true(json_array_get(plateau, 3))};
 }
 
 graft_status trainer_restore(struct trainer *t)
@@ -227,7 +287,8 @@ graft_status trainer_restore(struct trainer *t)
     graft_status status = GRAFT_OK;
     TRY_GOTO(checkpoint_read(r->checkpoint, t->model, slots, trainer_slots(t, slots), t->options->force, &state));
     position_read(t, state);
-    const bool same = (size_t)json_integer_value(json_object_get(state, "pictures")) == t->n && !r->data_changed;
+    optimizer_read(t, state);
+    const bool same = (size_t)integer(state, "pictures") == t->n && !r->data_changed;
     if (!same) // the unfinished epoch begins again; the best model stays the best, whatever it was measured on
         t->at = (struct position){.epochs = t->at.epochs, .run_steps = t->at.run_steps};
     json_array_foreach(json_object_get(state, "skipped"), i, item)
@@ -238,13 +299,13 @@ graft_status trainer_restore(struct trainer *t)
             t->n_skipped++;
         }
     }
-    if (t->at.epochs >= t->options->epochs && run_folder_ended(&t->folder)) // finished: nothing is touched
+    if (trainer_done(t) && run_folder_ended(&t->folder)) // finished: nothing is touched
         goto done;
     warn_other_bits(state);
     best_check(t);
-    const uint64_t size[N_LOGS] = {(uint64_t)json_integer_value(json_object_get(state, "events")),
-                                   (uint64_t)json_integer_value(json_object_get(state, "results")),
-                                   (uint64_t)json_integer_value(json_object_get(state, "skipped_csv"))};
+    const uint64_t size[N_LOGS] = {(uint64_t)integer(state, "events"),
+                                   (uint64_t)integer(state, "results"),
+                                   (uint64_t)integer(state, "skipped_csv")};
     TRY_GOTO(run_folder_trim(&t->folder, size));
     TRY_GOTO(run_folder_describe(&t->folder, t->data, t->options->args));
     log_info("going on with '%s' after %d epochs and %ld steps", t->folder.path, t->at.epochs, t->at.steps);

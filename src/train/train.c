@@ -1,4 +1,4 @@
-// train/train.c: epochs of SGD steps, validation after each, the best model kept.
+// train/train.c: epochs of steps, validation after each, the best model kept.
 // In: a model, a data set with its split, options.  Out: the run folder.
 // All plans (batch, last partial batch, validation) are built before the first step and share one arena.
 
@@ -36,14 +36,17 @@ static graft_status lists_make(struct trainer *t)
     return GRAFT_OK;
 }
 
-// What a run takes beyond what it has already: the arena, momentum, and the batches that the queue holds ready.
+// What a run takes beyond what it has already: the arena, the optimizer's state, the average of the weights, and the
+// batches that the queue holds ready.
 static size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
 {
     enum { BATCHES_HELD = 4 };
     const struct params *p = &t->model->params;
     const struct value *in = &t->model->graph.values[0];
-    const size_t momentum = (p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
-    return arena + momentum + (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
+    const struct recipe *recipe = &t->options->recipe;
+    const size_t trainable = (p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
+    const size_t average = recipe->ema > 0 || recipe->swa > 0 ? p->size * sizeof(float) : 0;
+    return arena + trainable * optimizer_blocks(&recipe->optim) + average + (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
 }
 
 // Largest batch below `batch` whose plan fits into `available` bytes; 0: none.  Plans are only measured.
@@ -82,13 +85,20 @@ static graft_status memory_check(struct trainer *t, int batch)
                 (double)needed / 1e6, (double)available / 1e6, advice);
 }
 
-static graft_status plans_make(struct trainer *t, int batch)
+static void plans_free(struct trainer *t)
+{
+    plan_free(t->full);
+    plan_free(t->partial);
+    plan_free(t->validation);
+    t->full = t->partial = t->validation = NULL;
+}
+
+// For the present phase's freezing.
+static graft_status plans_build(struct trainer *t, int batch)
 {
     struct model *m = t->model;
     struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
-    TRY(arena_new(&t->arena));
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
-    TRY(memory_check(t, batch));
     o.batch = (int)(t->n % (size_t)batch);
     if (o.batch > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->partial));
@@ -97,6 +107,42 @@ static graft_status plans_make(struct trainer *t, int batch)
     if (t->n_val > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->validation));
     return arena_reserve(t->arena);
+}
+
+// The last phase trains most, so it is the one that must fit; the arena is as large as that from the start.
+static graft_status plans_make(struct trainer *t, int batch)
+{
+    struct model *m = t->model;
+    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
+    TRY(arena_new(&t->arena));
+    TRY(phases_of(m, t->options->recipe.unfreeze, t->phases, &t->n_phases));
+    TRY(phases_prepare(m, t->phases, t->n_phases, t->options->bn));
+    if (t->n_phases > 1)
+        TRY(graph_freeze(&m->graph, t->phases[t->n_phases - 1].rows, t->options->bn));
+    TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
+    TRY(memory_check(t, batch));
+    plans_free(t);
+    if (t->n_phases > 1)
+        TRY(graph_freeze(&m->graph, t->phases[0].rows, t->options->bn));
+    return plans_build(t, batch);
+}
+
+// Before an epoch: what --unfreeze-epoch lets train from now on.
+static graft_status phase_enter(struct trainer *t, int epoch)
+{
+    int phase = 0;
+    while (phase + 1 < t->n_phases && t->phases[phase + 1].epoch <= epoch)
+        phase++;
+    if (phase == t->phase)
+        return GRAFT_OK;
+    const int batch = plan_batch(t->full);
+    t->phase = phase;
+    TRY(graph_freeze(&t->model->graph, t->phases[phase].rows, t->options->bn));
+    plans_free(t);
+    TRY(plans_build(t, batch));
+    log_info("epoch %d: %zu of %zu parameters train now", epoch, graph_parameters(&t->model->graph, true),
+             graph_parameters(&t->model->graph, false));
+    return GRAFT_OK;
 }
 
 static graft_status skip(struct trainer *t, uint32_t index, const char *reason)
@@ -123,6 +169,34 @@ static graft_status partial_make(struct trainer *t, int batch)
     return arena_reserve(t->arena);
 }
 
+// Rows of probabilities: (1 - s) of the label, and s spread over all classes.
+static void targets_make(struct trainer *t, const struct batch *b)
+{
+    const int classes = t->model->n_classes;
+    const float s = (float)t->options->recipe.label_smoothing;
+    for (int i = 0; i < b->n * classes; i++)
+        t->targets[i] = s / (float)classes;
+    for (int i = 0; i < b->n; i++)
+        t->targets[i * classes + t->data->samples[b->index[i]].label] += 1 - s;
+}
+
+// As many as a whole epoch has; pictures that are left out make an epoch shorter, not the schedule.
+static long updates_an_epoch(const struct trainer *t)
+{
+    const size_t batch = (size_t)plan_batch(t->full), accumulate = (size_t)t->options->recipe.optim.accumulate;
+    return (long)(((t->n + batch - 1) / batch + accumulate - 1) / accumulate);
+}
+
+// After optimizer_end or optimizer_flush, if the weights changed.
+static void update_done(struct trainer *t, uint64_t updates_before)
+{
+    if (t->optimizer.updates == updates_before)
+        return;
+    t->at.updates++;
+    if (t->average.values != NULL && t->options->recipe.ema > 0)
+        average_add(&t->average, &t->model->params);
+}
+
 static graft_status step_run(struct trainer *t, const struct batch *b, double *loss)
 {
     struct model *m = t->model;
@@ -131,14 +205,17 @@ static graft_status step_run(struct trainer *t, const struct batch *b, double *l
         TRY(partial_make(t, b->n));
         plan = t->partial;
     }
-    memset(t->targets, 0, (size_t)b->n * m->n_classes * sizeof *t->targets);
-    for (int i = 0; i < b->n; i++)
-        t->targets[i * m->n_classes + t->data->samples[b->index[i]].label] = 1;
-    struct sgd_target target = {&t->sgd, &m->params};
+    targets_make(t, b);
+    double momentum;
+    const struct moment moment = {t->at.updates, updates_an_epoch(t), t->at.epochs, t->optimizer.updates};
+    schedule_at(&t->options->recipe.schedule, &t->plateau, &moment, &t->at.rate, &momentum);
+    optimizer_begin(&t->optimizer, t->at.rate, momentum, b->n);
     const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
-                            .ready = sgd_apply, .user = &target};
+                            .ready = optimizer_gradient, .user = &t->optimizer};
     TRY(plan_run(plan, &run, loss));
-    sgd_step_done(&t->sgd);
+    const uint64_t before = t->optimizer.updates;
+    optimizer_end(&t->optimizer);
+    update_done(t, before);
     return GRAFT_OK;
 }
 
@@ -146,7 +223,7 @@ static graft_status diverged(const struct trainer *t, int epoch, long step)
 {
     return fail(GRAFT_FAILED, "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch,
                 step, t->best.epoch > 0 && t->options->save ? "the last good model is kept" : "no model was saved yet",
-                t->options->rate / 10);
+                t->options->recipe.schedule.rate / 10);
 }
 
 static bool finite_parameters(const struct trainer *t)
@@ -227,7 +304,7 @@ static graft_status step_report(struct trainer *t, const struct epoch_result *r,
         return GRAFT_OK;
     char json[256];
     snprintf(json, sizeof json, "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}",
-             r->epoch, t->at.steps, loss, r->rate, t->train_rate);
+             r->epoch, t->at.steps, loss, t->at.rate, t->train_rate);
     return run_folder_event(&t->folder, json);
 }
 
@@ -270,7 +347,6 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         at->seen += (size_t)(b.n + b.n_failed);
         if (b.n == 0)
             continue;
-        r->rate = sgd_rate(&t->sgd);
         TRY_GOTO(step_run(t, &b, &loss));
         at->run_steps++;
         at->steps++;
@@ -286,12 +362,20 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         if (o->save && o->checkpoint_seconds > 0 && now_seconds() - t->checkpoint_at >= o->checkpoint_seconds)
             TRY_GOTO(checkpoint_save(t, r));
     }
+    if (!at->closed) { // a sum that the epoch's end cuts short, and the epoch's share in an average
+        const uint64_t before = t->optimizer.updates;
+        optimizer_flush(&t->optimizer);
+        update_done(t, before);
+        if (o->recipe.swa > 0 && epoch >= o->recipe.swa)
+            average_add(&t->average, &t->model->params);
+        at->closed = true;
+    }
     if (!finite_parameters(t)) // the last step's update has no loss after it to show what it did
         TRY_GOTO(diverged(t, epoch, at->steps));
     if (at->trained == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
     r->train_loss = at->loss_sum / (double)at->trained;
-    r->rate = sgd_rate_of(&t->sgd, t->sgd.updates - 1); // of its last step, also when that was before the run went on
+    r->rate = at->rate;
 done:
     queue_free(queue);
     return status;
@@ -349,10 +433,11 @@ static void summary(const struct trainer *t)
     log_info("network: %s at %dx%d, %zu of %zu parameters train; %s, %d threads, %s", m->network->name, m->input.size,
              m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(), exec_threads(),
              exec_library());
-    log_info("recipe: guide, SGD lr %g, momentum %g (Nesterov), decay %g, batch %d, %d epochs; memory: %.0f MB planned for "
-             "activations and gradients, %.0f MB for weights and momentum", t->options->rate, t->options->momentum,
-             t->options->decay, plan_batch(t->full), t->options->epochs, plan_bytes(t->full) / 1e6,
-             ((double)m->params.size + (double)m->params.group_begin[1]) * 4 / 1e6);
+    recipe_tell(&t->options->recipe, plan_batch(t->full), t->options->epochs);
+    log_info("memory: %.0f MB planned for activations and gradients, %.0f MB for weights, optimizer and averages",
+             plan_bytes(t->full) / 1e6,
+             ((double)m->params.size * (t->average.values != NULL ? 2 : 1) +
+              (double)m->params.group_begin[1] * (double)optimizer_blocks(&t->options->recipe.optim)) * 4 / 1e6);
 }
 
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
@@ -367,29 +452,67 @@ static void result_tell(const struct trainer *t, const struct epoch_result *r, b
     hooks_result(json);
 }
 
+static double monitored(const struct trainer *t, const struct epoch_result *r)
+{
+    const double values[] = {[MONITOR_LOG_LOSS] = r->val.log_loss, [MONITOR_LOSS] = r->val_loss, [MONITOR_TOP1] = r->val.top1,
+                             [MONITOR_TOP5] = r->val.top5, [MONITOR_TRAIN_LOSS] = r->train_loss};
+    return values[t->options->recipe.monitor];
+}
+
+static bool rises(enum monitor m) { return m == MONITOR_TOP1 || m == MONITOR_TOP5; }
+
+// Without validation there is nothing to tell by, and the last epoch is the best.
+static bool is_better(const struct trainer *t, double value)
+{
+    const enum monitor m = t->options->recipe.monitor;
+    if (isnan(t->best.value) || (t->n_val == 0 && m != MONITOR_TRAIN_LOSS))
+        return true;
+    return rises(m) ? value > t->best.value : value < t->best.value;
+}
+
+// Validation of the weights, or of their average where one is kept; what came of it is written, and the best is saved.
+static graft_status epoch_measure(struct trainer *t, double begin, struct epoch_result *r, bool *better)
+{
+    TRY(epoch_validate(t, r));
+    r->seconds = now_seconds() - begin;
+    r->elapsed = t->elapsed + now_seconds() - t->begin;
+    TRY(run_folder_epoch(&t->folder, r));
+    const double value = monitored(t, r);
+    *better = is_better(t, value);
+    if (!*better)
+        return GRAFT_OK;
+    t->best = (struct best){value, r->epoch, 0};
+    return t->options->save ? best_save(t, r) : GRAFT_OK;
+}
+
 // The rest of the epoch at the position: training, validation, the best model, the checkpoint.
 static graft_status epoch_run(struct trainer *t)
 {
+    const struct recipe *recipe = &t->options->recipe;
     struct epoch_result r = {.epoch = t->at.epochs + 1};
     const double begin = now_seconds() - t->at.seconds;
+    bool better = false;
+    TRY(phase_enter(t, r.epoch));
     graft_status status = epoch_train(t, r.epoch, &r);
-    if (status == GRAFT_OK)
-        status = epoch_validate(t, &r);
+    if (status == GRAFT_OK) {
+        average_swap(&t->average, &t->model->params);
+        status = epoch_measure(t, begin, &r, &better);
+        average_swap(&t->average, &t->model->params);
+    }
     if (status == GRAFT_CANCELLED)
         return stop(t, &r);
     TRY(status);
-    r.seconds = now_seconds() - begin;
-    r.elapsed = t->elapsed + now_seconds() - t->begin;
-    TRY(run_folder_epoch(&t->folder, &r));
-    const bool better = t->n_val == 0 || r.val.log_loss < t->best.loss;
+    if (recipe->schedule.kind == SCHEDULE_PLATEAU)
+        plateau_epoch(&recipe->schedule, &t->plateau, monitored(t, &r), rises(recipe->monitor));
+    t->waited = better ? 0 : t->waited + 1;
+    t->stopped = recipe->patience > 0 && t->waited >= recipe->patience && r.epoch < t->options->epochs;
     t->at = (struct position){.epochs = r.epoch, .run_steps = t->at.run_steps};
-    if (better)
-        t->best = (struct best){t->n_val > 0 ? r.val.log_loss : INFINITY, r.epoch, 0};
-    if (better && t->options->save)
-        TRY(best_save(t, &r));
     if (t->options->save)
         TRY(checkpoint_save(t, &r));
     result_tell(t, &r, better);
+    if (t->stopped)
+        log_info("stopped early: no better %s in %d epochs; the best was epoch %d", monitor_names[recipe->monitor], t->waited,
+                 t->best.epoch);
     return GRAFT_OK;
 }
 
@@ -425,15 +548,31 @@ static graft_status folder_take(struct trainer *t, bool *finished)
         return run_start(t);
     t->checkpoints.last_good = o->resume->last_good;
     TRY(trainer_restore(t));
-    *finished = t->at.epochs >= o->epochs && run_folder_ended(&t->folder);
+    *finished = trainer_done(t) && run_folder_ended(&t->folder);
     if (*finished)
-        log_info("the run in '%s' is finished after %d epochs; more --epochs go on", t->folder.path, t->at.epochs);
+        log_info("the run in '%s' is finished after %d epochs%s; more --epochs go on", t->folder.path, t->at.epochs,
+                 t->stopped ? " (stopped early)" : "");
     return *finished ? GRAFT_OK : checkpoint_event(t);
+}
+
+static graft_status learner_make(struct trainer *t)
+{
+    const struct recipe *recipe = &t->options->recipe;
+    struct model *m = t->model;
+    if (t->n_val == 0 && recipe->monitor != MONITOR_TRAIN_LOSS && (recipe->patience > 0 || recipe->schedule.kind == SCHEDULE_PLATEAU))
+        return fail(GRAFT_BAD_OPTION, "there are no validation pictures to watch %s on; say --monitor train_loss, or hold some "
+                    "out with --val", monitor_names[recipe->monitor]);
+    TRY(optimizer_init(&t->optimizer, &recipe->optim, &m->params));
+    TRY(layer_rates(&t->optimizer, m, recipe->lr_mult, recipe->layer_decay));
+    if (recipe->ema > 0 || recipe->swa > 0)
+        TRY(average_init(&t->average, &m->params, recipe->ema));
+    plateau_begin(&recipe->schedule, &t->plateau);
+    return GRAFT_OK;
 }
 
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options)
 {
-    struct trainer t = {.model = m, .data = d, .options = options, .best.loss = INFINITY, .begin = now_seconds(),
+    struct trainer t = {.model = m, .data = d, .options = options, .best.value = NAN, .begin = now_seconds(),
                         .checkpoint_at = now_seconds(), .folder.lock = -1};
     graft_status status = GRAFT_OK;
     int batch = options->batch;
@@ -444,23 +583,21 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
         batch = (int)t.n;
     }
     TRY_GOTO(plans_make(&t, batch));
-    t.sgd = (struct sgd){.rate = options->rate, .momentum = options->momentum, .decay = options->decay, .nesterov = true};
-    TRY_GOTO(sgd_init(&t.sgd, &m->params));
+    TRY_GOTO(learner_make(&t));
     TRY_GOTO(folder_take(&t, &finished));
     if (finished)
         goto done;
     summary(&t);
-    while (t.at.epochs < options->epochs)
+    while (!trainer_done(&t))
         TRY_GOTO(epoch_run(&t));
     TRY_GOTO(run_end(&t));
 done:
     if (status == GRAFT_NO_RESOURCE && t.folder.path != NULL && checkpoint_any(t.folder.path))
         fail(status, "%s.  Once that is put right, go on with `graft train --resume %s`", graft_message(), t.folder.path);
     run_folder_close(&t.folder);
-    sgd_fini(&t.sgd);
-    plan_free(t.full);
-    plan_free(t.partial);
-    plan_free(t.validation);
+    optimizer_fini(&t.optimizer);
+    average_fini(&t.average);
+    plans_free(&t);
     arena_free(t.arena);
     mem_free(t.order);
     mem_free(t.val);

@@ -3,6 +3,7 @@
 
 #include "data/data.h"
 #include "infer/model.h"
+#include "optim/schedule.h"
 
 // A run folder taken up again.
 struct train_resume {
@@ -21,11 +22,28 @@ graft_status train_resume_open(const char *folder, struct train_resume *out);
 graft_status train_resume_check(struct train_resume *r, const struct dataset *d, const char *changes, bool force);
 void train_resume_close(struct train_resume *r);
 
+enum monitor { MONITOR_LOG_LOSS, MONITOR_LOSS, MONITOR_TOP1, MONITOR_TOP5, MONITOR_TRAIN_LOSS };
+extern const char *const monitor_names[]; // by enum monitor, NULL-ended
+
+// How the weights learn.
+struct recipe {
+    const char *name;
+    struct optim_options optim;
+    struct schedule_options schedule;
+    double label_smoothing;   // targets (1 - s) t + s / classes
+    double ema;               // the average's share that an update keeps; 0: none
+    int swa;                  // from this epoch on the epochs' weights are averaged; 0: never
+    const char *lr_mult;      // layers.h, or NULL
+    double layer_decay;       // 1: none
+    const char *unfreeze;     // layers.h, or NULL
+    enum monitor monitor;     // what makes an epoch the best
+    int patience;             // epochs without a better one before the run stops; 0: never
+};
 struct train_options {
     const char *folder; // created; refused when it holds a checkpoint; NULL: runs/train, runs/train2, ...
     const char *args;   // JSON of the options, written as args.json
     int batch, epochs, workers;
-    float rate, momentum, decay;
+    struct recipe recipe;
     uint64_t seed;
     enum bn_mode bn;
     double checkpoint_seconds; // within an epoch; 0: at epochs only

@@ -1,8 +1,9 @@
 // train/trainer.h: private to train/: the state of a run, shared by the loop (train.c) and by going on (resume.c).
 #pragma once
 
-#include "optim/optim.h"
+#include "optim/average.h"
 #include "train/checkpoint.h"
+#include "train/layers.h"
 #include "train/run_folder.h"
 
 struct position {
@@ -10,11 +11,14 @@ struct position {
     long steps;           // batches of the next epoch that are done
     size_t seen, trained; // its pictures: taken from the order; learnt from
     double loss_sum;      // over `trained`
+    long updates;         // of the weights in it
+    double rate;          // of its last step
+    bool closed;          // all its pictures are done, the last update too
     double seconds;       // that it took so far
     uint64_t run_steps;   // steps since the start: dropout's key
 };
 struct best {
-    double loss;    // lowest validation log-loss; INFINITY: none
+    double value;   // of what is monitored; NAN: none yet
     int epoch;
     uint64_t model; // XXH64 of its model.safetensors
 };
@@ -25,7 +29,11 @@ struct trainer {
     struct run_folder folder;
     struct checkpoints checkpoints;
     double checkpoint_at;         // when the newest was written
-    struct sgd sgd;
+    struct optimizer optimizer;
+    struct average average;       // what is measured and saved in place of the weights, where it is kept
+    struct plateau plateau;
+    struct phase phases[MAX_PHASES];
+    int n_phases, phase;          // phase: the plans are for its freezing
     struct arena *arena;
     struct plan *full, *partial, *validation;
     uint32_t *order, *val;
@@ -40,9 +48,13 @@ struct trainer {
     size_t n_skipped;
     struct position at;
     struct best best;
+    int waited;                   // epochs since the best
+    bool stopped;                 // early
     double begin, elapsed;        // of this process; of those before it, in seconds
     double train_rate, val_rate;  // pictures a second, as measured last; 0: not yet
 };
+static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
+void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
 int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS]);
 // The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to it
 // and says where the run goes on.

@@ -332,6 +332,51 @@ static void test_cancelled_at_every_step(void **state)
     tiny_compare("stepwise", "reference");
 }
 
+// The same with every kind of state that a recipe keeps.
+static void test_recipes_go_on(void **state)
+{
+    (void)state;
+    struct recipe recipes[4] = {tiny_guide(EPOCHS), tiny_guide(EPOCHS), tiny_guide(EPOCHS), tiny_guide(EPOCHS)};
+    recipes[0].optim = (struct optim_options){.name = "adamw", .rules = RULES_TORCH, .beta1 = 0.9, .beta2 = 0.99, .rho = -1,
+                                              .epsilon = -1, .weight_decay = 0.1, .clip_norm = 0.5, .accumulate = 3};
+    recipes[0].schedule.kind = SCHEDULE_ONECYCLE;
+    recipes[0].schedule.momentum = 0.9;
+    recipes[0].schedule.cycles_momentum = true;
+    recipes[0].ema = 0.8;
+    recipes[0].unfreeze = "2:all";
+    recipes[1].optim = (struct optim_options){.name = "rmsprop", .momentum = 0.5, .rho = -1, .epsilon = -1, .clip_value = 0.1,
+                                              .weight_decay = 0.01, .decay_all = true, .accumulate = 1};
+    recipes[1].schedule.kind = SCHEDULE_PLATEAU;
+    recipes[1].schedule.step_epochs = 1;
+    recipes[1].schedule.gamma = 0.5;
+    recipes[1].schedule.momentum = 0.5;
+    recipes[1].swa = 2;
+    recipes[2].schedule.kind = SCHEDULE_COSINE;
+    recipes[2].schedule.warmup = 0.5;
+    recipes[2].label_smoothing = 0.2;
+    recipes[2].layer_decay = 0.5;
+    recipes[2].monitor = MONITOR_TOP1;
+    recipes[3].schedule.kind = SCHEDULE_STEP;
+    recipes[3].schedule.step_epochs = 1;
+    recipes[3].schedule.gamma = 0.5;
+    recipes[3].optim.accumulate = 2;
+    recipes[3].monitor = MONITOR_TRAIN_LOSS;
+    for (int i = 0; i < 4; i++) {
+        struct tiny whole = tiny_of("recipe"), parted = tiny_of("recipe_parted");
+        clear("recipe");
+        clear("recipe_parted");
+        whole.recipe = parted.recipe = &recipes[i];
+        whole.freeze = parted.freeze = recipes[i].unfreeze != NULL ? 1 : 0;
+        expect(&whole, GRAFT_OK);
+        parted.stop_after = 1;
+        int code = GRAFT_CANCELLED;
+        for (int n = 0; code == GRAFT_CANCELLED && n < 1000; n++)
+            code = tiny_run(&parted);
+        assert_int_equal(code, GRAFT_OK);
+        tiny_compare("recipe_parted", "recipe");
+    }
+}
+
 static void test_finished_goes_on(void **state)
 {
     (void)state;
@@ -478,7 +523,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_call_goes_wrong), cmocka_unit_test(test_random_kills),
         cmocka_unit_test(test_damaged_checkpoint), cmocka_unit_test(test_damage_is_not_rotated),
-        cmocka_unit_test(test_cancelled_at_every_step), cmocka_unit_test(test_finished_goes_on),
+        cmocka_unit_test(test_cancelled_at_every_step), cmocka_unit_test(test_recipes_go_on),
+        cmocka_unit_test(test_finished_goes_on),
         cmocka_unit_test(test_best_model_is_lost), cmocka_unit_test(test_folder_is_taken),
         cmocka_unit_test(test_from_outside)};
     return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);

@@ -26,7 +26,7 @@ static graft_status build(const struct network *net, struct graph *g, int size, 
 
 static const struct network network = {.name = "tiny", .head = "head", .dropout = 0.2f, .build = build};
 
-static graft_status model_make(struct model *m, const struct dataset *d)
+static graft_status model_make(struct model *m, const struct dataset *d, int freeze)
 {
     *m = (struct model){.network = &network, .n_classes = d->n_classes};
     m->input = (struct input_spec){.size = SIDE, .resize = SIDE, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
@@ -34,7 +34,7 @@ static graft_status model_make(struct model *m, const struct dataset *d)
     for (int i = 0; i < d->n_classes; i++)
         m->classes[i] = strdup(d->classes[i]);
     TRY(build(&network, &m->graph, SIDE, m->n_classes, network.dropout));
-    TRY(graph_freeze(&m->graph, 0, BN_TRAIN));
+    TRY(graph_freeze(&m->graph, freeze, BN_TRAIN));
     TRY(params_init(&m->params, &m->graph));
     for (int i = 0; i < m->params.count; i++) {
         float values[1000];
@@ -75,6 +75,15 @@ static void on_log(void *user, graft_level level, const char *text)
     fprintf(stderr, "%s%s\n", level == GRAFT_WARNING ? "warning: " : "", text);
 }
 
+struct recipe tiny_guide(int epochs)
+{
+    return (struct recipe){
+        .name = "guide",
+        .optim = {.name = "sgd", .momentum = 0.9, .nesterov = true, .rho = -1, .epsilon = -1, .accumulate = 1},
+        .schedule = {.kind = SCHEDULE_KERAS, .rate = 0.05, .momentum = 0.9, .decay = 1e-3, .epochs = epochs},
+        .layer_decay = 1};
+}
+
 static graft_status train(const struct tiny *t)
 {
     struct dataset d;
@@ -85,7 +94,7 @@ static graft_status train(const struct tiny *t)
     const bool again = file_exists(args);
     TRY(dataset_open(&(struct data_options){.path = "tinyset"}, &d));
     TRY(dataset_split(&d, "0.3", 0, 1));
-    TRY(model_make(&m, &d));
+    TRY(model_make(&m, &d, t->freeze));
     if (t->before != NULL)
         t->before(t->user);
     if (again) {
@@ -93,8 +102,8 @@ static graft_status train(const struct tiny *t)
         TRY(train_resume_check(&resume, &d, "", false));
     }
     const struct train_options options = {
-        .folder = t->folder, .args = "{}", .batch = BATCH, .epochs = t->epochs, .workers = 1, .rate = 0.05f, .momentum = 0.9f,
-        .decay = 1e-3f, .seed = 5, .bn = BN_TRAIN, .checkpoint_seconds = t->checkpoint_seconds, .log_steps = true,
+        .folder = t->folder, .args = "{}", .batch = BATCH, .epochs = t->epochs, .workers = 1, .seed = 5,
+        .recipe = t->recipe != NULL ? *t->recipe : tiny_guide(t->epochs), .bn = BN_TRAIN, .checkpoint_seconds = t->checkpoint_seconds, .log_steps = true,
         .save = true, .resume = again ? &resume : NULL};
     const graft_status status = train_run(&m, &d, &options);
     if (again)

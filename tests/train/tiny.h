@@ -4,10 +4,13 @@
 
 #include "train/train.h"
 
+struct recipe tiny_guide(int epochs);
 struct tiny {
     const char *folder;
     int epochs, stop_after;      // stop_after: cancels once so many training steps were seen; 0: never
     double checkpoint_seconds;
+    const struct recipe *recipe; // NULL: tiny_guide
+    int freeze;                  // rows
     void (*before)(void *user);  // called in the child before it trains, or NULL
     void (*on_step)(void *user); // after each step
     void *user;
