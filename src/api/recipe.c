@@ -37,7 +37,8 @@ graft_status recipe_presets(const graft_options *o, json_t **out)
 }
 
 // A number, or `fallback` where nothing was said.
-static graft_status number_or(const graft_options *o, const char *name, double least, double most, double fallback, double *out)
+static graft_status number_or(const graft_options *o, const char *name, double least, double most, double fallback,
+                              double *out)
 {
     *out = fallback;
     return option_text(o, name) != NULL ? option_double(o, name, least, most, out) : GRAFT_OK;
@@ -97,7 +98,10 @@ static graft_status schedule_options_read(const graft_options *o, int epochs, co
         out->rate = (float)out->rate;
         out->decay = (float)out->decay;
     }
-    out->step_epochs = step_epochs > 0 ? (int)step_epochs : kind == SCHEDULE_PLATEAU ? 3 : epochs / 3 > 1 ? epochs / 3 : 1;
+    out->step_epochs = step_epochs > 0            ? (int)step_epochs
+                       : kind == SCHEDULE_PLATEAU ? 3
+                       : epochs / 3 > 1           ? epochs / 3
+                                                  : 1;
     if (out->warmup > 0 && out->warmup >= epochs)
         return fail(GRAFT_BAD_OPTION, "--warmup %g is not shorter than the run of %d epochs", out->warmup, epochs);
     if (kind != SCHEDULE_KERAS && option_text(o, "decay") != NULL && strcmp(option_text(o, "decay"), "1e-6") != 0)

@@ -117,7 +117,8 @@ done:
 }
 
 // What may differ from the run's own options without being a change of the run.
-static const char *const free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps", "force", NULL};
+static const char *const free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
+                                           "force", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
 static graft_status tell_directory(graft_status status, const json_t *args)

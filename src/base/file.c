@@ -290,8 +290,9 @@ graft_status file_lock(const char *folder, int *fd)
             status = fail_system("write", path);
     } else if (errno == EWOULDBLOCK) {
         const ssize_t got = read(*fd, holder, sizeof holder - 1);
-        status = fail(GRAFT_BAD_FILE, "'%s' is in use by another run (process %ld); wait for it, or name another folder",
-                      folder, got > 0 ? strtol(holder, NULL, 10) : 0);
+        status =
+            fail(GRAFT_BAD_FILE, "'%s' is in use by another run (process %ld); wait for it, or name another folder",
+                 folder, got > 0 ? strtol(holder, NULL, 10) : 0);
     } else // a filesystem without locks
         log_warning("'%s' cannot be locked (%s); do not start a second run in it", folder, strerror(errno));
 done:

@@ -21,8 +21,8 @@ void average_fini(struct average *a)
 }
 
 // The trainable group, and for SWA the running statistics: what lies between is frozen.
-static void each_range(const struct average *a, const struct params *p, void (*act)(float *a, float *w, size_t n, float share),
-                       float share)
+static void each_range(const struct average *a, const struct params *p,
+                       void (*act)(float *a, float *w, size_t n, float share), float share)
 {
     act(a->values, p->block, p->group_begin[PARAM_TRAINABLE + 1], share);
     const size_t begin = p->group_begin[PARAM_RUNNING];

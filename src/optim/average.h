@@ -14,5 +14,6 @@ graft_status average_init(struct average *a, const struct params *p, double keep
 void average_fini(struct average *a);
 // a = keep a + (1 - keep) w, or a += (w - a) / (n + 1); the first is a copy.
 void average_add(struct average *a, const struct params *p);
-// Exchanges the weights with the average, to measure and save it; once more brings them back.  Nothing before the first.
+// Exchanges the weights with the average, to measure and save it; once more brings them back.  Nothing before the
+// first.
 void average_swap(struct average *a, struct params *p);

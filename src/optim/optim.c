@@ -9,9 +9,17 @@
 static const struct optim_rule rules[] = {
     {"sgd", {"velocity"}, {sgd_keras, sgd_torch}, .decoupled = {true, false}},
     {"adam", {"momentum", "velocity"}, {adam_keras, adam_torch}, .epsilon = {1e-7, 1e-8}, .decoupled = {true, false}},
-    {"adamw", {"momentum", "velocity"}, {adam_keras, adam_torch}, .epsilon = {1e-7, 1e-8}, .weight_decay = {0.004, 0.01},
+    {"adamw",
+     {"momentum", "velocity"},
+     {adam_keras, adam_torch},
+     .epsilon = {1e-7, 1e-8},
+     .weight_decay = {0.004, 0.01},
      .decoupled = {true, true}},
-    {"rmsprop", {"velocity", "momentum"}, {rmsprop_keras, rmsprop_torch}, .epsilon = {1e-7, 1e-8}, .rho = {0.9, 0.99},
+    {"rmsprop",
+     {"velocity", "momentum"},
+     {rmsprop_keras, rmsprop_torch},
+     .epsilon = {1e-7, 1e-8},
+     .rho = {0.9, 0.99},
      .decoupled = {true, false}},
 };
 
@@ -69,7 +77,8 @@ graft_status optimizer_init(struct optimizer *o, const struct optim_options *opt
     if (o->entries == NULL)
         TRY_GOTO(fail_memory("the optimizer's state"));
     for (int i = 0; i < params->count; i++)
-        o->entries[i] = (struct optim_entry){1, own->decay_all || params->entries[i].shape.rank > 1, false, OPTIM_NEVER};
+        o->entries[i] =
+            (struct optim_entry){1, own->decay_all || params->entries[i].shape.rank > 1, false, OPTIM_NEVER};
     for (int i = 0; i < slot_count(o->rule); i++)
         TRY_GOTO(block_new(params, &o->slot[i]));
     if (gathers(own))
@@ -115,7 +124,8 @@ static void entry_update(struct optimizer *o, int entry, float *g)
     const struct optim_options *own = &o->options;
     const struct param_entry *e = &o->params->entries[entry];
     const struct optim_entry *state = &o->entries[entry];
-    const uint64_t before = own->rules == RULES_TORCH ? o->updates - state->first : o->updates; // PyTorch counts by parameter
+    const uint64_t before =
+        own->rules == RULES_TORCH ? o->updates - state->first : o->updates; // PyTorch counts by parameter
     struct rule_step step = {.options = own, .w = o->params->block + e->offset, .g = g, .n = e->size,
                              .rate = o->rate * state->scale, .momentum = o->momentum, .t = before + 1};
     for (int i = 0; i < OPTIM_SLOTS; i++)

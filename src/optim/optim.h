@@ -1,6 +1,6 @@
 // optim/optim.h: update rules on flat ranges of the parameter block, exactly Keras 3's or PyTorch's.
-// The gradients of a step come entry by entry.  Each entry is updated at once, unless a norm over all of them (clip_norm)
-// or a sum over several batches (accumulate) must be known first; then they are gathered.
+// The gradients of a step come entry by entry.  Each entry is updated at once, unless a norm over all of them
+// (clip_norm) or a sum over several batches (accumulate) must be known first; then they are gathered.
 #pragma once
 
 #include "tensor/params.h"
@@ -14,7 +14,7 @@ struct optim_options {
     double beta1, beta2;       // adam, adamw
     double rho;                // rmsprop; PyTorch calls it alpha.  Negative: the rules' own, as with the next two
     double epsilon;            // all but sgd
-    double weight_decay;       // decoupled (w -= rate decay w) with Keras's rules and adamw, else coupled (g += decay w)
+    double weight_decay;       // decoupled (w -= rate decay w): Keras's rules, adamw; else coupled (g += decay w)
     bool decay_all;            // else neither biases nor BatchNorm decay
     double clip_norm, clip_value; // 0: none; the norm is over all gradients.  Before the decay
     int accumulate;            // batches an update, their gradients' mean over the pictures

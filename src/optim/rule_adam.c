@@ -26,7 +26,8 @@ void adam_torch(const struct rule_step *s)
 {
     float *w = s->w, *m = s->slot[0], *v = s->slot[1];
     const double beta1 = s->momentum, beta2 = s->options->beta2;
-    const float *g = s->g, epsilon = (float)s->options->epsilon, share1 = (float)(1 - beta1), share2 = (float)(1 - beta2);
+    const float *g = s->g, epsilon = (float)s->options->epsilon, share1 = (float)(1 - beta1),
+                share2 = (float)(1 - beta2);
     const float step = (float)(s->rate / (1 - pow(beta1, (double)s->t)));
     const float root = (float)sqrt(1 - pow(beta2, (double)s->t)), keep2 = (float)beta2;
 #pragma omp parallel for simd schedule(static)

@@ -1,19 +1,22 @@
-// optim/schedule.c: schedules, as Keras 3 and PyTorch compute them, of t = updates since the start, T = all of the run's,
-// W = those of the warm-up.
+// optim/schedule.c: schedules, as Keras 3 and PyTorch compute them, of t = updates since the start, T = all of the
+// run's, W = those of the warm-up.
 //   warm-up    rate t / W                                                         (all but onecycle)
 //   constant   rate
 //   step       rate gamma^(epoch / step_epochs)                                   PyTorch's StepLR
 //   cosine     rate (1 + cos(pi (t - W) / (T - W))) / 2                           Keras's CosineDecay with its warm-up
 //   onecycle   from rate / 25 up to rate and down to rate / 25e4, by cosines      PyTorch's OneCycleLR
 //   plateau    rate gamma^drops                                                   both frameworks' ReduceLROnPlateau
-//   keras      rate / (1 + decay t)                                               Keras 2's decay, Keras 3's InverseTimeDecay
+//   keras      rate / (1 + decay t)                                               Keras 2's decay, 3's InverseTimeDecay
 
 #include "optim/schedule.h"
 #include <math.h>
 
 const char *const schedule_names[] = {"constant", "step", "cosine", "onecycle", "plateau", "keras", NULL};
 
-static double between(double start, double end, double share) { return end + (start - end) / 2 * (cos(M_PI * share) + 1); }
+static double between(double start, double end, double share)
+{
+    return end + (start - end) / 2 * (cos(M_PI * share) + 1);
+}
 
 // PyTorch's defaults: pct_start 0.3, div_factor 25, final_div_factor 1e4, momentum between 0.85 and 0.95.
 static void onecycle(const struct schedule_options *o, double t, double all, long warm, double *rate, double *momentum)
@@ -63,12 +66,13 @@ void schedule_at(const struct schedule_options *o, const struct plateau *p, cons
 
 void plateau_begin(const struct schedule_options *o, struct plateau *p) { *p = (struct plateau){.rate = o->rate}; }
 
-// Keras: an absolute gain of 1e-4 counts, and the rate drops when `patience` epochs brought none.  PyTorch: a relative gain
-// of 1e-4, and one epoch more; a drop of less than 1e-8 is not made.
+// Keras: an absolute gain of 1e-4 counts, and the rate drops when `patience` epochs brought none.  PyTorch: a relative
+// gain of 1e-4, and one epoch more; a drop of less than 1e-8 is not made.
 void plateau_epoch(const struct schedule_options *o, struct plateau *p, double value, bool rises)
 {
     const bool torch = o->rules == RULES_TORCH;
-    const double limit = torch ? (rises ? p->best * (1 + 1e-4) : p->best * (1 - 1e-4)) : p->best + (rises ? 1e-4 : -1e-4);
+    const double limit =
+        torch ? (rises ? p->best * (1 + 1e-4) : p->best * (1 - 1e-4)) : p->best + (rises ? 1e-4 : -1e-4);
     if (!p->started || (rises ? value > limit : value < limit)) {
         p->best = value;
         p->started = true;

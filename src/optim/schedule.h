@@ -3,7 +3,8 @@
 
 #include "optim/optim.h"
 
-enum schedule { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_ONECYCLE, SCHEDULE_PLATEAU, SCHEDULE_KERAS };
+enum schedule { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_ONECYCLE, SCHEDULE_PLATEAU,
+                SCHEDULE_KERAS };
 extern const char *const schedule_names[]; // by enum schedule, NULL-ended
 struct schedule_options {
     enum schedule kind;

@@ -115,8 +115,8 @@ graft_status changes_of_rows(bytes before, bytes after, const char *fields, char
         int length = 0;
         const char *field = kind == OTHER ? field_name(fields, f->field, &length) : "";
         snprintf(text + used, sizeof text - used, "%s%zu %s %s (%.*s%s%.*s%s)", used > 0 ? ", " : "", f->count,
-                 f->count == 1 ? "is" : "are", words[kind], (int)(f->first->name < 300 ? f->first->name : 300), f->first->at,
-                 kind == OTHER ? ": " : "", length, field, f->count > 1 ? ", ..." : "");
+                 f->count == 1 ? "is" : "are", words[kind], (int)(f->first->name < 300 ? f->first->name : 300),
+                 f->first->at, kind == OTHER ? ": " : "", length, field, f->count > 1 ? ", ..." : "");
     }
     *out = mem_text(text);
     if (*out == NULL)

@@ -42,7 +42,8 @@ static graft_status file_make(const char *path, const struct model *m, const str
     char prefix[MAX_SLOTS][64], *state_text = json_text(state);
     graft_status status = GRAFT_OK;
     json_t *meta = NULL;
-    ASSERT(n_slots <= MAX_SLOTS && m->params.group_begin[PARAM_TRAINABLE] == 0); // trainable first: the same offsets hold
+    ASSERT(n_slots <= MAX_SLOTS &&
+           m->params.group_begin[PARAM_TRAINABLE] == 0); // trainable first: the same offsets hold
     for (int i = 0; i < n_slots; i++) {
         snprintf(prefix[i], sizeof prefix[i], MODEL_SLOT_PREFIX "%s.", slots[i].name);
         parts[i + 1] = (struct model_part){prefix[i], slots[i].values, slots[i].whole};
@@ -114,8 +115,10 @@ graft_status checkpoint_find(struct checkpoints *c, char **path)
     }
     c->last_good = good[LAST];
     if (found < 0 && damaged > 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "no checkpoint in '%s' is whole, so the run cannot go on; the best model so far, if "
-                      "there is one, is in its model.safetensors", c->folder));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "no checkpoint in '%s' is whole, so the run cannot go on; the best model so far, if "
+                      "there is one, is in its model.safetensors",
+                      c->folder));
     if (found >= 0 && damaged > 0)
         log_warning("going on from the newest whole one, %s", paths[found]);
     if (found == NEXT) {
@@ -149,7 +152,8 @@ static bool slot_has(const struct slot *slot, const struct param_entry *e)
     return e->group == PARAM_TRAINABLE || slot->whole;
 }
 
-static graft_status slot_take(const struct tensor_set *set, const struct model *m, const struct slot *slot, bool lenient)
+static graft_status slot_take(const struct tensor_set *set, const struct model *m, const struct slot *slot,
+                              bool lenient)
 {
     struct params values = m->params;
     bool told = false;

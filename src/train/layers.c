@@ -63,8 +63,9 @@ static graft_status fail_layer(const struct model *m, const char *option, const 
             }
         }
     }
-    return fail(GRAFT_BAD_OPTION, "--%s: no layer '%.*s' in %s; did you mean '%.*s'? `graft models %s --layers` lists them",
-                option, (int)length, name, m->network->name, nearest_length, nearest, m->network->name);
+    return fail(GRAFT_BAD_OPTION,
+                "--%s: no layer '%.*s' in %s; did you mean '%.*s'? `graft models %s --layers` lists them", option,
+                (int)length, name, m->network->name, nearest_length, nearest, m->network->name);
 }
 
 // ---- rates
@@ -106,7 +107,8 @@ static graft_status factor_set(struct optimizer *o, const struct model *m, const
     char *end;
     const double factor = equals != NULL ? strtod(equals + 1, &end) : -1;
     if (equals == NULL || equals == at || end == equals + 1 || end != at + size || !(factor >= 0 && factor <= 1e6))
-        return fail(GRAFT_BAD_OPTION, "--lr-mult: '%.*s'; expected LAYER=FACTOR, such as features.0-9=0.1", (int)size, at);
+        return fail(GRAFT_BAD_OPTION, "--lr-mult: '%.*s'; expected LAYER=FACTOR, such as features.0-9=0.1", (int)size,
+                    at);
     size_t length = (size_t)(equals - at);
     const char *name = head_or(m, at, &length);
     const struct pattern pattern = pattern_of(name, length);
@@ -187,8 +189,10 @@ graft_status phases_of(const struct model *m, const char *text, struct phase pha
         char *colon;
         const long epoch = strtol(at, &colon, 10);
         if (colon == at || *colon != ':' || colon + 1 >= at + size || epoch < 2 || epoch > 100000)
-            return fail(GRAFT_BAD_OPTION, "--unfreeze-epoch: '%.*s'; expected EPOCH:LAYER with an epoch from 2 on, such as "
-                        "2:blocks.5 or 4:all", (int)size, at);
+            return fail(GRAFT_BAD_OPTION,
+                        "--unfreeze-epoch: '%.*s'; expected EPOCH:LAYER with an epoch from 2 on, such as "
+                        "2:blocks.5 or 4:all",
+                        (int)size, at);
         size_t length = (size_t)(at + size - colon - 1);
         const bool all = length == 3 && strncmp(colon + 1, "all", 3) == 0;
         const char *name = head_or(m, colon + 1, &length);
@@ -198,8 +202,10 @@ graft_status phases_of(const struct model *m, const char *text, struct phase pha
         if (*n == MAX_PHASES)
             return fail(GRAFT_BAD_OPTION, "--unfreeze-epoch: more than %d steps", MAX_PHASES - 1);
         if (epoch <= phases[*n - 1].epoch || rows >= phases[*n - 1].rows)
-            return fail(GRAFT_BAD_OPTION, "--unfreeze-epoch: '%.*s' adds nothing to what trains before it: epochs must grow, and "
-                        "layers go towards the input from what --freeze leaves", (int)size, at);
+            return fail(GRAFT_BAD_OPTION,
+                        "--unfreeze-epoch: '%.*s' adds nothing to what trains before it: epochs must grow, and "
+                        "layers go towards the input from what --freeze leaves",
+                        (int)size, at);
         phases[(*n)++] = (struct phase){(int)epoch, rows};
         at += size + (at[size] == ',');
     }

@@ -4,10 +4,10 @@
 #include "infer/model.h"
 #include "optim/optim.h"
 
-// The rates' factors.  `factors`: "features.0-9=0.1,head=10" or NULL, where NAME stands for every layer whose name begins
-// so, NAME.A-B for those numbered A to B, "head" for the classifier; the last that fits counts.  `decay`: each group of
-// layers learns by this factor slower than the next towards the head; 1: none.  A group is a block ("blocks.3", "layer1.0")
-// or a layer outside of one.
+// The rates' factors.  `factors`: "features.0-9=0.1,head=10" or NULL, where NAME stands for every layer whose name
+// begins so, NAME.A-B for those numbered A to B, "head" for the classifier; the last that fits counts.  `decay`: each
+// group of layers learns by this factor slower than the next towards the head; 1: none.  A group is a block
+// ("blocks.3", "layer1.0") or a layer outside of one.
 graft_status layer_rates(struct optimizer *o, const struct model *m, const char *factors, double decay);
 
 enum { MAX_PHASES = 16 };

@@ -1,9 +1,10 @@
 // train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
 // graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "epoch_seconds", "run_steps": the position;
-// "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's; "averaged"; "plateau": [rate, best,
-// waited, started]; "best", "best_epoch", "best_model", "waited", "stopped", "epochs_wanted"; "seconds": spent by the run;
-// "events", "results", "skipped_csv": lengths of the logs; "skipped": samples left out so far; "pictures", "seed",
-// "threads", "isa", "library": what the same bits depend on}.  Random numbers are keyed, so they need no state.
+// "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
+// "averaged"; "plateau": [rate, best, waited, started]; "best", "best_epoch", "best_model", "waited", "stopped",
+// "epochs_wanted"; "seconds": spent by the run; "events", "results", "skipped_csv": lengths of the logs; "skipped":
+// samples left out so far; "pictures", "seed", "threads", "isa", "library": what the same bits depend on}.  Random
+// numbers are keyed, so they need no state.
 
 #include "train/trainer.h"
 #include "base/log.h"
@@ -96,10 +97,12 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
     char text[1800];
     snprintf(text, sizeof text, "%s%s%s%s%s%s", changes, changes[0] != '\0' && r->data_changed ? "; " : "",
              class_changes[0] != '\0' ? "of the classes " : "", class_changes,
-             data_changes[0] != '\0' ? class_changes[0] != '\0' ? "; of the pictures " : "of the pictures " : "", data_changes);
+             data_changes[0] != '\0' ? class_changes[0] != '\0' ? "; of the pictures " : "of the pictures " : "",
+             data_changes);
     if (!force)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "the run in '%s' was made with something else: %s.  Add --force to go on all the same",
-                      r->folder, text));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "the run in '%s' was made with something else: %s.  Add --force to go on all the same", r->folder,
+                      text));
     log_warning("going on although something changed: %s", text);
 done:
     mem_free(split);
@@ -127,7 +130,8 @@ static json_t *first_list(const struct optimizer *o)
 {
     json_t *list = json_array();
     for (int i = 0; i < o->params->count; i++)
-        json_array_append_new(list, json_integer(o->entries[i].first == OPTIM_NEVER ? -1 : (json_int_t)o->entries[i].first));
+        json_array_append_new(list,
+                              json_integer(o->entries[i].first == OPTIM_NEVER ? -1 : (json_int_t)o->entries[i].first));
     return list;
 }
 
@@ -149,22 +153,24 @@ graft_status trainer_state(struct trainer *t, json_t **out)
     snprintf(model, sizeof model, "%016" PRIx64, t->best.model);
     const struct optimizer *o = &t->optimizer;
     const struct plateau *p = &t->plateau;
-    json_t *position = json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
-                                 (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained,
-                                 "loss_sum", at->loss_sum, "epoch_seconds", at->seconds, "run_steps", (json_int_t)at->run_steps,
-                                 "epoch_updates", (json_int_t)at->updates, "rate", at->rate, "closed", at->closed);
-    json_t *optimizer = json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
-                                  o->batches, "gathered", o->pictures, "momentum", o->momentum, "first", first_list(o), "averaged",
-                                  (json_int_t)t->average.n, "plateau", p->rate, p->best, p->waited, p->started);
-    json_t *state = json_pack("{s:i, s:s, s:i, s:b, s:i, s:f, s:I, s:I, s:I, s:o, s:I, s:I, s:i, s:s, s:s}", "best_epoch",
-                              t->best.epoch, "best_model", model, "waited", t->waited, "stopped", t->stopped, "epochs_wanted",
-                              t->options->epochs, "seconds", t->elapsed + now_seconds() - t->begin, "events",
-                              (json_int_t)size[LOG_EVENTS], "results", (json_int_t)size[LOG_RESULTS], "skipped_csv",
-                              (json_int_t)size[LOG_SKIPPED], "skipped", skipped_list(t), "pictures", (json_int_t)t->n, "seed",
-                              (json_int_t)t->options->seed, "threads", exec_threads(), "isa", exec_isa(), "library",
-                              exec_library());
-    const bool fine = position != NULL && optimizer != NULL && state != NULL && json_object_update(state, position) == 0 &&
-                      json_object_update(state, optimizer) == 0 &&
+    json_t *position =
+        json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
+                  (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained, "loss_sum",
+                  at->loss_sum, "epoch_seconds", at->seconds, "run_steps", (json_int_t)at->run_steps, "epoch_updates",
+                  (json_int_t)at->updates, "rate", at->rate, "closed", at->closed);
+    json_t *optimizer =
+        json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
+                  o->batches, "gathered", o->pictures, "momentum", o->momentum, "first", first_list(o), "averaged",
+                  (json_int_t)t->average.n, "plateau", p->rate, p->best, p->waited, p->started);
+    json_t *state = json_pack("{s:i, s:s, s:i, s:b, s:i, s:f, s:I, s:I, s:I, s:o, s:I, s:I, s:i, s:s, s:s}",
+                              "best_epoch", t->best.epoch, "best_model", model, "waited", t->waited, "stopped",
+                              t->stopped, "epochs_wanted", t->options->epochs, "seconds",
+                              t->elapsed + now_seconds() - t->begin, "events", (json_int_t)size[LOG_EVENTS], "results",
+                              (json_int_t)size[LOG_RESULTS], "skipped_csv", (json_int_t)size[LOG_SKIPPED], "skipped",
+                              skipped_list(t), "pictures", (json_int_t)t->n, "seed", (json_int_t)t->options->seed,
+                              "threads", exec_threads(), "isa", exec_isa(), "library", exec_library());
+    const bool fine = position != NULL && optimizer != NULL && state != NULL &&
+                      json_object_update(state, position) == 0 && json_object_update(state, optimizer) == 0 &&
                       (isnan(t->best.value) || json_object_set_new(state, "best", json_real(t->best.value)) == 0);
     json_decref(position);
     json_decref(optimizer);
@@ -216,7 +222,10 @@ static void best_check(struct trainer *t)
     mem_free(path);
 }
 
-static json_int_t integer(const json_t *state, const char *key) { return json_integer_value(json_object_get(state, key)); }
+static json_int_t integer(const json_t *state, const char *key)
+{
+    return json_integer_value(json_object_get(state, key));
+}
 static double number(const json_t *state, const char *key) { return json_number_value(json_object_get(state, key)); }
 
 static void warn_other_bits(const json_t *state)
@@ -226,9 +235,11 @@ static void warn_other_bits(const json_t *state)
     const int threads = (int)integer(state, "threads");
     if (threads != exec_threads() || isa == NULL || strcmp(isa, exec_isa()) != 0 || library == NULL ||
         strcmp(library, exec_library()) != 0)
-        log_info("this is %s, %s, %d threads; the run was on %s, %s, %d: the last bits of its results may differ from never "
-                 "having stopped", exec_isa(), exec_library(), exec_threads(), isa != NULL ? isa : "?",
-                 library != NULL ? library : "?", threads);
+        log_info(
+            "this is %s, %s, %d threads; the run was on %s, %s, %d: the last bits of its results may differ from never "
+            "having stopped",
+            exec_isa(), exec_library(), exec_threads(), isa != NULL ? isa : "?", library != NULL ? library : "?",
+            threads);
 }
 
 static void position_read(struct trainer *t, const json_t *state)
@@ -272,9 +283,9 @@ static void optimizer_read(struct trainer *t, const json_t *state)
         o->entries[i].gathered = o->batches > 0 && o->entries[i].first != OPTIM_NEVER;
     }
     if (json_array_size(plateau) == 4)
-        t->plateau = (struct plateau){json_number_value(json_array_get(plateau, 0)), json_number_value(json_array_get(plateau, 1)),
-                                      (int)json_integer_value(json_array_get(plateau, 2)),
-                                      json_is_true(json_array_get(plateau, 3))};
+        t->plateau = (struct plateau){
+            json_number_value(json_array_get(plateau, 0)), json_number_value(json_array_get(plateau, 1)),
+            (int)json_integer_value(json_array_get(plateau, 2)), json_is_true(json_array_get(plateau, 3))};
 }
 
 graft_status trainer_restore(struct trainer *t)

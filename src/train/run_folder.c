@@ -112,8 +112,10 @@ graft_status run_folder_open(struct run_folder *f, const struct train_options *o
     TRY(file_lock(f->path, &f->lock));
     file_sweep(f->path);
     if (checkpoint_any(f->path))
-        return fail(GRAFT_BAD_OPTION, "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder "
-                    "with -o", f->path, f->path);
+        return fail(GRAFT_BAD_OPTION,
+                    "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder "
+                    "with -o",
+                    f->path, f->path);
     return GRAFT_OK;
 }
 
@@ -182,7 +184,8 @@ graft_status run_folder_start(const struct run_folder *f, const struct dataset *
 }
 
 // Calls `act` on each log's path.
-static graft_status logs_each(const struct run_folder *f, uint64_t size[N_LOGS], graft_status (*act)(const char *, uint64_t *))
+static graft_status logs_each(const struct run_folder *f, uint64_t size[N_LOGS],
+                              graft_status (*act)(const char *, uint64_t *))
 {
     for (int i = 0; i < N_LOGS; i++) {
         char *path = path_join(f->path, log_names[i]);
@@ -199,7 +202,10 @@ static graft_status log_flush(const char *path, uint64_t *size)
     return file_size(path, size);
 }
 
-graft_status run_folder_flush(const struct run_folder *f, uint64_t size[N_LOGS]) { return logs_each(f, size, log_flush); }
+graft_status run_folder_flush(const struct run_folder *f, uint64_t size[N_LOGS])
+{
+    return logs_each(f, size, log_flush);
+}
 
 static graft_status log_trim(const char *path, uint64_t *size)
 {
@@ -273,8 +279,8 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
     return text_append(&row, f, log_names[LOG_RESULTS]);
 }
 
-static graft_status predictions_write(const struct run_folder *f, const struct model *m, const struct dataset *d, size_t n,
-                                      const uint32_t *index, const float *p)
+static graft_status predictions_write(const struct run_folder *f, const struct model *m, const struct dataset *d,
+                                      size_t n, const uint32_t *index, const float *p)
 {
     struct text t = {0};
     text_put(&t, "path,label");
@@ -340,8 +346,8 @@ graft_status run_folder_best(const struct run_folder *f, const struct model *m, 
     }
     text_put(&result, "{\"best_epoch\": %d, \"train_loss\": %.9g", r->epoch, r->train_loss);
     if (r->val.n > 0)
-        text_put(&result, ", \"val_log_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, \"n\": %zu", r->val.log_loss,
-                 r->val.top1, r->val.top5, r->val.n);
+        text_put(&result, ", \"val_log_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, \"n\": %zu",
+                 r->val.log_loss, r->val.top1, r->val.top5, r->val.n);
     text_put(&result, "}\n");
     return text_write(&result, f, "results.json");
 }

@@ -46,7 +46,8 @@ static size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
     const struct recipe *recipe = &t->options->recipe;
     const size_t trainable = (p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
     const size_t average = recipe->ema > 0 || recipe->swa > 0 ? p->size * sizeof(float) : 0;
-    return arena + trainable * optimizer_blocks(&recipe->optim) + average + (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
+    return arena + trainable * optimizer_blocks(&recipe->optim) + average +
+           (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
 }
 
 // Largest batch below `batch` whose plan fits into `available` bytes; 0: none.  Plans are only measured.
@@ -221,8 +222,9 @@ static graft_status step_run(struct trainer *t, const struct batch *b, double *l
 
 static graft_status diverged(const struct trainer *t, int epoch, long step)
 {
-    return fail(GRAFT_FAILED, "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch,
-                step, t->best.epoch > 0 && t->options->save ? "the last good model is kept" : "no model was saved yet",
+    return fail(GRAFT_FAILED,
+                "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch, step,
+                t->best.epoch > 0 && t->options->save ? "the last good model is kept" : "no model was saved yet",
                 t->options->recipe.schedule.rate / 10);
 }
 
@@ -303,8 +305,9 @@ static graft_status step_report(struct trainer *t, const struct epoch_result *r,
     if (!o->log_steps)
         return GRAFT_OK;
     char json[256];
-    snprintf(json, sizeof json, "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}",
-             r->epoch, t->at.steps, loss, t->at.rate, t->train_rate);
+    snprintf(json, sizeof json,
+             "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}", r->epoch,
+             t->at.steps, loss, t->at.rate, t->train_rate);
     return run_folder_event(&t->folder, json);
 }
 
@@ -373,7 +376,8 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
     if (!finite_parameters(t)) // the last step's update has no loss after it to show what it did
         TRY_GOTO(diverged(t, epoch, at->steps));
     if (at->trained == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
     r->train_loss = at->loss_sum / (double)at->trained;
     r->rate = at->rate;
 done:
@@ -407,7 +411,8 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
     t->n_predicted = 0;
     t->val_loss_sum = 0;
     const double begin = now_seconds();
-    TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction, t));
+    TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction,
+                        t));
     t->val_rate = per_second(t->n_val, now_seconds() - begin);
     if (t->n_predicted == 0)
         return fail(GRAFT_BAD_FILE, "none of the %zu validation pictures can be read", t->n_val);
@@ -420,10 +425,13 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
 static graft_status stop(struct trainer *t, const struct epoch_result *r)
 {
     if (!t->options->save)
-        return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; nothing is kept (--no-save)", r->epoch, t->at.steps);
+        return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; nothing is kept (--no-save)", r->epoch,
+                    t->at.steps);
     TRY(checkpoint_save(t, r));
-    return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; the state is in %s/last.ckpt.safetensors, go on with "
-                "`graft train --resume %s`", r->epoch, t->at.steps, t->folder.path, t->folder.path);
+    return fail(GRAFT_CANCELLED,
+                "stopped in epoch %d after %ld steps; the state is in %s/last.ckpt.safetensors, go on with "
+                "`graft train --resume %s`",
+                r->epoch, t->at.steps, t->folder.path, t->folder.path);
 }
 
 static void summary(const struct trainer *t)
@@ -431,8 +439,8 @@ static void summary(const struct trainer *t)
     const struct model *m = t->model;
     log_info("data: %zu pictures to train on, %zu to validate, %d classes", t->n, t->n_val, m->n_classes);
     log_info("network: %s at %dx%d, %zu of %zu parameters train; %s, %d threads, %s", m->network->name, m->input.size,
-             m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(), exec_threads(),
-             exec_library());
+             m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(),
+             exec_threads(), exec_library());
     recipe_tell(&t->options->recipe, plan_batch(t->full), t->options->epochs);
     log_info("memory: %.0f MB planned for activations and gradients, %.0f MB for weights, optimizer and averages",
              plan_bytes(t->full) / 1e6,
@@ -443,19 +451,24 @@ static void summary(const struct trainer *t)
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
 {
     char json[512];
-    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"seconds\":%.3f,\"best\":%s", r->epoch,
-                      t->options->epochs, r->train_loss, r->seconds, better ? "true" : "false");
+    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"seconds\":%.3f,\"best\":%s",
+                      r->epoch, t->options->epochs, r->train_loss, r->seconds, better ? "true" : "false");
     if (r->val.n > 0)
-        at += snprintf(json + at, sizeof json - (size_t)at, ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
-                       "\"val_top5\":%.9g", r->val_loss, r->val.log_loss, r->val.top1, r->val.top5);
+        at += snprintf(json + at, sizeof json - (size_t)at,
+                       ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
+                       "\"val_top5\":%.9g",
+                       r->val_loss, r->val.log_loss, r->val.top1, r->val.top5);
     snprintf(json + at, sizeof json - (size_t)at, "}");
     hooks_result(json);
 }
 
 static double monitored(const struct trainer *t, const struct epoch_result *r)
 {
-    const double values[] = {[MONITOR_LOG_LOSS] = r->val.log_loss, [MONITOR_LOSS] = r->val_loss, [MONITOR_TOP1] = r->val.top1,
-                             [MONITOR_TOP5] = r->val.top5, [MONITOR_TRAIN_LOSS] = r->train_loss};
+    const double values[] = {[MONITOR_LOG_LOSS] = r->val.log_loss,
+                             [MONITOR_LOSS] = r->val_loss,
+                             [MONITOR_TOP1] = r->val.top1,
+                             [MONITOR_TOP5] = r->val.top5,
+                             [MONITOR_TRAIN_LOSS] = r->train_loss};
     return values[t->options->recipe.monitor];
 }
 
@@ -511,8 +524,8 @@ static graft_status epoch_run(struct trainer *t)
         TRY(checkpoint_save(t, &r));
     result_tell(t, &r, better);
     if (t->stopped)
-        log_info("stopped early: no better %s in %d epochs; the best was epoch %d", monitor_names[recipe->monitor], t->waited,
-                 t->best.epoch);
+        log_info("stopped early: no better %s in %d epochs; the best was epoch %d", monitor_names[recipe->monitor],
+                 t->waited, t->best.epoch);
     return GRAFT_OK;
 }
 
@@ -529,8 +542,8 @@ static graft_status run_end(struct trainer *t)
 {
     char end[256];
     const double seconds = t->elapsed + now_seconds() - t->begin;
-    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f}", seconds, t->n_skipped,
-             mem_resident_peak() / 1048576.0);
+    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f}", seconds,
+             t->n_skipped, mem_resident_peak() / 1048576.0);
     TRY(run_folder_event(&t->folder, end));
     log_info("done in %.0f s, peak memory %.0f MB, %zu pictures left out; the run is in %s", seconds,
              mem_resident_peak() / 1048576.0, t->n_skipped, t->folder.path);
@@ -559,9 +572,12 @@ static graft_status learner_make(struct trainer *t)
 {
     const struct recipe *recipe = &t->options->recipe;
     struct model *m = t->model;
-    if (t->n_val == 0 && recipe->monitor != MONITOR_TRAIN_LOSS && (recipe->patience > 0 || recipe->schedule.kind == SCHEDULE_PLATEAU))
-        return fail(GRAFT_BAD_OPTION, "there are no validation pictures to watch %s on; say --monitor train_loss, or hold some "
-                    "out with --val", monitor_names[recipe->monitor]);
+    if (t->n_val == 0 && recipe->monitor != MONITOR_TRAIN_LOSS &&
+        (recipe->patience > 0 || recipe->schedule.kind == SCHEDULE_PLATEAU))
+        return fail(GRAFT_BAD_OPTION,
+                    "there are no validation pictures to watch %s on; say --monitor train_loss, or hold some "
+                    "out with --val",
+                    monitor_names[recipe->monitor]);
     TRY(optimizer_init(&t->optimizer, &recipe->optim, &m->params));
     TRY(layer_rates(&t->optimizer, m, recipe->lr_mult, recipe->layer_decay));
     if (recipe->ema > 0 || recipe->swa > 0)
@@ -593,7 +609,8 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     TRY_GOTO(run_end(&t));
 done:
     if (status == GRAFT_NO_RESOURCE && t.folder.path != NULL && checkpoint_any(t.folder.path))
-        fail(status, "%s.  Once that is put right, go on with `graft train --resume %s`", graft_message(), t.folder.path);
+        fail(status, "%s.  Once that is put right, go on with `graft train --resume %s`", graft_message(),
+             t.folder.path);
     run_folder_close(&t.folder);
     optimizer_fini(&t.optimizer);
     average_fini(&t.average);

@@ -56,7 +56,7 @@ struct trainer {
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
 void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
 int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS]);
-// The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to it
-// and says where the run goes on.
+// The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to
+// it and says where the run goes on.
 graft_status trainer_state(struct trainer *t, json_t **out);
 graft_status trainer_restore(struct trainer *t);

@@ -48,7 +48,8 @@ static void params_make(struct params *p, const struct problem *problem)
     const float *from = problem->start;
     for (int i = 0; i < 3; i++) {
         struct param_entry *e = &p->entries[i];
-        *e = (struct param_entry){.name = rows[i].name, .shape = rows[i].shape, .layout = LAYOUT_PLAIN, .offset = p->size};
+        *e = (struct param_entry){
+            .name = rows[i].name, .shape = rows[i].shape, .layout = LAYOUT_PLAIN, .offset = p->size};
         e->size = (param_entry_size(e, p->lanes) + 15) / 16 * 16;
         p->size += e->size;
     }
@@ -75,7 +76,8 @@ static void canonical(const struct params *p, float *out)
 }
 
 // Mean cross-entropy of z = W (x * gain) + b over the step's rows, in double; gradients in the entries' layout.
-static double gradients(const struct problem *problem, const struct params *p, int step, double smoothing, float g[3][64])
+static double gradients(const struct problem *problem, const struct params *p, int step, double smoothing,
+                        float g[3][64])
 {
     const float *w = p->block, *b = w + p->entries[1].offset, *gain = w + p->entries[2].offset;
     double loss = 0, dw[CLASSES][IN] = {{0}}, db[CLASSES] = {0}, dgain[IN] = {0};
@@ -113,7 +115,8 @@ static double gradients(const struct problem *problem, const struct params *p, i
     return loss;
 }
 
-static void check_close(const char *name, const char *what, int step, const float *found, const float *expected, size_t n)
+static void check_close(const char *name, const char *what, int step, const float *found, const float *expected,
+                        size_t n)
 {
     double worst = 0, most = 0;
     for (size_t i = 0; i < n; i++) {
@@ -179,10 +182,19 @@ static void run_case(const struct rule_case *c, enum rules rules, const struct t
     problem_read(set, &problem);
     params_make(&params, &problem);
     const bool adam = strncmp(c->optimizer, "adam", 4) == 0;
-    const struct optim_options options = {
-        .name = c->optimizer, .rules = rules, .momentum = c->momentum, .nesterov = c->nesterov, .beta1 = 0.9, .beta2 = 0.999,
-        .rho = -1, .epsilon = -1, .weight_decay = c->weight_decay, .decay_all = c->decay_all, .clip_norm = c->clip_norm,
-        .clip_value = c->clip_value, .accumulate = c->accumulate > 0 ? c->accumulate : 1};
+    const struct optim_options options = {.name = c->optimizer,
+                                          .rules = rules,
+                                          .momentum = c->momentum,
+                                          .nesterov = c->nesterov,
+                                          .beta1 = 0.9,
+                                          .beta2 = 0.999,
+                                          .rho = -1,
+                                          .epsilon = -1,
+                                          .weight_decay = c->weight_decay,
+                                          .decay_all = c->decay_all,
+                                          .clip_norm = c->clip_norm,
+                                          .clip_value = c->clip_value,
+                                          .accumulate = c->accumulate > 0 ? c->accumulate : 1};
     const struct schedule_options schedule = {
         .kind = c->schedule, .rules = rules, .rate = c->rate, .momentum = adam ? 0.9 : c->momentum, .decay = 0.01,
         .cycles_momentum = true, .warmup = c->warmup, .step_epochs = 3, .gamma = 0.5, .epochs = STEPS / PER_EPOCH};
@@ -204,7 +216,8 @@ static void run_case(const struct rule_case *c, enum rules rules, const struct t
         for (int i = 2; i >= 0; i--)
             optimizer_gradient(&optimizer, i, g[i]);
         optimizer_end(&optimizer);
-        if ((c->ema > 0 && optimizer.updates > updates) || (c->swa && step >= 2 * PER_EPOCH && (step + 1) % PER_EPOCH == 0))
+        if ((c->ema > 0 && optimizer.updates > updates) ||
+            (c->swa && step >= 2 * PER_EPOCH && (step + 1) % PER_EPOCH == 0))
             average_add(&average, &params);
         if (step + 1 != snapshots[at])
             continue;
@@ -239,8 +252,8 @@ static void check_framework(enum rules rules, const char *file)
             run_case(&cases[i], rules, &set);
     // The drops of a plateau, a value an epoch.
     const double *values = tensor(&set, "plateau", "values")->data, *rates = tensor(&set, "plateau", "rates")->data;
-    const struct schedule_options o = {.kind = SCHEDULE_PLATEAU, .rules = rules, .rate = 0.1, .step_epochs = 3, .gamma = 0.5,
-                                       .epochs = STEPS};
+    const struct schedule_options o = {
+        .kind = SCHEDULE_PLATEAU, .rules = rules, .rate = 0.1, .step_epochs = 3, .gamma = 0.5, .epochs = STEPS};
     struct plateau p;
     plateau_begin(&o, &p);
     for (int epoch = 0; epoch < STEPS; epoch++) {
@@ -275,8 +288,14 @@ static void test_entries(void **state)
         struct params params;
         struct optimizer o;
         params_make(&params, &problem);
-        const struct optim_options options = {.name = "adam", .rules = (enum rules)rules, .beta1 = 0.9, .beta2 = 0.999, .rho = -1,
-                                              .epsilon = -1, .weight_decay = -1, .accumulate = 1};
+        const struct optim_options options = {.name = "adam",
+                                              .rules = (enum rules)rules,
+                                              .beta1 = 0.9,
+                                              .beta2 = 0.999,
+                                              .rho = -1,
+                                              .epsilon = -1,
+                                              .weight_decay = -1,
+                                              .accumulate = 1};
         assert_int_equal(optimizer_init(&o, &options, &params), GRAFT_OK);
         o.entries[1].scale = 0;
         o.entries[2].scale = 0.5;
@@ -295,8 +314,10 @@ static void test_entries(void **state)
         const float *b = params.block + params.entries[1].offset, *gain = params.block + params.entries[2].offset;
         assert_true(b[0] == 0);
         assert_true(fabs(gain[0] + 3 * 0.5 * 0.01) < 1e-5);
-        // Keras: alpha m / sqrt(v) with t = 3 and moments of one step: sqrt(1 - 0.999^3) / (1 - 0.9^3) * 0.1 / sqrt(0.001)
-        const double expected = rules == RULES_TORCH ? 0.01 : 0.01 * sqrt(1 - pow(0.999, 3)) / (1 - 0.729) * 0.1 / sqrt(0.001);
+        // Keras: alpha m / sqrt(v) with t = 3 and moments of one step: sqrt(1 - 0.999^3) / (1 - 0.9^3) * 0.1 /
+        // sqrt(0.001)
+        const double expected =
+            rules == RULES_TORCH ? 0.01 : 0.01 * sqrt(1 - pow(0.999, 3)) / (1 - 0.729) * 0.1 / sqrt(0.001);
         assert_true(fabs(1 - params.block[0] - expected) < 1e-6);
         optimizer_fini(&o);
         params_fini(&params);
@@ -332,7 +353,10 @@ static void test_flush(void **state)
 static long allowed;
 static struct memory_table whole;
 static void *alloc_limited(size_t size) { return allowed-- > 0 ? whole.alloc(size) : NULL; }
-static void *aligned_limited(size_t alignment, size_t size) { return allowed-- > 0 ? whole.alloc_aligned(alignment, size) : NULL; }
+static void *aligned_limited(size_t alignment, size_t size)
+{
+    return allowed-- > 0 ? whole.alloc_aligned(alignment, size) : NULL;
+}
 
 static void test_memory_runs_out(void **state)
 {
@@ -361,7 +385,8 @@ static void test_memory_runs_out(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keras), cmocka_unit_test(test_torch), cmocka_unit_test(test_entries),
-                                       cmocka_unit_test(test_flush), cmocka_unit_test(test_memory_runs_out)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keras), cmocka_unit_test(test_torch),
+                                       cmocka_unit_test(test_entries), cmocka_unit_test(test_flush),
+                                       cmocka_unit_test(test_memory_runs_out)};
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-// tests/train/test_recipes.c: recipes in whole runs: a run beside PyTorch's, early stopping, rates by layer, unfreezing,
-// and what contradicts itself.
+// tests/train/test_recipes.c: recipes in whole runs: a run beside PyTorch's, early stopping, rates by layer,
+// unfreezing, and what contradicts itself.
 
 #include "toy.h"
 #include "tiny.h"
@@ -53,8 +53,8 @@ static void check_run(const char *folder, const float *losses)
     free(events);
 }
 
-// AdamW with clipping, warm-up and a cosine, label smoothing, and the exponential average that is saved.  `batch` pictures
-// at a time, so that 12 / batch make an update.
+// AdamW with clipping, warm-up and a cosine, label smoothing, and the exponential average that is saved.  `batch`
+// pictures at a time, so that 12 / batch make an update.
 static void run_small(const struct tensor_set *set, int batch, const char *folder)
 {
     static const struct network network = {.name = "small", .head = "head", .build = build};
@@ -69,8 +69,14 @@ static void run_small(const struct tensor_set *set, int batch, const char *folde
                 pictures[i][3 * p + c] = x[i * FEATURES + 4 * c + p];
         samples[i] = (struct sample){.path = "array", .label = (int)y[i], .part = PART_TRAIN, .data = pictures[i]};
     }
-    const struct dataset d = {.samples = samples, .count = N, .classes = names, .n_classes = CLASSES, .array_c = 3, .array_h = 2,
-                              .array_w = 2, .array_float = true};
+    const struct dataset d = {.samples = samples,
+                              .count = N,
+                              .classes = names,
+                              .n_classes = CLASSES,
+                              .array_c = 3,
+                              .array_h = 2,
+                              .array_w = 2,
+                              .array_float = true};
     struct model m = {.network = &network, .classes = names, .n_classes = CLASSES};
     m.input = (struct input_spec){.size = 2, .resize = 2, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
     assert_int_equal(build(&network, &m.graph, 2, CLASSES, 0), GRAFT_OK);
@@ -82,12 +88,27 @@ static void run_small(const struct tensor_set *set, int batch, const char *folde
         param_from_canonical(&m.params, i, golden(set, name)->data);
     }
     const struct train_options options = {
-        .folder = folder, .args = "{}", .batch = batch, .epochs = EPOCHS, .workers = 1, .log_steps = batch == N, .save = true,
+        .folder = folder,
+        .args = "{}",
+        .batch = batch,
+        .epochs = EPOCHS,
+        .workers = 1,
+        .log_steps = batch == N,
+        .save = true,
         .recipe = {.name = "test",
-                   .optim = {.name = "adamw", .rules = RULES_TORCH, .beta1 = 0.9, .beta2 = 0.999, .rho = -1, .epsilon = -1,
-                             .weight_decay = 0.2, .clip_norm = 0.3, .accumulate = N / batch},
+                   .optim = {.name = "adamw",
+                             .rules = RULES_TORCH,
+                             .beta1 = 0.9,
+                             .beta2 = 0.999,
+                             .rho = -1,
+                             .epsilon = -1,
+                             .weight_decay = 0.2,
+                             .clip_norm = 0.3,
+                             .accumulate = N / batch},
                    .schedule = {.kind = SCHEDULE_COSINE, .rate = 0.05, .momentum = 0.9, .warmup = 5, .epochs = EPOCHS},
-                   .label_smoothing = 0.1, .ema = 0.9, .layer_decay = 1}};
+                   .label_smoothing = 0.1,
+                   .ema = 0.9,
+                   .layer_decay = 1}};
     if (train_run(&m, &d, &options) != GRAFT_OK)
         fail_msg("%s", graft_message());
     graph_fini(&m.graph);
@@ -216,8 +237,14 @@ static void test_layer_names(void **state)
 {
     (void)state;
     static char *names[] = {"a", "b"};
-    const struct model_request request = {.network = "efficientnet_lite0", .weights = "none", .classes = names, .n_classes = 2,
-                                          .size = 32, .dropout = 0, .resize = -1, .freeze = -1};
+    const struct model_request request = {.network = "efficientnet_lite0",
+                                          .weights = "none",
+                                          .classes = names,
+                                          .n_classes = 2,
+                                          .size = 32,
+                                          .dropout = 0,
+                                          .resize = -1,
+                                          .freeze = -1};
     const struct optim_options rule = {.name = "sgd", .accumulate = 1};
     struct model m;
     struct optimizer o;
@@ -229,10 +256,12 @@ static void test_layer_names(void **state)
     assert_int_equal(layer_rates(&o, &m, NULL, 0.5), GRAFT_OK);
     assert_true(scale_of(&o, &m, "classifier.weight") == 1 && scale_of(&o, &m, "conv_head.weight") == 0.5);
     assert_true(scale_of(&o, &m, "bn2.bias") == 0.5 && scale_of(&o, &m, "blocks.6.0.conv_pw.weight") == 0.25);
-    assert_true(scale_of(&o, &m, "blocks.0.0.bn1.weight") == pow(0.5, 8) && scale_of(&o, &m, "conv_stem.weight") == pow(0.5, 9));
+    assert_true(scale_of(&o, &m, "blocks.0.0.bn1.weight") == pow(0.5, 8) &&
+                scale_of(&o, &m, "conv_stem.weight") == pow(0.5, 9));
     assert_int_equal(layer_rates(&o, &m, "blocks.2-4=0.1,head=10,blocks.3.1=7", 1), GRAFT_OK);
     assert_true(scale_of(&o, &m, "classifier.bias") == 10 && scale_of(&o, &m, "blocks.4.2.conv_pwl.weight") == 0.1);
-    assert_true(scale_of(&o, &m, "blocks.3.1.conv_dw.weight") == 7 && scale_of(&o, &m, "blocks.5.0.conv_pw.weight") == 0.125);
+    assert_true(scale_of(&o, &m, "blocks.3.1.conv_dw.weight") == 7 &&
+                scale_of(&o, &m, "blocks.5.0.conv_pw.weight") == 0.125);
     assert_int_equal(layer_rates(&o, &m, "block.3=1", 1), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "did you mean 'blocks.3'?"));
     static const char *const bad[] = {"head", "head=", "=2", "head=x", "head=-1", "head=1,,"};
@@ -244,7 +273,8 @@ static void test_layer_names(void **state)
     assert_true(phases[0].rows == m.graph.n_rows - 1 && phases[1].rows == m.graph.n_rows - 2);
     assert_true(phases[2].epoch == 4 && strncmp(graph_row_name(&m.graph, phases[2].rows), "blocks.5.0", 10) == 0);
     assert_true(phases[3].rows == 0);
-    static const char *const senseless[] = {"1:all", "all", "2:", "2:nothing", "3:all,2:blocks.5", "2:all,3:blocks.5", "2:head"};
+    static const char *const senseless[] = {"1:all", "all", "2:", "2:nothing", "3:all,2:blocks.5", "2:all,3:blocks.5",
+                                            "2:head"};
     for (size_t i = 0; i < COUNT_OF(senseless); i++)
         if (phases_of(&m, senseless[i], phases, &n) != GRAFT_BAD_OPTION)
             fail_msg("--unfreeze-epoch %s was taken", senseless[i]);
@@ -265,7 +295,8 @@ static void test_named_recipes(void **state)
     assert_non_null(strstr(args, "\"optimizer\":\"adam\""));
     assert_non_null(strstr(args, "\"freeze\":\"head\""));
     assert_non_null(strstr(args, "\"epochs\":\"2\"")); // what was given counts
-    assert_non_null(strstr(seen.log, "recipe: quick: adam, Keras's rules, lr 0.001; schedule cosine; batch 8, 2 epochs"));
+    assert_non_null(
+        strstr(seen.log, "recipe: quick: adam, Keras's rules, lr 0.001; schedule cosine; batch 8, 2 epochs"));
     free(args);
     seen = (struct seen){.stop_after = 5};
     assert_int_equal(RUN("train", &seen, BASE, "recipe", "best", "epochs", "2", "output", "best"), GRAFT_CANCELLED);
@@ -279,12 +310,30 @@ static void test_named_recipes(void **state)
 static void test_senseless_options(void **state)
 {
     (void)state;
-    static const char *const bad[][5] = {
-        {"lr", "0"}, {"lr", "1e9"}, {"lr", "nan"}, {"patience", "10"}, {"warmup", "10"}, {"swa", "11"}, {"swa", "2", "ema", "0.9"},
-        {"clip-norm", "1", "clip-value", "1"}, {"optimizer", "adamax"}, {"rules", "jax"}, {"betas", "0.9"}, {"betas", "0.9,1"},
-        {"scheduler", "cos"}, {"scheduler", "cosine", "decay", "0.1"}, {"label-smoothing", "1"}, {"accumulate", "0"},
-        {"monitor", "loss"}, {"recipe", "fast"}, {"gamma", "2"}, {"momentum", "1"}, {"lr-mult", "hed=2"},
-        {"unfreeze-epoch", "2:all"}, {"val", "0", "patience", "3"}, {"val", "0", "scheduler", "plateau"}};
+    static const char *const bad[][5] = {{"lr", "0"},
+                                         {"lr", "1e9"},
+                                         {"lr", "nan"},
+                                         {"patience", "10"},
+                                         {"warmup", "10"},
+                                         {"swa", "11"},
+                                         {"swa", "2", "ema", "0.9"},
+                                         {"clip-norm", "1", "clip-value", "1"},
+                                         {"optimizer", "adamax"},
+                                         {"rules", "jax"},
+                                         {"betas", "0.9"},
+                                         {"betas", "0.9,1"},
+                                         {"scheduler", "cos"},
+                                         {"scheduler", "cosine", "decay", "0.1"},
+                                         {"label-smoothing", "1"},
+                                         {"accumulate", "0"},
+                                         {"monitor", "loss"},
+                                         {"recipe", "fast"},
+                                         {"gamma", "2"},
+                                         {"momentum", "1"},
+                                         {"lr-mult", "hed=2"},
+                                         {"unfreeze-epoch", "2:all"},
+                                         {"val", "0", "patience", "3"},
+                                         {"val", "0", "scheduler", "plateau"}};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct seen seen = {0};
         const char *arguments[13] = {"data", "set", "weights", "none", "output", "senseless"};
@@ -305,8 +354,10 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { // the processes of the tiny runs first: fork knows no OpenMP threads
-        cmocka_unit_test(test_early_stop), cmocka_unit_test(test_rates_and_unfreezing), cmocka_unit_test(test_run_beside_torch),
-        cmocka_unit_test(test_layer_names), cmocka_unit_test(test_named_recipes), cmocka_unit_test(test_senseless_options)};
+    const struct CMUnitTest tests[] = {
+        // the processes of the tiny runs first: fork knows no OpenMP threads
+        cmocka_unit_test(test_early_stop),       cmocka_unit_test(test_rates_and_unfreezing),
+        cmocka_unit_test(test_run_beside_torch), cmocka_unit_test(test_layer_names),
+        cmocka_unit_test(test_named_recipes),    cmocka_unit_test(test_senseless_options)};
     return cmocka_run_group_tests_name("recipes", tests, setup, toy_teardown);
 }

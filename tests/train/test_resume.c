@@ -1,5 +1,5 @@
-// tests/train/test_resume.c: a run that is killed, starved or cancelled at any moment ends, once taken up again, with the
-// same bits as one that was never stopped.  GRAFT_LONG=1: every call of a run fails in every way, and 200 kills.
+// tests/train/test_resume.c: a run that is killed, starved or cancelled at any moment ends, once taken up again, with
+// the same bits as one that was never stopped.  GRAFT_LONG=1: every call of a run fails in every way, and 200 kills.
 
 #include "toy.h"
 #include "tiny.h"
@@ -69,7 +69,8 @@ static bool goes_wrong(bool after)
     const bool now = *plan.calls == plan.at;
     if (now && plan.fault == POWER_CUT && after)
         cut_power();
-    if (now && ((plan.fault == KILL_BEFORE && !after) || ((plan.fault == KILL_AFTER || plan.fault == POWER_CUT) && after)))
+    if (now &&
+        ((plan.fault == KILL_BEFORE && !after) || ((plan.fault == KILL_AFTER || plan.fault == POWER_CUT) && after)))
         kill(getpid(), SIGKILL);
     if (now && (plan.fault == FULL || plan.fault == BROKEN) && !after) {
         ++*plan.calls;
@@ -262,7 +263,8 @@ static void copy_run(const char *from, const char *to)
     assert_int_equal(system(command), 0);
 }
 
-// A flipped bit or a cut anywhere in the last checkpoint: the one before is used, which is said, and the end is the same.
+// A flipped bit or a cut anywhere in the last checkpoint: the one before is used, which is said, and the end is the
+// same.
 static void test_damaged_checkpoint(void **state)
 {
     (void)state;
@@ -337,15 +339,28 @@ static void test_recipes_go_on(void **state)
 {
     (void)state;
     struct recipe recipes[4] = {tiny_guide(EPOCHS), tiny_guide(EPOCHS), tiny_guide(EPOCHS), tiny_guide(EPOCHS)};
-    recipes[0].optim = (struct optim_options){.name = "adamw", .rules = RULES_TORCH, .beta1 = 0.9, .beta2 = 0.99, .rho = -1,
-                                              .epsilon = -1, .weight_decay = 0.1, .clip_norm = 0.5, .accumulate = 3};
+    recipes[0].optim = (struct optim_options){.name = "adamw",
+                                              .rules = RULES_TORCH,
+                                              .beta1 = 0.9,
+                                              .beta2 = 0.99,
+                                              .rho = -1,
+                                              .epsilon = -1,
+                                              .weight_decay = 0.1,
+                                              .clip_norm = 0.5,
+                                              .accumulate = 3};
     recipes[0].schedule.kind = SCHEDULE_ONECYCLE;
     recipes[0].schedule.momentum = 0.9;
     recipes[0].schedule.cycles_momentum = true;
     recipes[0].ema = 0.8;
     recipes[0].unfreeze = "2:all";
-    recipes[1].optim = (struct optim_options){.name = "rmsprop", .momentum = 0.5, .rho = -1, .epsilon = -1, .clip_value = 0.1,
-                                              .weight_decay = 0.01, .decay_all = true, .accumulate = 1};
+    recipes[1].optim = (struct optim_options){.name = "rmsprop",
+                                              .momentum = 0.5,
+                                              .rho = -1,
+                                              .epsilon = -1,
+                                              .clip_value = 0.1,
+                                              .weight_decay = 0.01,
+                                              .decay_all = true,
+                                              .accumulate = 1};
     recipes[1].schedule.kind = SCHEDULE_PLATEAU;
     recipes[1].schedule.step_epochs = 1;
     recipes[1].schedule.gamma = 0.5;
@@ -489,7 +504,8 @@ static void test_from_outside(void **state)
     assert_int_equal(RUN("train", &second, "resume", "nowhere"), GRAFT_BAD_FILE);
 
     second = (struct seen){0};
-    assert_int_equal(RUN("train", &second, "resume", "parted", "lr", "2e-2", "workers", "1"), GRAFT_OK); // the same rate
+    assert_int_equal(RUN("train", &second, "resume", "parted", "lr", "2e-2", "workers", "1"),
+                     GRAFT_OK); // the same rate
     assert_int_equal(whole.steps, first.steps + second.steps);
     assert_null(bytes_differ("whole/model.safetensors", "parted/model.safetensors"));
     assert_null(bytes_differ("whole/val_predictions.csv", "parted/val_predictions.csv"));

@@ -39,8 +39,8 @@ static graft_status model_make(struct model *m, const struct dataset *d, int fre
     for (int i = 0; i < m->params.count; i++) {
         float values[1000];
         size_t count;
-        const bool weight = m->params.entries[i].shape.rank > 1, ones = strstr(m->params.entries[i].name, "bn.weight") ||
-                                                                         strstr(m->params.entries[i].name, "var");
+        const bool weight = m->params.entries[i].shape.rank > 1,
+                   ones = strstr(m->params.entries[i].name, "bn.weight") || strstr(m->params.entries[i].name, "var");
         if (!shape_count(m->params.entries[i].shape, &count) || count > 1000)
             return GRAFT_FAILED;
         for (size_t k = 0; k < count; k++)
@@ -101,10 +101,18 @@ static graft_status train(const struct tiny *t)
         TRY(train_resume_open(t->folder, &resume));
         TRY(train_resume_check(&resume, &d, "", false));
     }
-    const struct train_options options = {
-        .folder = t->folder, .args = "{}", .batch = BATCH, .epochs = t->epochs, .workers = 1, .seed = 5,
-        .recipe = t->recipe != NULL ? *t->recipe : tiny_guide(t->epochs), .bn = BN_TRAIN, .checkpoint_seconds = t->checkpoint_seconds, .log_steps = true,
-        .save = true, .resume = again ? &resume : NULL};
+    const struct train_options options = {.folder = t->folder,
+                                          .args = "{}",
+                                          .batch = BATCH,
+                                          .epochs = t->epochs,
+                                          .workers = 1,
+                                          .seed = 5,
+                                          .recipe = t->recipe != NULL ? *t->recipe : tiny_guide(t->epochs),
+                                          .bn = BN_TRAIN,
+                                          .checkpoint_seconds = t->checkpoint_seconds,
+                                          .log_steps = true,
+                                          .save = true,
+                                          .resume = again ? &resume : NULL};
     const graft_status status = train_run(&m, &d, &options);
     if (again)
         train_resume_close(&resume);
