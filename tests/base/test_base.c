@@ -351,7 +351,12 @@ static void test_trim_and_sweep(void **state)
     assert_int_equal(file_trim(path, 4), GRAFT_OK);
     check_file(path, "one\n");
     assert_true(file_size(path, &size) == GRAFT_OK && size == 4);
-    assert_true(file_hash(path, &hash) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
+    assert_true(file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
+    uint8_t tail[5];
+    assert_true(file_hash(path, &hash, tail, 3) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"o", 1}));
+    assert_memory_equal(tail, "ne\n", 3);
+    assert_int_equal(file_hash(path, &hash, tail, 5), GRAFT_BAD_FILE);
+    check_message("cut short: 4 bytes");
     assert_int_equal(file_write_all(old, "half", 4), GRAFT_OK);
     file_sweep(folder);
     assert_false(file_exists(old));
