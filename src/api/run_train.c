@@ -110,7 +110,8 @@ graft_status run_train(const graft_options *o)
     const struct train_options options = {
         .folder = folder, .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
-        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save")};
+        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save"),
+        .exact = option_set(o, "exact")};
     TRY_GOTO(train_run(&m, &d, &options));
 done:
     model_close(&m);

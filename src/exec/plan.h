@@ -24,6 +24,7 @@ struct plan_options {
     int batch;
     enum plan_mode mode;
     enum bn_mode bn;
+    bool exact;  // no Winograd: rounding as of the direct sums
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.

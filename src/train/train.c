@@ -79,7 +79,8 @@ static graft_status batch_fitting(struct trainer *t, size_t available, int batch
     int fits = 0, too_large = batch;
     while (too_large - fits > 1) {
         const int middle = fits + (too_large - fits) / 2;
-        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn};
+        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                       .exact = t->options->exact};
         struct arena *arena;
         struct plan *plan;
         TRY(arena_new(&arena));
@@ -112,7 +113,7 @@ static graft_status memory_check(struct trainer *t, int batch)
 static graft_status plans_make(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
+    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
     TRY(arena_new(&t->arena));
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
     TRY(memory_check(t, batch));
@@ -148,7 +149,8 @@ static graft_status step_run(struct trainer *t, const struct batch *b, uint64_t 
         plan = t->partial;
     struct plan *own = NULL;
     if (plan == NULL) {
-        const struct plan_options o = {.batch = b->n, .mode = PLAN_TRAIN, .bn = t->options->bn};
+        const struct plan_options o = {.batch = b->n, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                       .exact = t->options->exact};
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &own));
         plan = own;
         const graft_status reserved = arena_reserve(t->arena);

@@ -11,6 +11,6 @@ struct train_options {
     float rate, momentum, decay;
     uint64_t seed;
     enum bn_mode bn;
-    bool fail_on_bad, log_steps, save;
+    bool fail_on_bad, log_steps, save, exact;
 };
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options);
