@@ -62,6 +62,7 @@ static const graft_option_info models_options[] = {
 static const graft_option_info bench_options[] = {
     {"mode", 0, "MODE", "train", "train, infer or head (only the head trains)", NULL},
     {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
+    {"layers", 0, NULL, NULL, "each step of the plan too: time, rate, share of the processor's peak, bytes, algorithm", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     BATCH, IMGSZ, EXACT, THREADS, ENDED};
 

@@ -6,5 +6,6 @@
 
 extern const char *const resize_rules[]; // by enum resize_rule, NULL-ended
 void freeze_option(const graft_options *o, struct model_request *r);
+void result_take(json_t *take_object); // to the result hook
 // A model to use as it is: a file, or a zoo name from the caches.
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out);

@@ -39,6 +39,7 @@ struct plan {
     const struct kernel_table *kernels;
     struct cell *cells; int n_cells;
     struct step *steps; int n_steps; size_t step_capacity;
+    int first_backward;                 // step
     struct buffer *buffers; int n_buffers; size_t buffer_capacity;
     int *value_buffer, *value_gradient; // by value
     bool *needs_gradient;               // by value

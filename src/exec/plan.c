@@ -4,6 +4,7 @@
 // A frozen prefix needs no gradient, so it gets no backward step and nothing of it outlives its last forward use.
 
 #include "exec/cells.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include <limits.h>
 #include <math.h>
@@ -209,8 +210,10 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
     TRY_GOTO(folds_make(p));
     for (int i = 0; i < p->n_cells; i++)
         TRY_GOTO(cell_forward(p, &p->cells[i]));
+    p->first_backward = INT_MAX;
     if (options->mode == PLAN_TRAIN) {
         TRY_GOTO(loss_step(p));
+        p->first_backward = p->n_steps;
         for (int i = p->n_cells - 1; i >= 0; i--)
             if (p->needs_gradient[p->cells[i].out])
                 TRY_GOTO(cell_backward(p, &p->cells[i]));
@@ -286,8 +289,12 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
     folds_refresh(p);
     if (p->options.poison)
         memset(p->arena->base, 0xff, p->bytes); // every float a NaN
-    for (int i = 0; i < p->n_steps; i++)
+    for (int i = 0; i < p->n_steps; i++) {
+        const double begin = run->seconds != NULL ? now_seconds() : 0;
         TRY(p->steps[i].run(p, &p->steps[i], run));
+        if (run->seconds != NULL)
+            run->seconds[i] = now_seconds() - begin;
+    }
     if (p->options.mode == PLAN_TRAIN)
         p->params->version++;
     if (loss != NULL)

@@ -94,8 +94,25 @@ GRADIENT_PRODUCT(1)
 GRADIENT_PRODUCT(2)
 GRADIENT_PRODUCT(3)
 
+static double multiply(long rounds)
+{
+    enum { CHAINS = 12 }; // enough for two units of latency five
+    vec x[CHAINS];
+    volatile float start = 1;
+    const vec factor = vec_spread(start * 0.5f);
+    UNROLL for (int i = 0; i < CHAINS; i++)
+        x[i] = vec_spread(start + i);
+    for (long r = 0; r < rounds; r++)
+        UNROLL for (int i = 0; i < CHAINS; i++)
+            x[i] = x[i] * factor + factor;
+    UNROLL for (int i = 1; i < CHAINS; i++)
+        x[0] += x[i];
+    start = x[0][0];
+    return 2.0 * rounds * CHAINS * W;
+}
+
 static const tile_product tile_products[ROWS + 1][2] = {EACH_ROWS(BOTH_NAMES)};
 const struct products FOR_SET(products) = {
     .rows = ROWS, .gradient_rows = GRADIENT_ROWS, .tiles = tile_products,
-    .gradient = {gradient_1, gradient_2, gradient_3},
+    .gradient = {gradient_1, gradient_2, gradient_3}, .multiply = multiply,
 };

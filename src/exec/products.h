@@ -17,4 +17,5 @@ struct products {
     int gradient_rows;               // of a gradient_product: divides V
     const tile_product (*tiles)[2];  // [rows][blocks of destination channels - 1], rows from 1
     gradient_product gradient[3];    // [blocks of destination channels - 1]
+    double (*multiply)(long rounds); // nothing but multiply-adds in registers; gives how many operations: the peak's measure
 };
