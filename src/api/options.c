@@ -16,6 +16,7 @@
 #define IMGSZ {"imgsz", 0, "N", "0", "side of the network's input; 0: the network's own", "img-size imgsize"}
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
+#define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
@@ -67,20 +68,20 @@ static const graft_option_info train_options[] = {
     {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
     {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
-    OFFLINE, THREADS, WORKERS, ENDED};
+    EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax", NULL},
-    BATCH, IMGSZ, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
+    BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     {"data", 'd', "DATA", NULL, "as for train", NULL},
     {"split", 0, "PART", "val", "train, val, test or all", NULL},
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
-    BATCH, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
+    BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
@@ -92,8 +93,9 @@ static const graft_option_info pull_options[] = {
 static const graft_option_info bench_options[] = {
     {"mode", 0, "MODE", "train", "train, infer or head (only the head trains)", NULL},
     {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
+    {"layers", 0, NULL, NULL, "each step of the plan too: time, rate, share of the processor's peak, bytes, algorithm", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
-    BATCH, IMGSZ, THREADS, ENDED};
+    BATCH, IMGSZ, EXACT, THREADS, ENDED};
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",

@@ -144,9 +144,9 @@ static graft_status logits_write(const char *path, const float *logits, size_t n
     return status;
 }
 
-static graft_status plan_ready(struct model *m, int batch, struct arena **arena, struct plan **plan)
+static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena, struct plan **plan)
 {
-    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER};
+    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
     TRY(arena_new(arena));
     TRY(plan_build(&m->graph, &m->params, *arena, &options, plan));
     return arena_reserve(*arena);
@@ -200,7 +200,7 @@ graft_status run_predict(const graft_options *o)
         TRY_GOTO(fail_memory("logits"));
     if (option_text(o, "csv") != NULL)
         TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m));
-    TRY_GOTO(plan_ready(&m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
+    TRY_GOTO(plan_ready(o, &m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, d.count, (int)workers, "predict", report, &r));
     if (r.logits != NULL)
         TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
@@ -304,7 +304,7 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), splits[split]));
-    TRY_GOTO(plan_ready(&m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
+    TRY_GOTO(plan_ready(o, &m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));

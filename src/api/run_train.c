@@ -108,7 +108,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
-        .save = !option_set(o, "no-save"), .resume = resume, .force = force};
+        .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"), .resume = resume, .force = force};
     TRY_GOTO(train_run(&m, &d, &options));
 done:
     model_close(&m);

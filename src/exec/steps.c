@@ -88,7 +88,7 @@ static graft_status run_act_backward(struct plan *p, const struct step *s, const
 
 graft_status act_backward_step(struct plan *p, const struct cell *cell)
 {
-    if (cell->act == ACT_NONE)
+    if (cell->act == ACT_NONE || p->masked[cell->out])
         return GRAFT_OK;
     struct step *s;
     TRY(step_add(p, &s));
@@ -100,7 +100,6 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell)
     step_uses(p, s);
     return GRAFT_OK;
 }
-
 
 graft_status weight_gradients_make(struct plan *p, const struct node *node, int *weight, int *bias)
 {

@@ -57,7 +57,8 @@ static graft_status batch_fitting(struct trainer *t, size_t available, int batch
     int fits = 0, too_large = batch;
     while (too_large - fits > 1) {
         const int middle = fits + (too_large - fits) / 2;
-        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn};
+        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                       .exact = t->options->exact};
         struct arena *arena;
         struct plan *plan;
         TRY(arena_new(&arena));
@@ -99,7 +100,7 @@ static void plans_free(struct trainer *t)
 static graft_status plans_build(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
+    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
     o.batch = (int)(t->n % (size_t)batch);
     if (o.batch > 0)
@@ -165,7 +166,8 @@ static graft_status partial_make(struct trainer *t, int batch)
 {
     if (t->partial != NULL && plan_batch(t->partial) == batch)
         return GRAFT_OK;
-    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
+    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                   .exact = t->options->exact};
     plan_free(t->partial);
     TRY(plan_build(&t->model->graph, &t->model->params, t->arena, &o, &t->partial));
     return arena_reserve(t->arena);

@@ -74,6 +74,8 @@ last=$(grep '"step"' run/events.jsonl | tail -n 1 | sed 's/.*"loss":\([0-9.e-]*\
 if awk "BEGIN { exit !($last < $first / 2) }"; then ok 'the loss falls'; else echo "$first $last" >log; not_ok 'the loss falls'; fi
 "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run2 >/dev/null 2>&1
 if cmp -s run/model.safetensors run2/model.safetensors; then ok 'the same seed gives the same bits'; else not_ok 'the same seed gives the same bits'; fi
+expect 0 'best' 'without Winograd' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --train-limit 8 --epochs 1 --val 8 -b 8 --exact -o run7
+expect 0 'winograd' 'the layers of a plan' "$graft" bench resnet18 --imgsz 64 --batch 1 --steps 1 --layers
 expect 1 'smaller' 'a loss that is not a number' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 -b 8 -o run3
 if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs more address space than the limit
     limited() { ( ulimit -v 4000000; "$@" ) }

@@ -279,6 +279,50 @@ static void make_lrn(struct graph *g) // windows inside a block, over its edges 
     finish(g, graph_maxpool(g, v, pool_ceil(g, v, 3, 2, 0, true)));
 }
 
+// Where Winograd is chosen: masks of ReLU and ReLU6 that the consumer's gradient brings, through a max pool and to a
+// BatchNorm; a value with two consumers, whose gradient must not be masked twice or by halves; channel tails.
+static void make_winograd(struct graph *g)
+{
+    graph_init(g, 3, 13, 13);
+    int v = graph_relu(g, graph_conv(g, 0, "a", conv_pad(32, 3, 1, 1, 1, true)));
+    v = graph_relu6(g, graph_conv(g, v, "b", conv_pad(36, 3, 1, 1, 1, true)));
+    v = graph_relu(g, graph_bn(g, graph_conv(g, v, "c", conv_pad(32, 3, 1, 1, 1, false)), "bn", BN));
+    v = graph_relu(g, graph_conv(g, v, "d", conv_pad(33, 3, 1, 1, 1, true)));
+    v = graph_maxpool(g, v, pool_ceil(g, v, 3, 1, 0, true));
+    const int e = graph_relu(g, graph_conv(g, v, "e", conv_pad(32, 3, 1, 1, 1, true)));
+    v = graph_relu(g, graph_conv(g, e, "f", conv_pad(32, 3, 1, 1, 1, true)));
+    finish(g, graph_global_avgpool(g, graph_add(g, v, e)));
+}
+
+static void test_winograd(void **state) { (void)state; check(make_winograd); }
+
+// The two ways agree but for rounding, and they are two ways: not the same bits.
+static void test_exact_has_no_winograd(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    make_winograd(&b.g);
+    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_INFER, BN_TRAIN);
+    struct plan *exact;
+    const struct plan_options options = {.batch = BATCH, .mode = PLAN_INFER, .exact = true};
+    assert_int_equal(plan_build(&b.g, &b.p, b.arena, &options, &exact), GRAFT_OK);
+    assert_int_equal(arena_reserve(b.arena), GRAFT_OK);
+    float logits[2][BATCH * CLASSES], top = 0;
+    const struct run run = {.input = b.input};
+    assert_int_equal(plan_run(b.plan, &run, NULL), GRAFT_OK);
+    memcpy(logits[0], plan_logits(b.plan), sizeof logits[0]);
+    assert_int_equal(plan_run(exact, &run, NULL), GRAFT_OK);
+    memcpy(logits[1], plan_logits(exact), sizeof logits[1]);
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        top = fmaxf(top, fabsf(logits[1][i]));
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        assert_true(fabsf(logits[0][i] - logits[1][i]) < 1e-5f * top);
+    assert_memory_not_equal(logits[0], logits[1], sizeof logits[0]);
+    plan_free(exact);
+    bench_fini(&b);
+}
+
 static void test_conv(void **state) { (void)state; check(make_conv); }
 static void test_depthwise(void **state) { (void)state; check(make_depthwise); }
 static void test_groups(void **state) { (void)state; check(make_groups); }
@@ -379,7 +423,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv), cmocka_unit_test(test_depthwise), cmocka_unit_test(test_groups),
         cmocka_unit_test(test_pools), cmocka_unit_test(test_joins), cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_scale), cmocka_unit_test(test_lrn), cmocka_unit_test(test_planted_error_is_caught), cmocka_unit_test(test_frozen_prefix),
+        cmocka_unit_test(test_scale), cmocka_unit_test(test_lrn),
+        cmocka_unit_test(test_winograd), cmocka_unit_test(test_exact_has_no_winograd),
+        cmocka_unit_test(test_planted_error_is_caught), cmocka_unit_test(test_frozen_prefix),
         cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
     };
     static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
