@@ -23,6 +23,8 @@ static struct shape wanted_shape(const struct network *net, const struct graph *
                                  struct shape found)
 {
     struct shape shape = file_shape(dialect->layout, g, param);
+    if (g->nodes[g->params[param].node].op == OP_SCALE && dialect->layout == FILE_KERAS && found.rank == 4)
+        return SHAPE(1, 1, shape.dim[0], 1); // graft's own files: a scale is a depthwise convolution there
     const int classes = dialect->layout == FILE_TORCH ? 0 : shape.rank - 1;
     if (is_head(net, g->params[param].name) && found.rank == shape.rank)
         shape.dim[classes] = found.dim[classes];
@@ -76,7 +78,19 @@ struct choice {
     struct candidate items[CANDIDATES]; // equally good
     int count;
 };
-static const struct dialect canonical = {.title = "canonical", .layout = FILE_TORCH};
+
+// As graft's own Keras files name layers for which Keras has no name: Keras allows no dots.
+static bool underscored(const struct network *net, const struct graph *g, int node, char *out, size_t size)
+{
+    (void)net;
+    if (!node_prefix(g, node, out, size))
+        return false;
+    for (char *c = out; *c != '\0'; c++)
+        *c = *c == '.' || *c == '/' ? '_' : *c;
+    return true;
+}
+// Every row's.
+static const struct dialect common[] = {{"canonical", FILE_TORCH, NULL}, {"graft's Keras files", FILE_KERAS, underscored}, {0}};
 
 static graft_status candidate_fit(struct candidate *c, const struct graph *g, const struct found *found,
                                   const struct tensor_set *set)
@@ -89,6 +103,12 @@ static graft_status candidate_fit(struct candidate *c, const struct graph *g, co
     return status;
 }
 
+static void take_nearer(struct candidate *best, const struct candidate *c)
+{
+    if (best->dialect == NULL || differences(c->fit) < differences(best->fit))
+        *best = *c;
+}
+
 // The best dialect of a row; fit.matched stays 0 when none is of the file's kind.
 static graft_status network_fit(const struct network *net, const struct found *found, const struct tensor_set *set,
                                 struct candidate *out)
@@ -96,28 +116,23 @@ static graft_status network_fit(const struct network *net, const struct found *f
     struct graph g = {0};
     graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
     *out = (struct candidate){.net = net};
-    bool has_canonical = false;
-    for (const struct dialect *d = net->dialects; status == GRAFT_OK; d++) {
-        const bool end = d->title == NULL;
-        const struct dialect *dialect = end ? &canonical : d;
-        has_canonical |= !end && d->layer == NULL && d->layout == FILE_TORCH;
-        struct candidate c = {.net = net, .dialect = dialect, .form = found->form, .own = end ? 0 : found->form == BY_NAME ? 2 : 1};
-        if (found->keras == (dialect->layout != FILE_TORCH) && !(end && has_canonical)) {
+    for (int shared = 0; shared < 2; shared++)
+        for (const struct dialect *d = shared ? common : net->dialects; status == GRAFT_OK && d->title != NULL; d++) {
+            if (found->keras != (d->layout != FILE_TORCH))
+                continue;
+            struct candidate c = {.net = net, .dialect = d, .form = found->form,
+                                  .own = shared ? 0 : found->form == BY_NAME ? 2 : 1};
             status = candidate_fit(&c, &g, found, set);
-            if (c.fit.matched > 0 && (out->dialect == NULL || differences(c.fit) < differences(out->fit)))
-                *out = c;
+            if (c.fit.matched > 0)
+                take_nearer(out, &c);
             // Names of another hand: the order of layers, where all of it fits.
-            struct candidate placed = {.net = net, .dialect = dialect, .form = BY_PLACE, .own = 1};
-            if (status == GRAFT_OK && found->keras && found->form == BY_NAME && differences(c.fit) > 0) {
+            struct candidate placed = {.net = net, .dialect = d, .form = BY_PLACE, .own = 1};
+            if (status == GRAFT_OK && !shared && found->keras && found->form == BY_NAME && differences(c.fit) > 0) {
                 status = candidate_fit(&placed, &g, found, set);
-                if (placed.fit.extra + placed.fit.misshapen == 0 &&
-                    (out->dialect == NULL || differences(placed.fit) < differences(out->fit)))
-                    *out = placed;
+                if (placed.fit.extra + placed.fit.misshapen == 0)
+                    take_nearer(out, &placed);
             }
         }
-        if (end)
-            break;
-    }
     graph_fini(&g);
     return status;
 }
@@ -342,6 +357,8 @@ static graft_status relay(struct tensor_set *set, struct named_tensor *t, const 
                           struct graph *g, int param)
 {
     const enum op op = g->nodes[g->params[param].node].op;
+    if (op == OP_SCALE)
+        t->shape = g->params[param].shape;
     if (dialect->layout == FILE_TORCH || (op != OP_CONV && op != OP_DENSE) || g->nodes[g->params[param].node].param[0] != param)
         return GRAFT_OK;
     struct shape *shape = &g->params[param].shape; // the graph is ours: it takes the file's classes and map
