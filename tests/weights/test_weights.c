@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "weights/readers.h"
+#include "weights/tfjs.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -483,6 +483,119 @@ static void test_h5_hostile(void **state)
     }
 }
 
+// The values of a ramp that went through `step` wide quantization are within half a step of it.
+static void check_tfjs(const char *file, enum dtype dtype, float step)
+{
+    static const struct { const char *name; struct shape shape; } rows[] = {
+        {"conv1//kernel", {4, {3, 3, 3, 4}}}, {"conv1//bias", {1, {4}}}, {"bn//gamma", {1, {4}}},
+        {"bn//beta", {1, {4}}}, {"bn//moving_mean", {1, {4}}}, {"bn//moving_variance", {1, {4}}}};
+    struct tensor_set set;
+    float values[108];
+    read_ok(file, &set);
+    assert_string_equal(set.format, "TensorFlow.js layers model");
+    assert_non_null(strstr(set.metadata, "\"convertedBy\":\"TensorFlow.js Converter"));
+    assert_int_equal(set.count, 6);
+    assert_string_equal(set.items[0].name, "bn//gamma"); // a layer's in Keras's order
+    assert_string_equal(set.items[3].name, "bn//moving_variance");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct named_tensor *t = tensor_find(&set, rows[i].name);
+        size_t count;
+        assert_non_null(t);
+        assert_int_equal(t->dtype, dtype);
+        assert_true(shape_equal(t->shape, rows[i].shape));
+        assert_true(shape_count(t->shape, &count));
+        assert_int_equal(tensor_to_f32(t, values), GRAFT_OK);
+        for (size_t k = 0; k < count; k++) {
+            const float expected = (float)i + (float)k / 8, off = values[k] - expected;
+            if (!(off <= step / 2 && off >= -step / 2))
+                fail_msg("%s[%zu] is %g, expected %g", rows[i].name, k, (double)values[k], (double)expected);
+        }
+    }
+    tensor_set_free(&set);
+}
+
+static void test_tfjs(void **state)
+{
+    (void)state;
+    check_tfjs("tfjs/model.json", DTYPE_F32, 0); // shards of 150 bytes: tensors lie across them
+    check_tfjs("tfjs_float16/model.json", DTYPE_F16, 0);
+    check_tfjs("tfjs_uint8/model.json", DTYPE_F32, 13.5f / 255 * 1.001f); // the kernel's range, and float's rounding
+    check_tfjs("tfjs_uint16/model.json", DTYPE_F32, 13.5f / 65535 * 1.1f);
+}
+
+static graft_status any_shard(void *user, const char *name, bytes *out)
+{
+    (void)name;
+    *out = *(bytes *)user;
+    return GRAFT_OK;
+}
+
+// The manifest's one group, `shard` being each of its shards.
+static void manifest_refused(const char *group, size_t shard_size, const char *words)
+{
+    static const uint8_t zeros[64];
+    char *json = NULL;
+    struct tensor_set set = {0};
+    bytes shard = {zeros, shard_size};
+    assert_true(asprintf(&json, "{\"weightsManifest\": [%s]}", group) > 0);
+    assert_int_equal(tfjs_read_shards((bytes){(const uint8_t *)json, strlen(json)}, &(struct tfjs_shards){&shard, any_shard}, &set),
+                     GRAFT_BAD_FILE);
+    if (!strstr(graft_message(), words))
+        fail_msg("message '%s' does not say '%s'", graft_message(), words);
+    tensor_set_free(&set);
+    free(json);
+}
+
+static void test_tfjs_hostile(void **state)
+{
+    (void)state;
+#define GROUP(paths, weights) "{\"paths\": [" paths "], \"weights\": [" weights "]}"
+#define WEIGHT(shape, more) "{\"name\": \"l/kernel\", \"shape\": [" shape "], \"dtype\": \"float32\"" more "}"
+    manifest_refused(GROUP("\"a\"", WEIGHT("2", "")), 4, "4 bytes more");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", "")), 8, "more bytes than their tensors");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", "") "," WEIGHT("1", "")), 8, "twice");
+    manifest_refused(GROUP("\"a\", \"a\"", WEIGHT("2", "")), 4, "listed twice");
+    manifest_refused(GROUP("\"../a\"", WEIGHT("1", "")), 4, "beside model.json");
+    manifest_refused(GROUP("\"/etc/passwd\"", WEIGHT("1", "")), 4, "beside model.json");
+    manifest_refused(GROUP("7", WEIGHT("1", "")), 4, "beside model.json");
+    manifest_refused(GROUP("\"a\"", WEIGHT("-1", "")), 4, "dimension 0");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1.5", "")), 4, "dimension 0");
+    manifest_refused(GROUP("\"a\"", WEIGHT("4294967296, 4294967296", "")), 4, "too large");
+    manifest_refused(GROUP("\"a\"", WEIGHT("4611686018427387904", "")), 4, "too large");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1000000000000", "")), 4, "bytes more"); // asked for in pieces
+    manifest_refused(GROUP("\"a\"", WEIGHT("1,1,1,1,1,1,1,1,1", "")), 4, "at most 8");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", ", \"quantization\": {\"dtype\": \"uint4\"}")), 4, "quantization must be");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", ", \"quantization\": {\"dtype\": \"uint8\", \"scale\": \"x\"}")), 4,
+                     "quantization must be");
+    manifest_refused(GROUP("\"a\"", "{\"name\": \"l/k\", \"shape\": [1], \"dtype\": \"string\"}"), 4, "dtype 'string'");
+    manifest_refused(GROUP("\"a\"", "{\"name\": \"\", \"shape\": [1], \"dtype\": \"float32\"}"), 4, "needs a name");
+    manifest_refused(GROUP("\"a\"", "7"), 4, "needs a name");
+    manifest_refused("{\"paths\": []}", 4, "paths and weights");
+    manifest_refused("", 4, "no weights");
+    struct tensor_set set = {0};
+    bytes empty = {0};
+    const struct tfjs_shards shards = {&empty, any_shard};
+    static const char *const texts[][2] = {{"{\"format\": \"graph-model\", \"weightsManifest\": []}", "graph-model"},
+                                           {"{\"a\": 1}", "weightsManifest is missing"}, {"{\"a\": ", "bad JSON"}};
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        assert_int_equal(tfjs_read_shards((bytes){(const uint8_t *)texts[i][0], strlen(texts[i][0])}, &shards, &set), GRAFT_BAD_FILE);
+        assert_non_null(strstr(graft_message(), texts[i][1]));
+        tensor_set_free(&set);
+    }
+    // model.json cut short at every byte, and shards that are not there.
+    struct file_map map;
+    assert_int_equal(file_map_open(golden("tfjs/model.json"), &map), GRAFT_OK);
+    const char *path = scratch("cut.json");
+    for (size_t cut = 0; cut < map.data.size; cut += 7) {
+        assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
+        check_refused(weights_read(path, &set), &set, "cut.json");
+    }
+    assert_int_equal(file_write_all(path, map.data.ptr, map.data.size), GRAFT_OK);
+    check_refused(weights_read(path, &set), &set, "group1-shard1of");
+    file_map_close(&map);
+    unlink(path);
+}
+
 // What the helper may do instead of its work.
 static void with_helper(const char *script, const char *words)
 {
@@ -543,7 +656,8 @@ int main(void)
         cmocka_unit_test(test_pickle_hostile), cmocka_unit_test(test_strides_hostile),
         cmocka_unit_test(test_damage),         cmocka_unit_test(test_h5),
         cmocka_unit_test(test_h5_hostile),     cmocka_unit_test(test_helper),
-        cmocka_unit_test(test_keras3),
+        cmocka_unit_test(test_keras3),         cmocka_unit_test(test_tfjs),
+        cmocka_unit_test(test_tfjs_hostile),
     };
     return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
 }

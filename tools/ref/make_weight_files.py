@@ -1,7 +1,7 @@
 """Makes tests/golden/weights/: small files of every weight format, written by the real frameworks.
 
 Usage: python tools/ref/make_weight_files.py [FOLDER]
-Needs: torch, h5py, numpy, safetensors; keras with any backend.
+Needs: torch, h5py, numpy, safetensors; keras with any backend; tf_keras and tensorflowjs (pip install --no-deps).
 Every tensor's element i (C order) is i / 8 + the tensor's number in its file, so a test needs no second file of values.
 """
 import collections
@@ -80,6 +80,31 @@ with h5py.File(folder / "keras0.h5", "w", libver="earliest") as file:  # Keras 0
         for i, shape in enumerate(shapes):
             group.create_dataset(f"param_{i}", data=ramp(layer + i, *shape))
 
+
+
+def tensorflowjs(target, quantization, shard):
+    """By the converter itself, without its package's __init__, which wants frameworks that none of this needs."""
+    import importlib.util
+    import types
+    import tf_keras
+    if "tensorflowjs" not in sys.modules:
+        where = importlib.util.find_spec("tensorflowjs").submodule_search_locations[0]
+        for name in ("tensorflowjs", "tensorflowjs.converters"):
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].__path__ = [where + name.removeprefix("tensorflowjs").replace(".", "/")]
+    from tensorflowjs.converters import keras_h5_conversion
+    inputs = tf_keras.Input((8, 8, 3), name="in")
+    x = tf_keras.layers.Conv2D(4, 3, name="conv1")(inputs)
+    model = tf_keras.Model(inputs, tf_keras.layers.BatchNormalization(name="bn")(x))
+    model.set_weights([ramp(i, *w.shape) for i, w in enumerate(model.get_weights())])
+    shutil.rmtree(target, ignore_errors=True)
+    keras_h5_conversion.save_keras_model(model, str(target), {quantization: True} if quantization else None, shard)
+
+
+for name, quantization, shard in (("tfjs", None, 150), ("tfjs_float16", "float16", 4096), ("tfjs_uint8", "uint8", 64),
+                                  ("tfjs_uint16", "uint16", 4096)):
+    tensorflowjs(folder / name, quantization, shard)
+
 names = {"conv1/7x7_s2": ["conv1/7x7_s2_W", "conv1/7x7_s2_b"], "relu": [], "last": ["last/kernel:0", "last/bias:0"]}
 shapes = {"conv1/7x7_s2_W": (2, 3, 3, 3), "conv1/7x7_s2_b": (2,), "last/kernel:0": (2, 5), "last/bias:0": (5,)}
 
@@ -144,6 +169,6 @@ except RuntimeError:  # HDF5 before 1.10 and its oldest format have no virtual d
         file.create_group("l").attrs["weight_names"] = [b"w"]
         virtual(file, file["l"])
 
-for path in sorted(folder.iterdir()):
+for path in sorted(path for path in folder.rglob("*") if path.is_file()):
     print(path.stat().st_size, path.name)
     assert path.stat().st_size < 20480, path
