@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/zip.h"
 #include "weights/tfjs.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -257,6 +258,28 @@ static void test_damage(void **state)
     damage("zip.pth", true);
     damage("v1.caffemodel", false);
     damage("v2.caffemodel", false);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); // fuzz/fuzz_weights.c
+
+// What fuzzing found worth keeping: an input for each way through the readers (fuzz/weights.zip, of libFuzzer's -merge).
+static void test_corpus(void **state)
+{
+    (void)state;
+    struct file_map map;
+    struct zip_archive *zip;
+    assert_int_equal(file_map_open(GRAFT_SOURCE "/tests/fuzz/weights.zip", &map), GRAFT_OK);
+    assert_int_equal(zip_open_bytes(map.data, "corpus", &zip), GRAFT_OK);
+    assert_true(zip_count(zip) > 300);
+    for (size_t i = 0; i < zip_count(zip); i++) {
+        bytes data;
+        void *owned;
+        assert_int_equal(zip_member(zip, i, 1 << 16, &data, &owned), GRAFT_OK);
+        LLVMFuzzerTestOneInput(data.ptr, data.size);
+        mem_free(owned);
+    }
+    zip_archive_free(zip);
+    file_map_close(&map);
 }
 
 // The head of a legacy .pth, before its object.
@@ -692,6 +715,7 @@ int main(void)
         cmocka_unit_test(test_h5_hostile),     cmocka_unit_test(test_helper),
         cmocka_unit_test(test_keras3),         cmocka_unit_test(test_tfjs),
         cmocka_unit_test(test_tfjs_hostile),   cmocka_unit_test(test_caffe),
+        cmocka_unit_test(test_corpus),
     };
     return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
 }
