@@ -352,11 +352,11 @@ static graft_status check_head(const struct network *net, const struct tensor_se
 
 // --- taking the tensors over -----------------------------------------------------------------------------------------
 
-// The canonical layout; a head of another number of classes keeps its own.
-static graft_status relay(struct tensor_set *set, struct named_tensor *t, const struct dialect *dialect, bool turn,
-                          struct graph *g, int param)
+// The canonical shape, and how the file's own bytes hold it; a head of another number of classes keeps its own.
+static graft_status relay(struct named_tensor *t, const struct dialect *dialect, bool turn, struct graph *g, int param)
 {
     const enum op op = g->nodes[g->params[param].node].op;
+    size_t count;
     if (op == OP_SCALE)
         t->shape = g->params[param].shape;
     if (dialect->layout == FILE_TORCH || (op != OP_CONV && op != OP_DENSE) || g->nodes[g->params[param].node].param[0] != param)
@@ -364,22 +364,11 @@ static graft_status relay(struct tensor_set *set, struct named_tensor *t, const 
     struct shape *shape = &g->params[param].shape; // the graph is ours: it takes the file's classes and map
     if (op == OP_DENSE)
         *shape = SHAPE(t->shape.dim[1], t->shape.dim[0]);
-    size_t count;
     if (!shape_count(*shape, &count) || count == 0)
         return fail(GRAFT_BAD_FILE, "tensor '%s' has an impossible shape %s", t->name, shape_text(t->shape));
-    float *dst = mem_alloc(count * sizeof *dst), *copy = t->dtype == DTYPE_F32 ? NULL : mem_alloc(count * sizeof *copy);
-    if (dst == NULL || (copy == NULL && t->dtype != DTYPE_F32)) {
-        mem_free(dst);
-        mem_free(copy);
-        return fail_memory(t->name);
-    }
-    const graft_status status = copy != NULL ? tensor_to_f32(t, copy) : GRAFT_OK;
-    if (status == GRAFT_OK)
-        file_relay(dialect->layout, turn, FROM_FILE, g, param, copy != NULL ? copy : t->data, dst);
-    mem_free(copy);
-    TRY(tensor_set_own(set, dst));
-    *t = (struct named_tensor){t->name, DTYPE_F32, *shape, dst};
-    return status;
+    t->shape = *shape;
+    t->order = file_order_of(dialect->layout, turn, g, param);
+    return GRAFT_OK;
 }
 
 // Kernels are turned in Theano's own layout, and in Keras 2's where Theano wrote them; the file's name overrules.
@@ -393,7 +382,7 @@ static bool is_turned(const struct dialect *dialect, const struct tensor_set *se
            (set->metadata != NULL && strstr(set->metadata, "\"backend\":\"theano\"") != NULL);
 }
 
-// Renames and re-lays; drops what is no parameter.
+// Renames, and says how the bytes lie; drops what is no parameter.
 static graft_status take_over(const struct candidate *c, struct graph *g, const int *param_of, const char *path,
                               struct tensor_set *set)
 {
@@ -410,7 +399,7 @@ static graft_status take_over(const struct candidate *c, struct graph *g, const 
         if (name != NULL) {
             mem_free(t->name);
             t->name = name;
-            status = relay(set, t, c->dialect, turn, g, param_of[i]);
+            status = relay(t, c->dialect, turn, g, param_of[i]);
         } else if (status == GRAFT_OK)
             status = fail_memory("a tensor's name");
         set->items[kept++] = *t;

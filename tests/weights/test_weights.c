@@ -104,6 +104,14 @@ static void check_state_dict(const char *file, const char *format)
 static void test_pth(void **state)
 {
     (void)state;
+    struct tensor_set set;
+    read_ok("zip.pth", &set);
+    size_t borrowed = 0;
+    const bytes file = ((struct file_map *)set.mapping)->data;
+    for (size_t i = 0; i < set.count; i++)
+        borrowed += (const uint8_t *)set.items[i].data >= file.ptr && (const uint8_t *)set.items[i].data < file.ptr + file.size;
+    assert_int_equal(borrowed, 7); // the strided one is a copy, the empty one is nowhere
+    tensor_set_free(&set);
     check_state_dict("zip.pth", "PyTorch .pth (zip)");
     check_state_dict("legacy.pth", "PyTorch .pth (legacy)");
     check_state_dict("checkpoint.pth", "PyTorch .pth (zip)"); // {"state_dict"} and 'module.'
