@@ -85,7 +85,9 @@ static const graft_option_info val_options[] = {
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
-    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, OFFLINE, ENDED};
+    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL},
+    {"weights-only", 0, NULL, NULL, "an .h5 without the graph, for a model that keras.applications builds", NULL}, IMGSZ,
+    OFFLINE, ENDED};
 static const graft_option_info models_options[] = {
     {"layers", 0, NULL, NULL, "the network's rows: index, name, shape", NULL}, ENDED};
 static const graft_option_info pull_options[] = {
@@ -110,7 +112,8 @@ static const struct command commands[] = {
      "graft val runs/train/model.safetensors -d pets/", val_options, run_val},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
-     "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx", convert_options,
+     "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"
+     "  graft convert runs/train/model.safetensors model.keras", convert_options,
      run_convert},
     {"models", NULL, "list the networks", "[NET] [--layers]", "graft models\n  graft models vgg16 --layers", models_options,
      run_models},

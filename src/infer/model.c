@@ -131,14 +131,18 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
         if (!shape_equal(t->shape, e->shape) || !shape_count(t->shape, &count))
             return fail(GRAFT_BAD_FILE, "tensor '%s' is %s; %s at this input size needs %s", e->name, shape_text(t->shape),
                         m->network->name, shape_text(e->shape));
-        float *values = mem_alloc(count * sizeof *values);
-        if (values == NULL)
-            return fail_memory(e->name);
-        const graft_status status = tensor_to_f32(t, values);
-        if (status == GRAFT_OK)
-            param_from_canonical(&m->params, i, values);
-        mem_free(values);
-        TRY(status);
+        if (t->dtype == DTYPE_F32) // straight from the mapped file: no second copy of the weights
+            param_from_file(&m->params, i, t->data, &t->order);
+        else {
+            float *values = mem_alloc(count * sizeof *values);
+            if (values == NULL)
+                return fail_memory(e->name);
+            const graft_status status = tensor_to_f32(t, values);
+            if (status == GRAFT_OK)
+                param_from_canonical(&m->params, i, values);
+            mem_free(values);
+            TRY(status);
+        }
         loaded++;
     }
     log_info("weights: %s (%s), %d tensors loaded, %d re-created%s%s, %d of the file ignored", m->source, set->format,

@@ -57,7 +57,7 @@ struct match_request {
     bool exact;                 // the file's own metadata say so: no other is considered
     const char *path;           // of the file: its name tells variants with equal tensors apart; may be NULL
 };
-// Canonical names for a weight file: decides the variant by the tensors in it, renames and re-lays `set` in place so that
+// Canonical names for a weight file: decides the variant by the tensors in it, renames `set` in place so that
 // it holds canonical names and shapes.  Fails naming what the file looks like and what is missing or has no place.
 graft_status zoo_match(struct tensor_set *set, const struct match_request *request, const struct network **out);
 
@@ -72,6 +72,7 @@ bool dialect_layer(const struct dialect *dialect, const struct network *net, con
 // A parameter's shape in files of that layout, and its values from and to them.  `turn`: kernels are turned by 180
 // degrees there.  Both hold shape_count floats and do not overlap.
 struct shape file_shape(enum file_layout layout, const struct graph *g, int param);
+struct file_order file_order_of(enum file_layout layout, bool turn, const struct graph *g, int param);
 enum file_way { FROM_FILE, TO_FILE };
 void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param, const float *src,
                 float *dst);

@@ -65,6 +65,12 @@ expect 0 'weights: run/model.safetensors (safetensors), ' 'the weight file names
 expect 0 'ONNX opset 17, efficientnet_lite0, 2 classes' 'convert to ONNX' "$graft" convert run/model.safetensors run/model.onnx
 expect 0 'graft model' 'convert to safetensors' "$graft" convert run/model.safetensors run/again.safetensors
 if cmp -s run/model.safetensors run/again.safetensors; then ok 'a graft model converts to itself'; else not_ok 'a graft model converts to itself'; fi
+expect 0 'Keras 3 .keras' 'convert to .keras' "$graft" convert run/model.safetensors run/model.keras
+expect 0 'Keras .h5 (model)' 'convert .keras to .h5' "$graft" convert run/model.keras run/model.h5
+expect 0 'graft model' 'convert .h5 back' "$graft" convert run/model.h5 run/again.safetensors
+if cmp -s run/model.safetensors run/again.safetensors; then ok 'through Keras and back'; else not_ok 'through Keras and back'; fi
+expect 3 'no network of keras.applications' 'weights alone' "$graft" convert run/model.safetensors run/model.weights.h5
+expect 2 'whole models' 'weights alone of what' "$graft" convert --weights-only run/model.safetensors run/model.onnx
 expect 2 'graft writes .safetensors' 'convert to what' "$graft" convert run/model.safetensors run/model.txt
 expect 2 'the same file' 'convert onto itself' "$graft" convert run/model.safetensors ./run/model.safetensors
 expect 3 'nowhere' 'convert into no folder' "$graft" convert run/model.safetensors nowhere/model.onnx
