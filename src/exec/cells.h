@@ -64,7 +64,8 @@ struct map_shape value_map(const struct plan *p, int value);
 // steps.c: emits the steps of a cell.
 graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
-graft_status loss_step(struct plan *p);
+graft_status loss_steps(struct plan *p);
+bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
 // fold.c: refreshes derived weights when the parameters changed.
 graft_status folds_make(struct plan *p);
 void folds_refresh(struct plan *p);

@@ -24,6 +24,7 @@ struct plan_options {
     int batch;
     enum plan_mode mode;
     enum bn_mode bn;
+    bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.
@@ -42,7 +43,9 @@ struct run {
     uint64_t seed, step;  // dropout's key
     grad_ready ready; void *user;
 };
-// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean cross-entropy of the batch (PLAN_TRAIN).
+// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean over the batch of the outputs' weighted sum of
+// cross-entropies (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
-const float *plan_logits(const struct plan *plan); // (n, classes), valid until the next plan_run on the arena
-void plan_softmax(const float *logits, float *probabilities, int n, int classes);
+const float *plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
+const float *plan_output(const struct plan *plan, int output); // of any output of the graph; NULL: it does not run
+void plan_probabilities(const struct plan *plan, float *probabilities); // (n, classes): the prediction

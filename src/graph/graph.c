@@ -211,13 +211,57 @@ int graph_concat(struct graph *g, const int *src, int n)
     return node_add(g, &node, NULL);
 }
 
+void graph_output(struct graph *g, int value, float weight, bool predicts)
+{
+    if (g->status != GRAFT_OK)
+        return;
+    ASSERT(g->n_outputs < MAX_OUTPUTS && g->output < 0 && weight >= 0);
+    g->outputs[g->n_outputs++] = (struct graph_output){value, weight, predicts};
+}
+
+// Marks, from the outputs back, what the loss and what the prediction need.
+static void outputs_mark(struct graph *g)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        g->nodes[i].for_loss = g->nodes[i].for_prediction = false;
+    for (int k = 0; k < g->n_outputs; k++) {
+        const struct graph_output *o = &g->outputs[k];
+        const int producer = g->values[o->value].producer;
+        if (producer < 0)
+            continue;
+        g->nodes[producer].for_loss |= o->weight > 0;
+        g->nodes[producer].for_prediction |= o->predicts || o->value == g->output;
+    }
+    for (int i = g->n_nodes - 1; i >= 0; i--)
+        for (int k = 0; k < g->nodes[i].n_in; k++) {
+            const int producer = g->values[g->nodes[i].in[k]].producer;
+            if (producer < 0)
+                continue;
+            g->nodes[producer].for_loss |= g->nodes[i].for_loss;
+            g->nodes[producer].for_prediction |= g->nodes[i].for_prediction;
+        }
+}
+
 graft_status graph_finish(struct graph *g, int output)
 {
     if (g->status != GRAFT_OK)
         return fail(g->status, "%s", g->message);
     ASSERT(output >= 0 && output < g->n_values);
+    graph_output(g, output, 1, true);
     g->output = output;
+    outputs_mark(g);
     return GRAFT_OK;
+}
+
+void graph_outputs_set(struct graph *g, const float *aux_weights, bool main_only)
+{
+    for (int k = 0; k < g->n_outputs - 1; k++) {
+        if (aux_weights != NULL)
+            g->outputs[k].weight = aux_weights[k];
+        if (main_only)
+            g->outputs[k].predicts = false;
+    }
+    outputs_mark(g);
 }
 
 // ---- paddings
