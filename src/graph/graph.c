@@ -291,6 +291,13 @@ struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, b
                               .left = pad, .bottom = pad, .right = pad, .groups = groups, .bias = bias};
 }
 
+struct conv_attr conv_odd(int oc, int kh, int kw, int stride, bool same, bool bias)
+{
+    const int pad_h = same ? kh / 2 : 0, pad_w = same ? kw / 2 : 0;
+    return (struct conv_attr){.oc = oc, .kh = kh, .kw = kw, .stride_h = stride, .stride_w = stride, .top = pad_h,
+                              .left = pad_w, .bottom = pad_h, .right = pad_w, .groups = 1, .bias = bias};
+}
+
 // PyTorch's ceil mode as padding at the end: a last partial window counts unless it starts in the padding there.
 static int ceil_after(int n, int k, int stride, int pad, bool ceil_mode)
 {

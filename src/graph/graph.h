@@ -69,6 +69,7 @@ graft_status graph_finish(struct graph *g, int output); // the main head: weight
 void graph_outputs_set(struct graph *g, const float *aux_weights, bool main_only);
 struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups, bool bias); // TF "same"
 struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias);                         // symmetric
+struct conv_attr conv_odd(int oc, int kh, int kw, int stride, bool same, bool bias); // odd kernel: padding k / 2, or none
 struct pool_attr pool_ceil(const struct graph *g, int src, int kernel, int stride, int pad, bool ceil_mode);
 
 enum bn_mode { BN_TRAIN, BN_STATS, BN_FROZEN };
