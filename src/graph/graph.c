@@ -302,8 +302,10 @@ struct conv_attr conv_odd(int oc, int kh, int kw, int stride, bool same, bool bi
 static int ceil_after(int n, int k, int stride, int pad, bool ceil_mode)
 {
     const int room = n + 2 * pad - k;
-    if (!ceil_mode || room < 0 || room % stride == 0)
+    if (!ceil_mode || room % stride == 0 || room + stride - 1 < 0)
         return pad;
+    if (room < 0) // the only window is a partial one
+        return pad - room;
     const int start = (room / stride + 1) * stride; // of the partial window, from the first padded column
     return start >= n + pad ? pad : start + k - n - pad;
 }

@@ -45,15 +45,15 @@ def units(name, count):
 
 def value_of(name, shape, calm):
     """Lively: He's uniform for kernels, which keeps activations of order one, and small biases.  Calm: kernels without a
-    mean that keep the variance of their input, biases around 3, so that most activations lie where ReLU is linear: the
-    last bits of float32 flip enough ReLUs of a lively deep network to move some gradients by more than 1e-3, and batch
-    statistics amplify the difference from layer to layer."""
+    mean that keep the variance of their input, biases around 3 or, for an eighth of the channels, -3, so that few
+    activations lie near ReLU's kink: one that the last bits of float32 move across it changes gradients by up to 1e-3, and
+    batch statistics amplify the difference from layer to layer.  (Larger biases round the maxima of pools together.)"""
     u = units(name, int(np.prod(shape)))
     if len(shape) > 1:
         u = (2 * u - 1).reshape(shape[0], -1) * np.sqrt((3 if calm else 6) / np.prod(shape[1:]))
         u -= u.mean(axis=1, keepdims=True) if calm else 0
     elif name.endswith(".bias"):
-        u = 0.4 * u + (2.8 if calm else -0.2)
+        u = np.where(u < 1 / 8, -3, 3) + 0.4 * u - 0.2 if calm else 0.4 * u - 0.2
     else:
         u = 0.4 * u + (-0.2 if name.endswith(".running_mean") else 0.8)
     return torch.from_numpy(u.reshape(shape).astype(np.float32))
@@ -79,6 +79,21 @@ def fill(model, calm):
 
 # ---- the networks
 
+def googlenet():
+    import googlenet_caffe
+    return googlenet_caffe.GoogLeNet(CLASSES)
+
+
+def googlenet_tv():
+    import torchvision
+    return torchvision.models.googlenet(weights=None, num_classes=CLASSES, aux_logits=True, init_weights=False)
+
+
+def inception_v4():
+    import timm
+    return timm.create_model("inception_v4", num_classes=CLASSES)
+
+
 def inception_v3(aux=True):
     import torchvision
     return torchvision.models.inception_v3(weights=None, num_classes=CLASSES, aux_logits=aux, init_weights=False)
@@ -95,6 +110,9 @@ class Network(typing.NamedTuple):
 
 
 NETWORKS = {
+    "googlenet": Network(googlenet, (1, 1, 1), (224, 140), 224, 4, 5),
+    "googlenet.tv": Network(googlenet_tv, (1, .3, .3), (224, 101), 128, 8, 5),
+    "inception_v4": Network(inception_v4, (1,), (299, 139), 139, 3, 0),
     "inception_v3": Network(inception_v3, (1, 0.4), (299, 155), 299, 3, 0),  # smaller ones have no auxiliary head there
     "inception_v3.noaux": Network(lambda: inception_v3(False), (1,), (139,), 139, 3, 5),
 }
@@ -169,8 +187,11 @@ def result_of(network, dtype=torch.float64):
     result["multiply_adds"] = multiply_adds(model, pictures(1, net.logits[0]).to(dtype))
     with torch.no_grad():
         for side in net.logits:
-            logits = outputs_of(model, pictures(2, side).to(dtype))[0]
-            result["logits"].append({"size": side, "values": logits.flatten().tolist()})
+            outputs = outputs_of(model, pictures(2, side).to(dtype))
+            result["logits"].append({"size": side, "values": outputs[0].flatten().tolist()})
+            if len(outputs) > 1:
+                mean = torch.stack([o.softmax(1) for o in outputs]).mean(0)
+                result["logits"][-1]["mean"] = mean.flatten().tolist()
     x, y = pictures(net.batch, net.size).to(dtype), torch.arange(net.batch) % CLASSES
     fill(model, True)
     result["fixed_loss"], result["fixed_norms"] = norms_of(statistics_fixed(model), net.weights, x, y)
