@@ -17,6 +17,7 @@
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
+#define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
@@ -27,6 +28,8 @@ static const graft_option_info train_options[] = {
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
+    {"aux-weights", 0, "A,B..", NULL, "weights of the auxiliary heads' losses (default: googlenet 1,1, others 0)", NULL},
+    HEADS,
     {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
     {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL},
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"},
@@ -73,15 +76,15 @@ static const graft_option_info train_options[] = {
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
-    {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax", NULL},
-    BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
+    HEADS, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     {"data", 'd', "DATA", NULL, "as for train", NULL},
     {"split", 0, "PART", "val", "train, val, test or all", NULL},
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
-    BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    HEADS, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {

@@ -68,6 +68,11 @@ graft_status run_bench(const graft_options *o)
     freeze_option(o, &request);
     if (mode == 2)
         request.freeze = -1;
+    const struct network *net = zoo_find(o->inputs[0]); // unknown: model_open says so
+    float aux_weights[MAX_OUTPUTS];
+    for (int i = 0; net != NULL && i < network_aux_count(net); i++) // as where the network comes from
+        aux_weights[request.n_aux_weights++] = net->aux[i].framework;
+    request.aux_weights = request.n_aux_weights > 0 ? aux_weights : NULL;
     TRY_GOTO(model_open(&request, &m));
     const double started = now_seconds();
     const struct plan_options options = {.batch = (int)batch, .mode = mode == 1 ? PLAN_INFER : PLAN_TRAIN,

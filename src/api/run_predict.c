@@ -14,12 +14,14 @@
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
 {
     int resize = -1;
+    enum predicting predicting;
+    TRY(heads_option(o, &predicting));
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
     const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
-                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size, .dropout = 0, .resize = resize,
-                                          .bn = BN_FROZEN};
+                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
+                                          .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
     return model_open(&request, out);
 }
 
@@ -86,7 +88,7 @@ struct outcome {
 };
 
 
-static graft_status report(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+static graft_status report(void *user, uint32_t index, const struct prediction *prediction, const char *error)
 {
     struct outcome *r = user;
     const int classes = r->model->n_classes;
@@ -95,10 +97,11 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
     json_t *row = json_pack("{s:s+}", "path", path, "");
     if (row == NULL)
         row = json_pack("{s:s}", "path", "(a name that is not UTF-8)");
-    if (p == NULL) {
+    if (prediction == NULL) {
         r->bad++;
         json_object_set_new(row, "error", json_string(error));
     } else {
+        const float *p = prediction->probabilities;
         json_t *top = json_array();
         bool *taken = mem_zero((size_t)classes, sizeof *taken);
         for (long k = 0; taken != NULL && k < r->topk && k < classes; k++) {
@@ -112,7 +115,7 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         mem_free(taken);
         json_object_set_new(row, "top", top);
         if (r->logits != NULL)
-            memcpy(r->logits + index * (size_t)classes, logits, (size_t)classes * sizeof *logits);
+            memcpy(r->logits + index * (size_t)classes, prediction->logits, (size_t)classes * sizeof(float));
         if (r->csv.writer.path != NULL)
             status = csv_row(&r->csv, path, p, classes);
         r->done++;
@@ -221,16 +224,16 @@ done:
     return status;
 }
 
-static graft_status collect(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+static graft_status collect(void *user, uint32_t index, const struct prediction *p, const char *error)
 {
     struct outcome *r = user;
-    (void)logits;
     if (p == NULL) {
         r->bad++;
         log_warning("left out: %s", error);
         return GRAFT_OK;
     }
-    memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p, (size_t)r->model->n_classes * sizeof *p);
+    memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p->probabilities,
+           (size_t)r->model->n_classes * sizeof(float));
     r->labels[r->done++] = r->data->samples[index].label;
     return GRAFT_OK;
 }

@@ -63,13 +63,14 @@ static inline float *plan_param(const struct plan *p, int entry)
 static inline int blocks_of(int c, int lanes) { return (c + lanes - 1) / lanes; }
 size_t value_floats(const struct plan *p, int value); // of the whole batch, tails included
 struct map_shape value_map(const struct plan *p, int value);
-const struct node *only_consumer(const struct graph *g, int value); // NULL: several, or it is the output
+const struct node *only_consumer(const struct plan *p, int value); // NULL: several, or it is an output
 enum dnn_act value_act(const struct plan *p, int value); // the activation that made it, seen through max pools
 
 // steps.c: emits the steps of a cell.
 graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
-graft_status loss_step(struct plan *p);
+graft_status loss_steps(struct plan *p);
+bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
 // fold.c: refreshes derived weights when the parameters changed.
 graft_status folds_make(struct plan *p);
 void folds_refresh(struct plan *p);

@@ -50,5 +50,7 @@ const struct kernel_table *exec_kernels(void);
 // Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.  False
 // when the processor lacks it.
 bool exec_kernels_force(const char *isa);
-// The lane-independent loss: mean cross-entropy of softmax rows; diff = (softmax - targets) / n; either may be NULL.
-double softmax_loss(const float *logits, const float *targets, float *diff, int n, int classes);
+// The prediction: mean of the softmaxes of `count` heads, each (n, classes).
+void softmax_mean(const float *const *logits, int count, float *probabilities, int n, int classes);
+// The lane-independent loss: weight * mean cross-entropy of softmax rows; diff = weight * (softmax - targets) / n, or NULL.
+double softmax_loss(const float *logits, const float *targets, double weight, float *diff, int n, int classes);

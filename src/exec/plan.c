@@ -57,13 +57,23 @@ void buffer_use(struct plan *p, int buffer)
 
 static enum dnn_act act_of(enum op op) { return op == OP_RELU ? ACT_RELU : op == OP_RELU6 ? ACT_RELU6 : ACT_NONE; }
 
-const struct node *only_consumer(const struct graph *g, int value)
+bool plan_runs(const struct plan *p, const struct node *node)
 {
+    if (p->options.mode == PLAN_TRAIN)
+        return node->for_loss;
+    return node->for_prediction || (p->options.losses && node->for_loss);
+}
+
+// The only consumer of a value, or NULL when it has several or is an output.
+const struct node *only_consumer(const struct plan *p, int value)
+{
+    const struct graph *g = p->graph;
     const struct node *found = NULL;
-    if (value == g->output)
-        return NULL;
+    for (int i = 0; i < g->n_outputs; i++)
+        if (value == g->outputs[i].value)
+            return NULL;
     for (int i = 0; i < g->n_nodes; i++)
-        for (int k = 0; k < g->nodes[i].n_in; k++)
+        for (int k = 0; plan_runs(p, &g->nodes[i]) && k < g->nodes[i].n_in; k++)
             if (g->nodes[i].in[k] == value) {
                 if (found != NULL)
                     return NULL;
@@ -96,18 +106,18 @@ static graft_status cells_make(struct plan *p)
     }
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
-        if (absorbed[i])
+        if (absorbed[i] || !plan_runs(p, node))
             continue;
         struct cell *cell = &p->cells[p->n_cells++];
         *cell = (struct cell){.node = node, .out = node->out, .layer = i};
-        const struct node *next = only_consumer(g, cell->out);
+        const struct node *next = only_consumer(p, cell->out);
         const bool fixed = p->options.mode == PLAN_INFER || (next != NULL && !p->needs_gradient[next->out]);
         if (node->op == OP_CONV && next != NULL && next->op == OP_BN && fixed) {
             cell->fold = next;
             cell->out = next->out;
             absorbed[next - g->nodes] = true;
             p->n_folds++;
-            next = only_consumer(g, cell->out);
+            next = only_consumer(p, cell->out);
         }
         if (next != NULL && op_takes_act(node->op) && act_of(next->op) != ACT_NONE) {
             cell->act = act_of(next->op);
@@ -212,13 +222,14 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
         TRY_GOTO(cell_forward(p, &p->cells[i]));
     p->first_backward = INT_MAX;
     if (options->mode == PLAN_TRAIN) {
-        TRY_GOTO(loss_step(p));
+        TRY_GOTO(loss_steps(p));
         p->first_backward = p->n_steps;
         for (int i = p->n_cells - 1; i >= 0; i--)
             if (p->needs_gradient[p->cells[i].out])
                 TRY_GOTO(cell_backward(p, &p->cells[i]));
     }
-    buffer_use(p, p->value_buffer[g->output]);
+    for (int i = 0; i < g->n_outputs; i++)
+        buffer_use(p, p->value_buffer[g->outputs[i].value]);
     TRY_GOTO(place(p));
     if (p->bytes > arena->need)
         arena->need = p->bytes;
@@ -303,3 +314,20 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
 }
 
 const float *plan_logits(const struct plan *p) { return plan_buffer(p, p->value_buffer[p->graph->output], NULL); }
+
+const float *plan_output(const struct plan *p, int output)
+{
+    return plan_buffer(p, p->value_buffer[p->graph->outputs[output].value], NULL);
+}
+
+void plan_probabilities(const struct plan *p, float *probabilities)
+{
+    const struct graph *g = p->graph;
+    const int n = p->options.batch, classes = g->values[g->output].c;
+    const float *logits[MAX_OUTPUTS];
+    int count = 0;
+    for (int k = 0; k < g->n_outputs; k++)
+        if (g->outputs[k].predicts)
+            logits[count++] = plan_output(p, k);
+    softmax_mean(logits, count, probabilities, n, classes);
+}

@@ -25,6 +25,7 @@ struct plan_options {
     enum plan_mode mode;
     enum bn_mode bn;
     bool exact;  // no Winograd: rounding as of the direct sums
+    bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.
@@ -44,10 +45,12 @@ struct run {
     grad_ready ready; void *user;
     double *seconds;      // what each step takes, plan_step_count of them; NULL: not measured
 };
-// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean cross-entropy of the batch (PLAN_TRAIN).
+// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean over the batch of the outputs' weighted sum of
+// cross-entropies (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
-const float *plan_logits(const struct plan *plan); // (n, classes), valid until the next plan_run on the arena
-void plan_softmax(const float *logits, float *probabilities, int n, int classes);
+const float *plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
+const float *plan_output(const struct plan *plan, int output); // of any output of the graph; NULL: it does not run
+void plan_probabilities(const struct plan *plan, float *probabilities); // (n, classes): the prediction
 
 // What a step is and costs.  Texts live as long as the graph and the plan.
 struct plan_step { const char *layer, *op, *pass, *algorithm; double flops, bytes; };

@@ -69,7 +69,7 @@ static graft_status winograd_step(struct plan *p, const struct cell *cell, struc
 {
     const int in = cell->node->in[0];
     enum dnn_act act = s->shape.act;
-    if (s->pass == DNN_DATA && only_consumer(p->graph, in) == cell->node && (act = value_act(p, in)) != ACT_NONE) {
+    if (s->pass == DNN_DATA && only_consumer(p, in) == cell->node && (act = value_act(p, in)) != ACT_NONE) {
         s->src2 = p->value_buffer[in];
         p->masked[in] = true;
     }

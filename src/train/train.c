@@ -107,6 +107,7 @@ static graft_status plans_build(struct trainer *t, int batch)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->partial));
     o.batch = batch;
     o.mode = PLAN_INFER;
+    o.losses = true;
     if (t->n_val > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->validation));
     return arena_reserve(t->arena);
@@ -383,20 +384,27 @@ done:
     return status;
 }
 
-static graft_status take_prediction(void *user, uint32_t index, const float *logits, const float *probabilities,
-                                    const char *error)
+// -log softmax(logits)[label]
+static double cross_entropy(const float *logits, int classes, int label)
 {
-    struct trainer *t = user;
-    const int classes = t->model->n_classes, label = t->data->samples[index].label;
-    if (probabilities == NULL)
-        return skip(t, index, error);
     double top = logits[0], sum = 0;
     for (int c = 1; c < classes; c++)
         top = fmax(top, logits[c]);
     for (int c = 0; c < classes; c++)
         sum += exp(logits[c] - top);
-    t->val_loss_sum += log(sum) + top - logits[label];
-    memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, probabilities, (size_t)classes * sizeof *probabilities);
+    return log(sum) + top - logits[label];
+}
+
+static graft_status take_prediction(void *user, uint32_t index, const struct prediction *p, const char *error)
+{
+    struct trainer *t = user;
+    const int classes = t->model->n_classes, label = t->data->samples[index].label;
+    if (p == NULL)
+        return skip(t, index, error);
+    for (int k = 0; k < t->model->graph.n_outputs; k++) // the loss that training minimises
+        if (t->model->graph.outputs[k].weight > 0)
+            t->val_loss_sum += t->model->graph.outputs[k].weight * cross_entropy(p->output[k], classes, label);
+    memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, p->probabilities, (size_t)classes * sizeof(float));
     t->val_labels[t->n_predicted] = label;
     t->val_index[t->n_predicted++] = index;
     return GRAFT_OK;
@@ -435,6 +443,14 @@ static graft_status stop(struct trainer *t, const struct epoch_result *r)
 static void summary(const struct trainer *t)
 {
     const struct model *m = t->model;
+    if (m->graph.n_outputs > 1) {
+        char text[256] = "";
+        for (int k = 0; k < m->graph.n_outputs - 1; k++)
+            snprintf(text + strlen(text), sizeof text - strlen(text), " + %g %s", (double)m->graph.outputs[k].weight,
+                     m->network->aux[k].name);
+        log_info("loss: %s%s; %s predicts", m->network->head, text,
+                 m->graph.outputs[0].predicts ? "the mean of the heads' softmaxes" : "the main head");
+    }
     log_info("data: %zu pictures to train on, %zu to validate, %d classes", t->n, t->n_val, m->n_classes);
     log_info("network: %s at %dx%d, %zu of %zu parameters train; %s, %d threads, %s", m->network->name, m->input.size,
              m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(),

@@ -17,7 +17,7 @@ static bool is_head(const struct network *net, const char *name)
     return strncmp(name, net->head, length) == 0 && name[length] == '.';
 }
 
-// The shape in the file; any number of classes will do for the head, and any map before the first dense layer (another
+// The shape in the file; any number of classes will do for the heads, and any map before the first dense layer (another
 // input size, which the caller knows).
 static struct shape wanted_shape(const struct network *net, const struct graph *g, const struct dialect *dialect, int param,
                                  struct shape found)
@@ -26,7 +26,7 @@ static struct shape wanted_shape(const struct network *net, const struct graph *
     if (g->nodes[g->params[param].node].op == OP_SCALE && dialect->layout == FILE_KERAS && found.rank == 4)
         return SHAPE(1, 1, shape.dim[0], 1); // graft's own files: a scale is a depthwise convolution there
     const int classes = dialect->layout == FILE_TORCH ? 0 : shape.rank - 1;
-    if (is_head(net, g->params[param].name) && found.rank == shape.rank)
+    if (network_heads(net, g->params[param].name) && found.rank == shape.rank)
         shape.dim[classes] = found.dim[classes];
     const struct node *node = &g->nodes[g->params[param].node];
     const struct value *map = &g->values[node->in[0]];
@@ -336,13 +336,13 @@ static graft_status complain(const struct candidate *c, const struct graph *g, c
                 c->fit.matched, g->n_params, text[0], text[1], text[2]);
 }
 
-// Weight and bias of the head must agree about the number of classes.
-static graft_status check_head(const struct network *net, const struct tensor_set *set)
+// Weight and bias of a head must agree about the number of classes.
+static graft_status check_head(const char *head, const struct tensor_set *set)
 {
     char name[NAME_SIZE];
-    snprintf(name, sizeof name, "%s.weight", net->head);
+    snprintf(name, sizeof name, "%s.weight", head);
     const struct named_tensor *weight = tensor_find(set, name);
-    snprintf(name, sizeof name, "%s.bias", net->head);
+    snprintf(name, sizeof name, "%s.bias", head);
     const struct named_tensor *bias = tensor_find(set, name);
     if (weight != NULL && bias != NULL && weight->shape.dim[0] != bias->shape.dim[0])
         return fail(GRAFT_BAD_FILE, "tensor '%s' is %s, its weight %s", name, shape_text(bias->shape),
@@ -428,7 +428,9 @@ static graft_status apply(const struct candidate *c, const struct found *keys, c
     adopt_head(c, &g, set, found, tensor_of, param_of);
     TRY_GOTO(complain(c, &g, set, found, tensor_of, param_of));
     TRY_GOTO(take_over(c, &g, param_of, path, set));
-    TRY_GOTO(check_head(c->net, set));
+    TRY_GOTO(check_head(c->net->head, set));
+    for (int i = 0; i < network_aux_count(c->net); i++)
+        TRY_GOTO(check_head(c->net->aux[i].name, set));
 done:
     mem_free(tensor_of);
     mem_free(param_of);

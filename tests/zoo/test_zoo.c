@@ -138,6 +138,11 @@ static void test_sizes(void **state)
         for (size_t k = 0; k < COUNT_OF(sizes); k++) {
             struct graph g;
             const struct network *net = zoo_at(i);
+            if (sizes[k] < 75 && strncmp(net->name, "inception", 9) == 0) { // the frameworks' least
+                assert_int_equal(net->build(net, &g, sizes[k], 7, 0.5f), GRAFT_BAD_OPTION);
+                graph_fini(&g);
+                continue;
+            }
             if (net->build(net, &g, sizes[k], 7, 0.5f) != GRAFT_OK)
                 fail_msg("%s at %d: %s", net->name, sizes[k], graft_message());
             assert_int_equal(g.values[g.output].c, 7);
