@@ -12,7 +12,8 @@
 
 Weights are drawn so that activations stay of order one and rounding is not amplified.  He-normal kernels, biases in
 [-0.1, 0.1]; the head's kernel a quarter of that, so that no step changes the loss by much.  BatchNorm's gamma in
-[0.3, 0.4], its beta in [1.4, 1.8], one in sixteen in -[0.7, 0.9]: few activations lie so near the ReLU's kink that rounding
+[0.3, 0.4], its beta in [1.4, 1.8], one in sixteen in -[0.7, 0.9] (none before depthwise convolutions, which would see an
+almost dead channel whose small variance blows rounding up): few activations lie so near the ReLU's kink that rounding
 decides: one that falls to the other side moves a gradient by 1e-3, and with beta 0 even the framework's own float32 is
 3e-3 from its float64.  The last BatchNorm of a residual branch has a quarter of both, so that the sums do not grow with
 depth, and only positive betas, so that they do not meet at 0.  Then the running statistics are those of a batch of random
@@ -54,6 +55,7 @@ class Torch:
         generator = np.random.default_rng(SEED)
         norms = (torch.nn.BatchNorm2d,)
         last = last_norms([(name, isinstance(m, norms)) for name, m in model.named_modules()])
+        share = 0 if any(isinstance(m, torch.nn.Conv2d) and m.groups > 1 for m in model.modules()) else 1 / 16
         for name, m in model.named_modules():
             if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)):
                 fan = m.weight[0].numel()
@@ -62,7 +64,7 @@ class Torch:
                 if m.bias is not None:
                     self.fill(m.bias, generator.uniform(-.1, .1, m.bias.shape))
             elif isinstance(m, norms):
-                gamma, beta = scales_and_shifts(generator, m.weight.shape, name in last)
+                gamma, beta = scales_and_shifts(generator, m.weight.shape, name in last, share)
                 self.fill(m.weight, gamma)
                 self.fill(m.bias, beta)
         found = [m for m in model.modules() if isinstance(m, norms)]
@@ -150,6 +152,7 @@ class Keras:
         reads = {t._keras_history.operation for add in adds for t in add.input}
         reads |= {t._keras_history.operation for op in reads if type(op).__name__ == "Scale" for t in [op.input]}
         last = {op.name for op in reads}
+        share = 0 if any("Depthwise" in type(layer).__name__ for layer in model.layers) else 1 / 16
         for layer in model.layers:
             values = []
             for w in layer.weights:
@@ -160,7 +163,7 @@ class Keras:
                     values.append(generator.standard_normal(w.shape) * np.sqrt(2 / fan) *
                                   (HEAD if w.shape[-1] == CLASSES else 1))
                 elif kind == "gamma":
-                    pair = scales_and_shifts(generator, w.shape, layer.name in last)
+                    pair = scales_and_shifts(generator, w.shape, layer.name in last, share)
                     values.append(pair[0])
                 elif kind == "beta":
                     values.append(pair[1])
@@ -221,16 +224,16 @@ class Keras:
     def gradients(self, path, x, y):
         out = []
         for dtype in ("float64", "float32"):
-            self.keras.backend.set_floatx(dtype)
+            self.keras.config.set_dtype_policy(dtype)  # floatx alone leaves the layers' policy as it was
             model = self.load(path)
             _, gradients = self.loss_and_gradients(model, x.astype(dtype), y)
             out.append({w.path: np.asarray(g) for w, g in zip(model.trainable_weights, gradients)})
         return out
 
 
-def scales_and_shifts(generator, shape, last):
+def scales_and_shifts(generator, shape, last, share):
     gamma, beta = generator.uniform(.3, .4, shape), generator.uniform(1.4, 1.8, shape)
-    negative = generator.uniform(size=shape) < 1 / 16
+    negative = generator.uniform(size=shape) < share
     return (gamma / 4, beta / 4) if last else (gamma, np.where(negative, -beta / 2, beta))
 
 
