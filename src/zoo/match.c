@@ -157,12 +157,13 @@ static graft_status choose(const struct tensor_set *set, const struct match_requ
                            struct choice *out)
 {
     const struct network *net;
-    for (int i = 0; (net = zoo_at(i)) != NULL; i++) {
+    for (int i = -1; i < 0 || (net = zoo_at(i)) != NULL; i++) { // the hint first: it may be of a width that is no row
         struct candidate c;
-        if (request->exact && net != request->hint)
+        net = i < 0 ? request->hint : net;
+        if (net == NULL || (i >= 0 && (request->exact || net == request->hint)))
             continue;
         TRY(network_fit(net, found, set, &c));
-        if (net == request->hint)
+        if (net == request->hint && c.form == BY_NAME) // an order of layers says less than a variant's own names
             c.own = 2;
         if (c.fit.matched > 0)
             choice_add(out, &c);
