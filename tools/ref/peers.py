@@ -17,7 +17,7 @@ almost dead channel whose small variance blows rounding up): few activations lie
 decides: one that falls to the other side moves a gradient by 1e-3, and with beta 0 even the framework's own float32 is
 3e-3 from its float64.  The last BatchNorm of a residual branch has a quarter of both, so that the sums do not grow with
 depth, and only positive betas, so that they do not meet at 0.  Then the running statistics are those of a batch of random
-pictures, the variances times [0.8, 1.2] and at least 0.01: a channel that is almost dead would be blown up.
+pictures, the variances at least 0.01 and times [0.8, 1.2]: a channel that is almost dead would be blown up.
 input.npy and data.npz's x are preprocessed pictures: float32 (n, height, width, channels).  A batch is all of data.npz,
 so the order of its pictures changes no loss.  The update is Keras 2's: lr / (1 + decay * t), v = mu v - lr g,
 w += mu v - lr g; it equals torch.optim.SGD(nesterov=True) when decay is 0.
@@ -238,7 +238,7 @@ def scales_and_shifts(generator, shape, last, share):
 
 
 def spread(generator, variance):
-    return np.maximum(variance * generator.uniform(.8, 1.2, variance.shape), .01)
+    return np.maximum(variance, .01) * generator.uniform(.8, 1.2, variance.shape)
 
 
 class Scripts(Keras):
