@@ -319,10 +319,18 @@ static graft_status json_property(struct pb_writer *model, const char *key, json
     return GRAFT_OK;
 }
 
-// Class names, and how a picture becomes the input: (x - mean) * scale, x in 0..255.
+json_t *preprocessing_json(const struct input_spec *in)
+{
+    static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
+    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size", in->size, "resize", in->resize, "rule",
+                     rules[in->rule], "filter", in->filter == FILTER_BICUBIC ? "bicubic" : "bilinear", "channels",
+                     in->bgr ? "BGR" : "RGB", "mean", (double)in->mean[0], (double)in->mean[1], (double)in->mean[2], "scale",
+                     (double)in->scale[0], (double)in->scale[1], (double)in->scale[2]);
+}
+
+// Class names, and how a picture becomes the input.
 static graft_status properties_put(struct pb_writer *model, const struct exported *e)
 {
-    const struct input_spec *in = e->input;
     json_t *classes = json_array();
     for (int i = 0; i < e->n_classes; i++)
         if (json_array_append_new(classes, json_string(e->classes[i])) != 0) {
@@ -332,14 +340,7 @@ static graft_status properties_put(struct pb_writer *model, const struct exporte
     property(model, "graft.arch", e->network->name);
     property(model, "input", input_name);
     TRY(json_property(model, "classes", classes));
-    static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
-    return json_property(model, "preprocessing",
-                         json_pack("{s:i, s:i, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size", in->size, "resize",
-                                   in->resize, "rule", rules[in->rule], "filter",
-                                   in->filter == FILTER_BICUBIC ? "bicubic" : "bilinear", "channels",
-                                   in->bgr ? "BGR" : "RGB", "mean", (double)in->mean[0], (double)in->mean[1],
-                                   (double)in->mean[2], "scale", (double)in->scale[0], (double)in->scale[1],
-                                   (double)in->scale[2]));
+    return json_property(model, "preprocessing", preprocessing_json(e->input));
 }
 
 // A parameter's Tensor message up to its raw data, of which it says the size.
