@@ -59,6 +59,21 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+// Other formats hold what predicts: without its auxiliary heads a network may be another variant.
+static void heads_leave(const struct model *m, json_t *meta)
+{
+    char name[64];
+    bool all = true;
+    for (int i = 0; i < m->graph.n_nodes; i++)
+        all &= m->graph.nodes[i].for_prediction;
+    if (all)
+        return;
+    snprintf(name, sizeof name, "%s.noaux", m->network->name);
+    if (zoo_find(name) != NULL)
+        json_object_set_new(meta, "graft.arch", json_string(name));
+    log_info("auxiliary heads, which do not predict, are left out");
+}
+
 // What a graft model file says of its training is kept; other sources are named.
 static graft_status write_target(const struct model *m, const struct target *target, const char *path)
 {
@@ -71,6 +86,7 @@ static graft_status write_target(const struct model *m, const struct target *tar
         TRY_GOTO(model_save(m, path, trained));
     else {
         TRY_GOTO(model_metadata(m, trained, &meta));
+        heads_leave(m, meta);
         text = json_text(meta);
         if (text == NULL)
             TRY_GOTO(fail_memory("the model's metadata"));

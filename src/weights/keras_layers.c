@@ -249,6 +249,14 @@ static graft_status adaptive_layer(struct maker *k, int node)
     return k->layer[n->out] = layer, GRAFT_OK;
 }
 
+static bool predicts(const struct graph *g, int value)
+{
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].value == value)
+            return g->outputs[i].predicts;
+    return false;
+}
+
 static graft_status dense_layer(struct maker *k, int node)
 {
     const struct node *n = &k->g->nodes[node];
@@ -257,7 +265,7 @@ static graft_status dense_layer(struct maker *k, int node)
         TRY(helper_layer(k, node, "flatten", "Flatten", json_pack("{s:s}", "data_format", "channels_last"), layer, &layer));
     return node_layer(k, node, "Dense",
                       json_pack("{s:i, s:s, s:b}", "units", n->attr.dense.units, "activation",
-                                n->out == k->g->output ? "softmax" : "linear", "use_bias", n->attr.dense.bias), layer);
+                                predicts(k->g, n->out) ? "softmax" : "linear", "use_bias", n->attr.dense.bias), layer);
 }
 
 static graft_status scale_layer(struct maker *k, int node)
@@ -318,6 +326,18 @@ static graft_status node_put(struct maker *k, int node)
     }
     ASSERT(false);
     return GRAFT_FAILED;
+}
+
+// The head that predicts, or the mean of several.
+static graft_status output_layer(struct maker *k, int *out)
+{
+    int heads[MAX_OUTPUTS], n = 0;
+    for (int i = 0; i < k->g->n_outputs; i++)
+        if (k->g->outputs[i].predicts)
+            heads[n++] = k->layer[k->g->outputs[i].value];
+    if (n == 1)
+        return *out = heads[0], GRAFT_OK;
+    return layer_add(k, mem_text("mean_of_heads"), "Average", json_object(), heads, n, out);
 }
 
 // --- order -----------------------------------------------------------------------------------------------------------
@@ -399,8 +419,9 @@ graft_status keras_layers_make(const struct exported *e, struct keras_model *out
     TRY_GOTO(layer_add(&k, mem_text("input"), "InputLayer", json_pack("{s:[n, i, i, i]}", "batch_shape", in->h, in->w, in->c),
                        NULL, 0, &k.layer[0]));
     for (int i = 0; i < g->n_nodes; i++)
-        TRY_GOTO(node_put(&k, i));
-    out->output = k.layer[g->output];
+        if (g->nodes[i].for_prediction)
+            TRY_GOTO(node_put(&k, i));
+    TRY_GOTO(output_layer(&k, &out->output));
     TRY_GOTO(layers_sort(out));
 done:
     mem_free(k.layer);

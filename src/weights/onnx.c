@@ -1,6 +1,7 @@
 // weights/onnx.c: a network and its weights as an ONNX file of opset 17.
-// In: struct exported.  Out: a file with one input (batch, 3, size, size), batch free, and the outputs "probabilities"
-// and "logits"; initializers under canonical names; metadata_props classes, preprocessing, input, graft.arch.
+// In: struct exported.  Out: a file with one input (batch, 3, size, size), batch free, and the outputs "probabilities",
+// the mean over the heads that predict, and "logits" of the main head; initializers under canonical names;
+// metadata_props classes, preprocessing, input, graft.arch.  Heads that do not predict are left out.
 // Grammar (field numbers of the published onnx.proto):
 //   Model:  1 ir_version, 2 producer_name, 7 Graph, 8 OperatorSet {2 version}, 14 {1 key, 2 value}
 //   Graph:  1 Node, 2 name, 5 Tensor, 11 and 12 ValueInfo {1 name, 2 {1 {1 element type, 2 {1 {1 size | 2 name}}}}}
@@ -261,6 +262,37 @@ static char *node_name(const struct graph *g, int index)
                                   : mem_format("%s_%d", texts[node->op], index);
 }
 
+// One head's softmax, or the mean of several.
+static void probabilities_put(struct onnx *o)
+{
+    const struct graph *g = o->graph;
+    char sum[NAME_SIZE] = "", name[NAME_SIZE];
+    int heads = 0;
+    for (int k = 0; k < g->n_outputs; k++)
+        heads += g->outputs[k].predicts;
+    for (int k = 0, seen = 0; k < g->n_outputs; k++) {
+        struct pb_writer softmax = {0};
+        if (!g->outputs[k].predicts)
+            continue;
+        ASSERT(g->values[g->outputs[k].value].flat);
+        snprintf(name, sizeof name, heads == 1 ? "%s" : "%s.%d", probabilities_name, seen);
+        attribute_int(&softmax, "axis", 1);
+        NODE(o, "Softmax", name, &softmax, o->value[g->outputs[k].value]);
+        if (seen++ > 0) {
+            char next[NAME_SIZE];
+            snprintf(next, sizeof next, "%s.sum.%d", probabilities_name, seen);
+            NODE(o, "Add", next, &(struct pb_writer){0}, sum, name);
+            memcpy(sum, next, sizeof sum);
+        } else
+            memcpy(sum, name, sizeof sum);
+    }
+    if (heads > 1) {
+        const float share = 1 / (float)heads;
+        constant_put(o, "probabilities.share", TYPE_FLOAT, 0, &share, sizeof share);
+        NODE(o, "Mul", probabilities_name, &(struct pb_writer){0}, sum, "probabilities.share");
+    }
+}
+
 static graft_status nodes_make(struct onnx *o)
 {
     const struct graph *g = o->graph;
@@ -269,15 +301,14 @@ static graft_status nodes_make(struct onnx *o)
         return fail_memory("a network's names");
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
+        if (!node->for_prediction)
+            continue;
         o->value[node->out] = node->op == OP_DROPOUT ? mem_text(o->value[node->in[0]]) : node_name(g, i);
         if (o->value[node->out] == NULL)
             return fail_memory("a network's names");
         op_put(o, node, o->value[node->out]);
     }
-    ASSERT(g->values[g->output].flat);
-    struct pb_writer softmax = {0};
-    attribute_int(&softmax, "axis", 1);
-    NODE(o, "Softmax", probabilities_name, &softmax, logits_name);
+    probabilities_put(o);
     TRY(pb_finish(&o->constants));
     return pb_finish(&o->nodes);
 }
@@ -367,6 +398,8 @@ static graft_status tensors_measure(const struct graph *g, uint64_t *sum, size_t
     for (int i = 0; i < g->n_params; i++) {
         struct pb_writer head = {0}, key = {0};
         size_t data;
+        if (!g->nodes[g->params[i].node].for_prediction)
+            continue;
         graft_status status = tensor_head(g, i, &head, &data);
         pb_begin(&key, 5, head.size + data);
         if (status == GRAFT_OK)
@@ -385,6 +418,8 @@ static graft_status tensors_put(struct file_writer *file, const struct exported 
     for (int i = 0; i < e->graph->n_params; i++) {
         struct pb_writer head = {0}, key = {0};
         size_t data;
+        if (!e->graph->nodes[e->graph->params[i].node].for_prediction)
+            continue;
         graft_status status = tensor_head(e->graph, i, &head, &data);
         pb_begin(&key, 5, head.size + data);
         if (status == GRAFT_OK)
