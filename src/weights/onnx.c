@@ -138,6 +138,24 @@ static void adaptive_put(struct onnx *o, const struct node *node, const char *na
     }
 }
 
+// Padding that counts is put in front as zeros: OpenCV 4 passes over AveragePool's count_include_pad.
+static void average_put(struct onnx *o, const char *name, const char *src, struct pool_attr a)
+{
+    struct pb_writer pool = {0};
+    char padded[NAME_SIZE], pads[NAME_SIZE];
+    if (a.count_padding && (a.top > 0 || a.left > 0 || a.bottom > 0 || a.right > 0)) {
+        const int64_t values[] = {0, 0, a.top, a.left, 0, 0, a.bottom, a.right};
+        snprintf(padded, sizeof padded, "%s.padded", name);
+        snprintf(pads, sizeof pads, "%s.pads", name);
+        constant_put(o, pads, TYPE_INT64, COUNT_OF(values), values, sizeof values);
+        NODE(o, "Pad", padded, &(struct pb_writer){0}, src, pads);
+        a.top = a.left = a.bottom = a.right = 0;
+        src = padded;
+    }
+    windows_put(&pool, &a);
+    NODE(o, "AveragePool", name, &pool, src);
+}
+
 static void clip_put(struct onnx *o, const char *name, const char *src)
 {
     static const float zero = 0, six = 6;
@@ -223,9 +241,7 @@ static void op_put(struct onnx *o, const struct node *node, const char *name)
         NODE(o, "MaxPool", name, &n, src[0]);
         return;
     case OP_AVGPOOL:
-        windows_put(&n, &node->attr.pool);
-        attribute_int(&n, "count_include_pad", node->attr.pool.count_padding);
-        NODE(o, "AveragePool", name, &n, src[0]);
+        average_put(o, name, src[0], node->attr.pool);
         return;
     case OP_ADAPTIVE_AVGPOOL:
         adaptive_put(o, node, name, src[0]);

@@ -211,10 +211,10 @@ def chain(folder, name):
         if name == "googlenet" and tool == "Keras":
             continue
         hint = ["-m", name] if suffix == ".safetensors" else []
-        if not run(graft, "convert", "-q", *hint, source, target):
+        if not run(graft, "convert", "-q", *hint, "--imgsz", str(x.shape[1]), source, target):
             return
         compare(f"{name}: {source.name} to {target.name}, by {tool}", expected, use(name, str(target), x))
-        if suffix == ".safetensors" and isinstance(network, peers.Keras):
+        if suffix == ".safetensors" and type(network) is peers.Keras:  # keras.applications builds it
             keras_targets(name, network, target, folder, x, expected)
         source = target
     if isinstance(network, Golden) and name != "inception_v3":
