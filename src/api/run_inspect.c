@@ -1,5 +1,6 @@
 // api/run_inspect.c: `graft inspect FILE`: what a weight or model file is.
-// Format and writer, the network and what the file lacks of it, parameters, how a picture enters, classes, every tensor.
+// Format and writer, the network and what the file lacks of it, parameters, how a picture enters, classes, every
+// tensor.
 
 #include "api/run.h"
 #include "base/file.h"
@@ -38,7 +39,8 @@ static void put_writer(json_t *result, const json_t *metadata)
 // A graft model's own: classes, training, input.
 static void put_own(json_t *result, const json_t *metadata)
 {
-    static const char *const keys[][2] = {{"graft.classes", "classes"}, {"graft.trained", "trained"}, {"graft.input", "input"}};
+    static const char *const keys[][2] = {
+        {"graft.classes", "classes"}, {"graft.trained", "trained"}, {"graft.input", "input"}};
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         json_t *value = metadata_json(metadata, keys[i][0]);
         if (value != NULL)
@@ -57,8 +59,8 @@ static void put_tensors(json_t *result, const struct tensor_set *set)
         size_t count;
         if (shape_count(t->shape, &count))
             values += count;
-        json_array_append_new(tensors, json_pack("{s:s*, s:s, s:s}", "name", t->name, "dtype", dtype_name(t->dtype), "shape",
-                                                 shape_text(t->shape)));
+        json_array_append_new(tensors, json_pack("{s:s*, s:s, s:s}", "name", t->name, "dtype", dtype_name(t->dtype),
+                                                 "shape", shape_text(t->shape)));
     }
     json_object_set_new(result, "tensors", tensors);
     json_object_set_new(result, "values", json_integer((json_int_t)values));
@@ -123,8 +125,8 @@ graft_status run_inspect(const graft_options *o)
     put_tensors(result, &set);
     model_forget_slots(&set); // a checkpoint's
     const char *arch = json_string_value(json_object_get(metadata, "graft.arch"));
-    const struct match_request request = {.hint = arch != NULL ? zoo_find(arch) : NULL,
-                                          .exact = arch != NULL && zoo_find(arch) != NULL, .path = path};
+    const struct match_request request = {
+        .hint = arch != NULL ? zoo_find(arch) : NULL, .exact = arch != NULL && zoo_find(arch) != NULL, .path = path};
     if (zoo_match(&set, &request, &net) == GRAFT_OK)
         TRY_GOTO(put_network(result, net, &set));
     else

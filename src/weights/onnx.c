@@ -71,7 +71,8 @@ static void node_put(struct onnx *o, const char *type, const char *name, const c
     pb_message(&o->nodes, 1, take_node);
 }
 #define NODE(o, type, name, node, ...)                                                                                 \
-    node_put(o, type, name, (const char *const[]){__VA_ARGS__}, (int)COUNT_OF(((const char *const[]){__VA_ARGS__})), node)
+    node_put(o, type, name, (const char *const[]){__VA_ARGS__}, (int)COUNT_OF(((const char *const[]){__VA_ARGS__})),   \
+             node)
 
 static void constant_put(struct onnx *o, const char *name, int type, int64_t count, const void *data, size_t size)
 {
@@ -188,7 +189,8 @@ static void conv_put(struct onnx *o, const struct node *node, const char *name, 
     const struct graph_param *params = o->graph->params;
     const struct conv_attr *a = &node->attr.conv;
     struct pb_writer conv = {0};
-    const struct pool_attr window = {a->kh, a->kw, a->stride_h, a->stride_w, a->top, a->left, a->bottom, a->right, false};
+    const struct pool_attr window = {a->kh,   a->kw,     a->stride_h, a->stride_w, a->top,
+                                     a->left, a->bottom, a->right,    false};
     windows_put(&conv, &window);
     attribute_int(&conv, "group", a->groups);
     const char *in[] = {src, params[node->param[0]].name, node->n_params > 1 ? params[node->param[1]].name : NULL};
@@ -369,10 +371,10 @@ static graft_status json_property(struct pb_writer *model, const char *key, json
 json_t *preprocessing_json(const struct input_spec *in)
 {
     static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
-    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size", in->size, "resize", in->resize, "rule",
-                     rules[in->rule], "filter", in->filter == FILTER_BICUBIC ? "bicubic" : "bilinear", "channels",
-                     in->bgr ? "BGR" : "RGB", "mean", (double)in->mean[0], (double)in->mean[1], (double)in->mean[2], "scale",
-                     (double)in->scale[0], (double)in->scale[1], (double)in->scale[2]);
+    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size", in->size, "resize", in->resize,
+                     "rule", rules[in->rule], "filter", in->filter == FILTER_BICUBIC ? "bicubic" : "bilinear",
+                     "channels", in->bgr ? "BGR" : "RGB", "mean", (double)in->mean[0], (double)in->mean[1],
+                     (double)in->mean[2], "scale", (double)in->scale[0], (double)in->scale[1], (double)in->scale[2]);
 }
 
 // Class names, and how a picture becomes the input.

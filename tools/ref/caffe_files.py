@@ -24,8 +24,8 @@ def messages():
     INT32, INT64, FLOAT, DOUBLE, STRING = 5, 3, 2, 1, 9
     message("BlobShape", (1, "dim", INT64, True, True))
     message("BlobProto", (7, "shape", "BlobShape", False, False), (5, "data", FLOAT, True, True),
-            (8, "double_data", DOUBLE, True, True), (1, "num", INT32, False, False), (2, "channels", INT32, False, False),
-            (3, "height", INT32, False, False), (4, "width", INT32, False, False))
+            (8, "double_data", DOUBLE, True, True), (1, "num", INT32, False, False),
+            (2, "channels", INT32, False, False), (3, "height", INT32, False, False), (4, "width", INT32, False, False))
     message("LooseBlobProto", (7, "shape", "BlobShape", False, False), (5, "data", FLOAT, True, False))
     message("V1LayerParameter", (2, "bottom", STRING, True, False), (4, "name", STRING, False, False),
             (5, "type", INT32, False, False), (6, "blobs", "BlobProto", True, False))
@@ -82,7 +82,8 @@ def googlenet(folder, state, classes):
             continue
         p = f"inception_{block}/"
         branches = [conv(p + "1x1", x, 1), conv(p + "3x3", conv(p + "3x3_reduce", x, 1), 3, 1),
-                    conv(p + "5x5", conv(p + "5x5_reduce", x, 1), 5, 2), conv(p + "pool_proj", pool(p + "pool", x, 3, 1, 1), 1)]
+                    conv(p + "5x5", conv(p + "5x5_reduce", x, 1), 5, 2),
+                    conv(p + "pool_proj", pool(p + "pool", x, 3, 1, 1), 1)]
         x = add(p + "output", "Concat", branches, p + "output")
     x = pool("pool5/7x7_s1", x, 7, 1, kind="AVE")
     add("loss3/classifier", "InnerProduct", x, "loss3/classifier", inner_product_param=f"num_output: {classes}")

@@ -1,9 +1,9 @@
 """Files that graft writes, opened by the tools they are for; a line a check ("ok ..." or "FAIL ...").
 
-Usage: python tools/ref/formats.py GRAFT FOLDER [NETWORK]...     (peers.py's and golden_networks.py's names; efficientnet_lite0,
-vgg16, resnet50.keras, googlenet, googlenet.tv)
-The framework saves seeded weights in each of its own formats, and graft's outputs are compared with the framework's.  Then
-they go from format to format, each file written from the one before; the tool of each predicts the same pictures.
+Usage: python tools/ref/formats.py GRAFT FOLDER [NETWORK]...
+NETWORK: peers.py's and golden_networks.py's names (efficientnet_lite0, vgg16, resnet50.keras, googlenet, googlenet.tv).
+The framework saves seeded weights in each of its own formats, and graft's outputs are compared with the framework's.
+Then they go from format to format, each file written from the one before; the tool of each predicts the same pictures.
 Outputs must stay within 1e-5 of the framework's, of the largest logit; probabilities likewise.
 Needs what peers.py needs, and onnx, onnxruntime, opencv-python-headless, safetensors.
 """
@@ -39,7 +39,8 @@ def compare(name, expected, found):
     if found is None or expected.shape != found.shape:
         return report(False, f"{name}: shape {None if found is None else found.shape}, expected {expected.shape}")
     difference, largest = float(np.abs(expected - found).max()), float(np.abs(expected).max())
-    report(difference <= LIMIT * largest, f"{name}: differs by {difference / largest:.2g} of the largest")  # False for NaN
+    good = difference <= LIMIT * largest  # False for NaN
+    report(good, f"{name}: differs by {difference / largest:.2g} of the largest")
 
 
 def by_onnx(name, path, x):
@@ -176,7 +177,8 @@ def caffe(folder, x, model):
     net.setInput(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
     by_cv = net.forward("loss3/classifier").reshape(expected[0].shape)
     compare("googlenet: the .caffemodel, by OpenCV beside PyTorch", expected[0], by_cv)
-    compare("googlenet: the .caffemodel, by graft beside OpenCV", by_cv, by_graft("googlenet", folder / "googlenet.caffemodel", x))
+    by_us = by_graft("googlenet", folder / "googlenet.caffemodel", x)
+    compare("googlenet: the .caffemodel, by graft beside OpenCV", by_cv, by_us)
 
 
 def heads(name, folder, x, model):
@@ -205,8 +207,8 @@ def chain(folder, name):
         refused = subprocess.run([graft, "convert", "-q", source, folder / "no.keras"], capture_output=True, text=True)
         report(refused.returncode == 3 and "LRN" in refused.stderr and not (folder / "no.keras").exists(),
                "googlenet: .keras is refused: Keras has no LRN")
-    for suffix, tool, use in ((".safetensors", "PyTorch", by_torch), (".keras", "Keras", by_keras), (".h5", "Keras", by_keras),
-                              (".onnx", "ONNX Runtime", by_onnx)):
+    for suffix, tool, use in ((".safetensors", "PyTorch", by_torch), (".keras", "Keras", by_keras),
+                              (".h5", "Keras", by_keras), (".onnx", "ONNX Runtime", by_onnx)):
         target = folder / ("model" + suffix)
         if name == "googlenet" and tool == "Keras":
             continue

@@ -119,10 +119,11 @@ def caffe_small():
         a, b = old.layers.add(name=name, type=code), new.layer.add(name=name, type=text)
         for shape in shapes:
             padded = (1,) * (4 - len(shape)) + shape
-            a.blobs.add(num=padded[0], channels=padded[1], height=padded[2], width=padded[3], data=ramp(number, *shape).ravel())
-            blob = b.blobs.add(double_data=ramp(number, *shape).ravel()) if name == "fc" else b.blobs.add()
+            values = ramp(number, *shape).ravel()
+            a.blobs.add(num=padded[0], channels=padded[1], height=padded[2], width=padded[3], data=values)
+            blob = b.blobs.add(double_data=values) if name == "fc" else b.blobs.add()
             if name != "fc":  # parsers must take unpacked numbers too
-                loose = kinds["LooseBlobProto"](data=ramp(number, *shape).ravel())
+                loose = kinds["LooseBlobProto"](data=values)
                 blob.MergeFromString(loose.SerializeToString())
             blob.shape.dim.extend(shape)
             number += 1
