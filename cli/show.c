@@ -56,15 +56,56 @@ static void show_val(const json_t *o)
                number_of(row, "recall"), number_of(row, "f1"));
 }
 
+// "keras_version 3.15.1, backend torch"
+static void show_texts(const char *title, const json_t *texts)
+{
+    const char *key, *before = title;
+    json_t *value;
+    json_object_foreach((json_t *)texts, key, value)
+    {
+        if (!json_is_string(value))
+            continue;
+        printf("%s%s %s", before, key, json_string_value(value));
+        before = ", ";
+    }
+    if (before != title)
+        printf("\n");
+}
+
+static void show_names(const char *title, const json_t *names)
+{
+    const json_t *name;
+    size_t i;
+    if (json_array_size(names) == 0)
+        return;
+    printf("%s", title);
+    json_array_foreach(names, i, name)
+        if (i < 4)
+            printf("%s%s", i > 0 ? ", " : "", json_string_value(name));
+    printf(json_array_size(names) > 4 ? ", ... (%zu)\n" : "\n", json_array_size(names));
+}
+
 static void show_inspect(const json_t *o)
 {
-    const json_t *row;
+    const json_t *row, *in = json_object_get(o, "preprocessing"), *mean = json_object_get(in, "mean"),
+                      *scale = json_object_get(in, "scale");
     size_t i;
-    printf("%s\nformat   %s\nnetwork  %s\nvalues   %.0f in %zu tensors\n", text_of(o, "file"), text_of(o, "format"),
-           json_object_get(o, "network") != NULL ? text_of(o, "network") : "not one graft knows", number_of(o, "values"),
-           json_array_size(json_object_get(o, "tensors")));
-    if (json_object_get(o, "reason") != NULL)
-        printf("because  %s\n", text_of(o, "reason"));
+    printf("%s\nformat         %s, %.1f MB\n", text_of(o, "file"), text_of(o, "format"), number_of(o, "bytes") / 1e6);
+    show_texts("writer         ", json_object_get(o, "writer"));
+    if (json_object_get(o, "network") != NULL)
+        printf("network        %s (%s), %.0f parameters, %.0f layers\n", text_of(o, "network"), text_of(o, "title"),
+               number_of(o, "parameters"), number_of(o, "rows"));
+    else
+        printf("network        not one graft knows: %s\n", text_of(o, "reason"));
+    show_names("missing        ", json_object_get(o, "missing"));
+    show_names("classes        ", json_object_get(o, "classes"));
+    if (in != NULL)
+        printf("a picture      %s to %.0f, %.0f x %.0f, %s, %s, (x - %g %g %g) * %.6g %.6g %.6g\n", text_of(in, "rule"),
+               number_of(in, "resize"), number_of(in, "size"), number_of(in, "size"), text_of(in, "filter"),
+               text_of(in, "channels"), json_number_value(json_array_get(mean, 0)), json_number_value(json_array_get(mean, 1)),
+               json_number_value(json_array_get(mean, 2)), json_number_value(json_array_get(scale, 0)),
+               json_number_value(json_array_get(scale, 1)), json_number_value(json_array_get(scale, 2)));
+    printf("values         %.0f in %zu tensors\n", number_of(o, "values"), json_array_size(json_object_get(o, "tensors")));
     json_array_foreach(json_object_get(o, "tensors"), i, row)
         printf("  %-48s %-5s %s\n", text_of(row, "name"), text_of(row, "dtype"), text_of(row, "shape"));
 }

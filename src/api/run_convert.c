@@ -13,20 +13,28 @@
 static graft_status to_onnx(const struct exported *e, const char *path) { return onnx_write(path, e); }
 static graft_status to_keras(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_ARCHIVE); }
 static graft_status to_h5(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_H5); }
-static graft_status to_h5_weights(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_H5_WEIGHTS); }
-static graft_status to_weights(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_WEIGHTS); }
+static graft_status to_h5_weights(const struct exported *e, const char *path)
+{
+    return keras_write(path, e, KERAS_H5_WEIGHTS);
+}
+static graft_status to_weights(const struct exported *e, const char *path)
+{
+    return keras_write(path, e, KERAS_WEIGHTS);
+}
 
 static const struct target {
     const char *suffix, *format;
     graft_status (*write)(const struct exported *e, const char *path); // NULL: model_save
     bool weights_only; // for a model of keras.applications that Keras builds itself
-} targets[] = {
-    {".safetensors", "safetensors (graft model)", NULL, false},
-    {".onnx", "ONNX opset 17", to_onnx, false},
-    {".keras", "Keras 3 .keras", to_keras, false},
-    {".weights.h5", "Keras 3 .weights.h5", to_weights, true}, // before .h5, which it ends in too
-    {".h5", "Keras .h5 (model)", to_h5, false},
-}, h5_weights = {".h5", "Keras .h5 (weights)", to_h5_weights, true};
+} targets[] =
+    {
+        {".safetensors", "safetensors (graft model)", NULL, false},
+        {".onnx", "ONNX opset 17", to_onnx, false},
+        {".keras", "Keras 3 .keras", to_keras, false},
+        {".weights.h5", "Keras 3 .weights.h5", to_weights, true}, // before .h5, which it ends in too
+        {".h5", "Keras .h5 (model)", to_h5, false},
+},
+  h5_weights = {".h5", "Keras .h5 (weights)", to_h5_weights, true};
 
 static graft_status target_find(const char *path, bool weights_only, const struct target **out)
 {
@@ -35,7 +43,8 @@ static graft_status target_find(const char *path, bool weights_only, const struc
         if (path_has_suffix(path, targets[i].suffix)) {
             *out = weights_only && targets[i].write == to_h5 ? &h5_weights : &targets[i];
             if (weights_only && !(*out)->weights_only)
-                return fail(GRAFT_BAD_OPTION, "--weights-only: %s files are whole models; .h5 and .weights.h5 can be without",
+                return fail(GRAFT_BAD_OPTION,
+                            "--weights-only: %s files are whole models; .h5 and .weights.h5 can be without",
                             targets[i].suffix);
             return GRAFT_OK;
         }
@@ -59,6 +68,21 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+// Other formats hold what predicts: without its auxiliary heads a network may be another variant.
+static void heads_leave(const struct model *m, json_t *meta)
+{
+    char name[64];
+    bool all = true;
+    for (int i = 0; i < m->graph.n_nodes; i++)
+        all &= m->graph.nodes[i].for_prediction;
+    if (all)
+        return;
+    snprintf(name, sizeof name, "%s.noaux", m->network->name);
+    if (zoo_find(name) != NULL)
+        json_object_set_new(meta, "graft.arch", json_string(name));
+    log_info("auxiliary heads, which do not predict, are left out");
+}
+
 // What a graft model file says of its training is kept; other sources are named.
 static graft_status write_target(const struct model *m, const struct target *target, const char *path)
 {
@@ -71,11 +95,17 @@ static graft_status write_target(const struct model *m, const struct target *tar
         TRY_GOTO(model_save(m, path, trained));
     else {
         TRY_GOTO(model_metadata(m, trained, &meta));
+        heads_leave(m, meta);
         text = json_text(meta);
         if (text == NULL)
             TRY_GOTO(fail_memory("the model's metadata"));
-        const struct exported e = {.network = m->network, .graph = &m->graph, .params = &m->params, .input = &m->input,
-                                   .classes = m->classes, .n_classes = m->n_classes, .metadata = text};
+        const struct exported e = {.network = m->network,
+                                   .graph = &m->graph,
+                                   .params = &m->params,
+                                   .input = &m->input,
+                                   .classes = m->classes,
+                                   .n_classes = m->n_classes,
+                                   .metadata = text};
         TRY_GOTO(target->write(&e, path));
     }
 done:
@@ -103,12 +133,18 @@ graft_status run_convert(const graft_options *o)
     const bool known = zoo_find(from) != NULL && !file_exists(from);
     const struct model_request request = {.network = known ? from : option_text(o, "model"),
                                           .weights = known ? "imagenet" : from,
-                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)imgsz,
-                                          .dropout = -1, .resize = -1, .bn = BN_TRAIN};
+                                          .offline = option_set(o, "offline"),
+                                          .head = HEAD_KEEP,
+                                          .size = (int)imgsz,
+                                          .dropout = -1,
+                                          .resize = -1,
+                                          .bn = BN_TRAIN};
     TRY_GOTO(model_open(&request, &m));
     if (target->weights_only && !keras_builds(m.network))
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s is no network of keras.applications, so weights alone are of no use to Keras; write "
-                      ".keras or .h5 without --weights-only, which carry the graph", m.network->name));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "%s is no network of keras.applications, so weights alone are of no use to Keras; write "
+                      ".keras or .h5 without --weights-only, which carry the graph",
+                      m.network->name));
     TRY_GOTO(write_target(&m, target, to));
     const long long bytes = stat(to, &st) == 0 ? (long long)st.st_size : 0;
     json_t *result = json_pack("{s:s*, s:s*, s:s, s:s, s:i, s:I, s:I}", "source", from, "target", to, "format",

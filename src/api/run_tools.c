@@ -1,10 +1,9 @@
-// api/run_tools.c: `graft inspect`, `graft models`.
+// api/run_tools.c: `graft models`, and what commands share.
 
 #include "api/run.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "fetch/fetch.h"
-#include "weights/weights.h"
 #include <string.h>
 
 void result_take(json_t *take_object)
@@ -14,38 +13,6 @@ void result_take(json_t *take_object)
         hooks_result(text);
     mem_free(text);
     json_decref(take_object);
-}
-
-graft_status run_inspect(const graft_options *o)
-{
-    struct tensor_set set = {0};
-    const struct network *net;
-    graft_status status = GRAFT_OK;
-    if (o->n_inputs != 1)
-        return fail(GRAFT_BAD_OPTION, "which file? graft inspect FILE");
-    TRY_GOTO(weights_read(o->inputs[0], &set));
-    json_t *result = json_object(), *tensors = json_array();
-    json_object_set_new(result, "file", json_string(o->inputs[0]));
-    json_object_set_new(result, "format", json_string(set.format));
-    size_t parameters = 0;
-    for (size_t i = 0; i < set.count; i++) {
-        size_t count;
-        if (shape_count(set.items[i].shape, &count))
-            parameters += count;
-        json_array_append_new(tensors, json_pack("{s:s, s:s, s:s}", "name", set.items[i].name, "dtype",
-                                                 dtype_name(set.items[i].dtype), "shape", shape_text(set.items[i].shape)));
-    }
-    json_object_set_new(result, "tensors", tensors);
-    json_object_set_new(result, "values", json_integer((json_int_t)parameters));
-    model_forget_slots(&set); // a checkpoint's
-    if (zoo_match(&set, &(struct match_request){.path = o->inputs[0]}, &net) == GRAFT_OK)
-        json_object_set_new(result, "network", json_string(net->name));
-    else
-        json_object_set_new(result, "reason", json_string(graft_message()));
-    result_take(result);
-done:
-    tensor_set_free(&set);
-    return status;
 }
 
 static graft_status layers(const struct network *net)

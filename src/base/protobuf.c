@@ -51,11 +51,13 @@ graft_status pb_next(struct reader *r, struct pb_field *out, bool *more)
         break;
     }
     default:
-        return fail(GRAFT_BAD_FILE, "protobuf: field %u at byte %zu has wire type %u", out->number, at, (unsigned)out->wire);
+        return fail(GRAFT_BAD_FILE, "protobuf: field %u at byte %zu has wire type %u", out->number, at,
+                    (unsigned)out->wire);
     }
     if (r->failed)
-        return fail(GRAFT_BAD_FILE, "protobuf: field at byte %zu runs past the end of its message of %zu bytes: cut short?",
-                    at, r->data.size);
+        return fail(GRAFT_BAD_FILE,
+                    "protobuf: field at byte %zu runs past the end of its message of %zu bytes: cut short?", at,
+                    r->data.size);
     return GRAFT_OK;
 }
 

@@ -12,8 +12,8 @@ const char *zip_name(const struct zip_archive *archive, size_t index);
 // Member's bytes, their checksum checked, as a copy: `*owned` is heap to mem_free.  Refuses encrypted members and those
 // larger than `limit`.
 graft_status zip_member(struct zip_archive *archive, size_t index, size_t limit, bytes *out, void **owned);
-// The same without a copy, where the member is stored: `out` lies in the archive's bytes, at any alignment.  `*found` is
-// false where it is compressed, or too large for the plain format.
+// The same without a copy, where the member is stored: `out` lies in the archive's bytes, at any alignment.  `*found`
+// is false where it is compressed, or too large for the plain format.
 graft_status zip_borrow(struct zip_archive *archive, size_t index, bytes *out, bool *found);
 
 // Writing one, of stored members whose sizes need not be known before, through an open file_writer.

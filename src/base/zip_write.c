@@ -1,8 +1,8 @@
 // base/zip_write.c: ZIP archives of stored members, in one pass through file_writer.
 // Grammar:  member: "PK" 3 4 head, name, data, "PK" 7 8 descriptor (checksum and sizes, which the head could not know)
 //           directory: "PK" 1 2 entry a member, then "PK" 5 6 with their number, size and place
-// Source:   PKWARE's APPNOTE; without ZIP64: members and archives of less than 4 GiB.  libzip would write to a file of its
-//           own choosing, past the file table.
+// Source:   PKWARE's APPNOTE; without ZIP64: members and archives of less than 4 GiB.  libzip would write to a file of
+//           its own choosing, past the file table.
 
 #include "base/memory.h"
 #include "base/zip.h"

@@ -1,11 +1,11 @@
 // weights/caffe.c: reads the weights of Caffe models (.caffemodel).
-// In: bounded bytes.  Out: named tensors LAYER.weight, LAYER.bias (a third blob: LAYER.2, ...) that borrow them where they
-// are aligned; slashes of a layer's name are dots, as graft's canonical names of Caffe's networks have it.
+// In: bounded bytes.  Out: named tensors LAYER.weight, LAYER.bias (a third blob: LAYER.2, ...) that borrow them where
+// they are aligned; slashes of a layer's name are dots, as graft's canonical names of Caffe's networks have it.
 // Grammar (field numbers of the published caffe.proto):
 //   Net:    1 name, 2 V1Layer, 100 Layer         V1Layer: 4 name, 5 type, 6 Blob         Layer: 1 name, 2 type, 7 Blob
 //   Blob:   1 to 4 num, channels, height, width, or 7 BlobShape {1 dims}; 5 float data, 8 double data, packed or not
-// Caffe is row-major, (out, in, kh, kw) and (out, in), and correlates: PyTorch's layout.  Old files write a vector of n as
-// (1, 1, 1, n) and a matrix as (1, 1, m, n): a bias has one dimension, an inner product's weights have two.
+// Caffe is row-major, (out, in, kh, kw) and (out, in), and correlates: PyTorch's layout.  Old files write a vector of
+// n as (1, 1, 1, n) and a matrix as (1, 1, m, n): a bias has one dimension, an inner product's weights have two.
 
 #include "base/memory.h"
 #include "base/protobuf.h"
@@ -16,13 +16,16 @@
 enum { NET_NAME = 1, NET_V1_LAYER = 2, NET_LAYER = 100, V1_INNER_PRODUCT = 14, NAME_LIMIT = 512 };
 
 // Where a layer message of either kind keeps what we read.
-struct layer_fields { uint32_t name, type, blob; };
+struct layer_fields {
+    uint32_t name, type, blob;
+};
 static const struct layer_fields v1_layer = {4, 5, 6}, layer = {1, 2, 7};
 
 bool caffe_recognises(bytes data)
 {
     // Fields of NetParameter: name, layers, inputs and their shapes, state, debugging, layer.
-    static const enum pb_wire wires[] = {[1] = PB_BYTES, PB_BYTES, PB_BYTES, PB_BYTES, PB_VARINT, PB_BYTES, PB_VARINT, PB_BYTES};
+    static const enum pb_wire wires[] = {[1] = PB_BYTES, PB_BYTES, PB_BYTES,  PB_BYTES,
+                                         PB_VARINT,      PB_BYTES, PB_VARINT, PB_BYTES};
     struct reader r = reader_of(data);
     struct pb_field f;
     bool more, layers = false;
@@ -133,7 +136,8 @@ static void shape_trim(struct shape *shape, int rank)
     }
 }
 
-static graft_status blob_add(struct tensor_set *out, const char *layer_name, size_t index, bool inner_product, bytes message)
+static graft_status blob_add(struct tensor_set *out, const char *layer_name, size_t index, bool inner_product,
+                             bytes message)
 {
     static const char *const suffixes[] = {".weight", ".bias"};
     char name[NAME_LIMIT + 32];

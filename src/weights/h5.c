@@ -60,7 +60,8 @@ static graft_status helper_find(char **out)
 }
 
 // Starts `helper path [offset size]`; *out_fd is the reading end of its standard output.
-static graft_status helper_start(const char *helper, const char *path, size_t offset, size_t size, pid_t *pid, int *out_fd)
+static graft_status helper_start(const char *helper, const char *path, size_t offset, size_t size, pid_t *pid,
+                                 int *out_fd)
 {
     char offset_text[32], size_text[32];
     snprintf(offset_text, sizeof offset_text, "%zu", offset);

@@ -1,5 +1,6 @@
 // weights/h5_helper.c: the program graft-h5, the only code that links HDF5.  Lists a Keras .h5 file; reads no tensor.
-// In: argv[1], a path; argv[2] and [3], where in it the HDF5 file begins and how many bytes it has (a member of .keras).
+// In: argv[1], a path; argv[2] and [3], where in it the HDF5 file begins and how many bytes it has
+// (a member of .keras).
 // Out: lines of JSON on standard output (grammar in h5.c); exit code 0, or 3 after "error".
 // It trusts nothing: memory 1 GiB, 20 s of processor time, no file written, and once the file is open no other can be.
 // Accepted: hard links only; contiguous, little-endian float16/32/64 or bfloat16 datasets that lie in this file.
@@ -9,7 +10,8 @@
 //           .weights.h5 and .keras (Keras 3, and tf.keras 2.13 under another name): group layers/CLASS[_N]/vars of
 //           datasets 0, 1, ...; attribute name = the layer's (from Keras 3.6 on); layers may hold layers
 //           Keras 0.x: attribute nb_layers of the root; group layer_N: attribute nb_params, datasets param_0, ...
-// A layer without a name is listed as CLASS@N: the N-th of its class in Keras's order, or of all ("layer") in Keras 0.x.
+// A layer without a name is listed as CLASS@N: the N-th of its class in Keras's order, or of all ("layer") in Keras
+// 0.x.
 // Source:   Keras's legacy_h5_format; HDF5 1.10 reference manual.
 
 #include <fcntl.h>
@@ -77,7 +79,8 @@ static void names_add(struct names *names, const char *text, size_t length, cons
 {
     const size_t longest = names->longest ? names->longest : PATH_LIMIT / 2;
     if (names->count == NAMES_LIMIT || length == 0 || length >= longest)
-        stop("attribute %s: a name is empty or longer than %zu bytes, or there are over %d", attribute, longest, NAMES_LIMIT);
+        stop("attribute %s: a name is empty or longer than %zu bytes, or there are over %d", attribute, longest,
+             NAMES_LIMIT);
     if (names->count % 1024 == 0) {
         names->items = realloc(names->items, (names->count + 1024) * sizeof *names->items);
         if (!names->items)
@@ -382,7 +385,8 @@ static size_t containers_list(hid_t group, const char *place, int depth)
     if (depth > NEST_LIMIT || H5Gget_info(group, &info) < 0 || info.nlinks > NAMES_LIMIT)
         stop("layers nest more than %d deep, or there are over %d in one", NEST_LIMIT, NAMES_LIMIT);
     for (hsize_t i = 0; i < info.nlinks; i++) {
-        const ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
+        const ssize_t length =
+            H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
         if (length <= 0 || (size_t)length >= sizeof name)
             stop("the name of a layer is damaged or too long");
         if (strcmp(name, "seed_generator") == 0) // a random state, no weight
@@ -442,7 +446,8 @@ static void file_list(hid_t file)
         root = walk(file, "model_weights");
     if (weights || (root >= 0 && H5Iget_type(root) == H5I_GROUP && names_read(root, "layer_names", &layers))) {
         json_t *version = text_attribute(root, "keras_version", 0);
-        head_say(version ? json_string_value(version) : "1", weights ? "h5 (weights)" : "h5 (model)", weights ? root : file);
+        head_say(version ? json_string_value(version) : "1", weights ? "h5 (weights)" : "h5 (model)",
+                 weights ? root : file);
         count = named_layers_list(root, &layers);
     } else if (H5Aexists(file, "nb_layers") > 0) {
         head_say("0", "h5 (nb_layers)", file);
@@ -455,7 +460,8 @@ static void file_list(hid_t file)
                 head_say(containers[i][1], "weights.h5", file);
         }
         if (group < 0 || H5Iget_type(group) != H5I_GROUP)
-            stop("HDF5, but not Keras's: it has neither the attribute layer_names, nor /model_weights with it, nor /layers");
+            stop("HDF5, but not Keras's: it has neither the attribute layer_names, nor /model_weights with it, nor "
+                 "/layers");
         count = containers_list(group, "", 0);
     }
     say(json_pack("{s:I}", "end", (json_int_t)count));
@@ -464,7 +470,10 @@ static void file_list(hid_t file)
 // --- opening ---
 
 // An HDF5 file inside another one, mapped.  The callbacks hand HDF5 the mapping itself: nothing is copied.
-static struct { void *data; size_t size; } image;
+static struct {
+    void *data;
+    size_t size;
+} image;
 
 static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *user)
 {
@@ -502,7 +511,8 @@ static hid_t open_part(const char *path, const char *offset_text, const char *si
 {
     const unsigned long long offset = strtoull(offset_text, NULL, 10), size = strtoull(size_text, NULL, 10);
     const unsigned long long page = (unsigned long long)sysconf(_SC_PAGESIZE), skip = offset % page;
-    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free, user_copy, user_free, &image};
+    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
+                                             user_copy,    user_free,    &image};
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0 || size == 0 || offset > (unsigned long long)st.st_size ||
@@ -524,14 +534,16 @@ static hid_t open_part(const char *path, const char *offset_text, const char *si
 int main(int argc, char **argv)
 {
     if (argc != 2 && argc != 4) {
-        fprintf(stderr, "usage: graft-h5 FILE [OFFSET SIZE]\nLists the weights of a Keras file for graft; not for people.\n");
+        fprintf(stderr,
+                "usage: graft-h5 FILE [OFFSET SIZE]\nLists the weights of a Keras file for graft; not for people.\n");
         return 2;
     }
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_CPU, 20);
 #ifndef SANITIZED // its shadow memory alone is terabytes of address space
-    limit(RLIMIT_AS, ((rlim_t)1 << 30) + (argc == 4 ? strtoull(argv[3], NULL, 10) % ((rlim_t)1 << 40) : 0)); // the mapping
+    limit(RLIMIT_AS,
+          ((rlim_t)1 << 30) + (argc == 4 ? strtoull(argv[3], NULL, 10) % ((rlim_t)1 << 40) : 0)); // the mapping
 #endif
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1); // read-only, perhaps from a read-only or network file system
     setenv("HDF5_PLUGIN_PRELOAD", "::", 1);      // no filters from elsewhere

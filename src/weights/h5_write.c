@@ -20,7 +20,14 @@
 
 enum { LEAF_K = 4, TREE_K = 16, SPLIT_LIMIT = 64512, HEAP_LEAST = 4096 };
 enum { LEAF_SIZE = 8 + 2 * LEAF_K * 40, TREE_SIZE = 24 + (2 * TREE_K + 1) * 8 + 2 * TREE_K * 8, SUPERBLOCK_SIZE = 96 };
-enum message { DATASPACE = 0x01, DATATYPE = 0x03, FILL_VALUE = 0x05, LAYOUT = 0x08, ATTRIBUTE = 0x0c, SYMBOL_TABLE = 0x11 };
+enum message {
+    DATASPACE = 0x01,
+    DATATYPE = 0x03,
+    FILL_VALUE = 0x05,
+    LAYOUT = 0x08,
+    ATTRIBUTE = 0x0c,
+    SYMBOL_TABLE = 0x11
+};
 
 struct h5_object {
     char *name;
@@ -187,7 +194,8 @@ void h5_text(struct h5_writer *h, int object, const char *name, const char *text
     attribute_put(h, object, name, type, sizeof type, NULL, 0, &data);
 }
 
-static void texts_put(struct h5_writer *h, int object, const char *name, const char *const *texts, size_t count, size_t size)
+static void texts_put(struct h5_writer *h, int object, const char *name, const char *const *texts, size_t count,
+                      size_t size)
 {
     const uint8_t type[] = {0x13, 0x11, 0, 0, (uint8_t)size, (uint8_t)(size >> 8), 0, 0}; // UTF-8, padded by zeros
     struct h5_buffer data = {0};
@@ -230,8 +238,8 @@ struct child {
 };
 struct out {
     struct h5_writer *h;
-    struct h5_buffer meta; // from the file's first byte
-    struct child *children; // sorted by parent and name
+    struct h5_buffer meta;      // from the file's first byte
+    struct child *children;     // sorted by parent and name
     size_t *layouts, n_layouts; // where datasets' addresses go in `meta`, in the order of `datasets`
     int *datasets;
 };
@@ -383,7 +391,8 @@ static void group_put(struct out *o, int index)
     put_u64(&table, tree);
     put_u64(&table, heap);
     message_put(&message, SYMBOL_TABLE, &table);
-    o->h->objects[index].address = object_begin(&o->meta, 1 + object->n_attributes, message.size + object->attributes.size);
+    o->h->objects[index].address =
+        object_begin(&o->meta, 1 + object->n_attributes, message.size + object->attributes.size);
     put(&o->meta, message.data, message.size);
     put(&o->meta, object->attributes.data, object->attributes.size);
     o->meta.failed |= message.failed;

@@ -19,8 +19,8 @@ struct maker {
     const struct graph *g;
     const struct dialect *dialect; // Keras's names; NULL: the network has none
     struct keras_model *model;
-    int *layer;    // by value: the layer whose output it is
-    bool *flat;    // by value: Keras has it as (batch, channels)
+    int *layer;     // by value: the layer whose output it is
+    bool *flat;     // by value: Keras has it as (batch, channels)
     bool *positive; // by value: none of its numbers is negative
 };
 
@@ -35,11 +35,12 @@ static bool name_taken(const struct keras_model *m, const char *name)
 }
 
 // Appends a layer; `*out` is its index.  Names and configurations are taken over in any case.
-static graft_status layer_add(struct maker *k, char *take_name, const char *class_name, json_t *take_config, const int *in,
-                              int n_in, int *out)
+static graft_status layer_add(struct maker *k, char *take_name, const char *class_name, json_t *take_config,
+                              const int *in, int n_in, int *out)
 {
     struct keras_model *m = k->model;
-    if (take_name == NULL || take_config == NULL || json_object_set_new(take_config, "name", json_string(take_name)) != 0 ||
+    if (take_name == NULL || take_config == NULL ||
+        json_object_set_new(take_config, "name", json_string(take_name)) != 0 ||
         (n_in > 0 && json_object_set_new(take_config, "trainable", json_true()) != 0) ||
         json_object_set_new(take_config, "dtype", json_string("float32")) != 0 ||
         !mem_grow(&m->layers, &m->capacity, (size_t)m->count + 1, sizeof *m->layers)) {
@@ -49,7 +50,8 @@ static graft_status layer_add(struct maker *k, char *take_name, const char *clas
     }
     ASSERT(n_in <= LAYER_INPUTS && !name_taken(m, take_name));
     struct keras_layer *layer = &m->layers[m->count];
-    *layer = (struct keras_layer){.name = take_name, .class_name = class_name, .config = take_config, .n_in = n_in, .node = -1};
+    *layer = (struct keras_layer){
+        .name = take_name, .class_name = class_name, .config = take_config, .n_in = n_in, .node = -1};
     for (int i = 0; i < n_in; i++)
         layer->in[i] = in[i];
     *out = m->count++;
@@ -92,8 +94,8 @@ static graft_status node_layer(struct maker *k, int node, const char *class_name
     return GRAFT_OK;
 }
 
-static graft_status helper_layer(struct maker *k, int node, const char *suffix, const char *class_name, json_t *take_config,
-                                 int in, int *out)
+static graft_status helper_layer(struct maker *k, int node, const char *suffix, const char *class_name,
+                                 json_t *take_config, int in, int *out)
 {
     char *base = node_name(k, node);
     char *name = base != NULL ? mem_format("%s_%s", base, suffix) : NULL;
@@ -103,17 +105,23 @@ static graft_status helper_layer(struct maker *k, int node, const char *suffix, 
 
 // --- windows ---------------------------------------------------------------------------------------------------------
 
-struct window { int n, k, stride, before, after; }; // one axis
-struct windows { struct window h, w; };
+struct window {
+    int n, k, stride, before, after;
+}; // one axis
+struct windows {
+    struct window h, w;
+};
 
 static struct windows conv_windows(const struct value *v, const struct conv_attr *a)
 {
-    return (struct windows){{v->h, a->kh, a->stride_h, a->top, a->bottom}, {v->w, a->kw, a->stride_w, a->left, a->right}};
+    return (struct windows){{v->h, a->kh, a->stride_h, a->top, a->bottom},
+                            {v->w, a->kw, a->stride_w, a->left, a->right}};
 }
 
 static struct windows pool_windows(const struct value *v, const struct pool_attr *a)
 {
-    return (struct windows){{v->h, a->kh, a->stride_h, a->top, a->bottom}, {v->w, a->kw, a->stride_w, a->left, a->right}};
+    return (struct windows){{v->h, a->kh, a->stride_h, a->top, a->bottom},
+                            {v->w, a->kw, a->stride_w, a->left, a->right}};
 }
 
 static bool axis_is_same(struct window a)
@@ -130,11 +138,13 @@ static graft_status zeros_layer(struct maker *k, int node, struct windows a, int
 {
     return helper_layer(k, node, "pad", "ZeroPadding2D",
                         json_pack("{s:[[i, i], [i, i]], s:s}", "padding", a.h.before, a.h.after, a.w.before, a.w.after,
-                                  "data_format", "channels_last"), *layer, layer);
+                                  "data_format", "channels_last"),
+                        *layer, layer);
 }
 
 // "valid" or "same", after a layer of zeros where neither says it.
-static graft_status padding_choose(struct maker *k, int node, struct windows a, bool zeros_only, int *layer, const char **out)
+static graft_status padding_choose(struct maker *k, int node, struct windows a, bool zeros_only, int *layer,
+                                   const char **out)
 {
     *out = padded(a) && !zeros_only && is_same(a) ? "same" : "valid";
     return padded(a) && **out == 'v' ? zeros_layer(k, node, a, layer) : GRAFT_OK;
@@ -151,9 +161,9 @@ static graft_status conv_layer(struct maker *k, int node)
     const char *padding;
     TRY(padding_choose(k, node, conv_windows(v, a), false, &layer, &padding));
     const bool depthwise = a->groups > 1 && a->groups == v->c;
-    json_t *config = json_pack("{s:[i, i], s:[i, i], s:s, s:s, s:[i, i], s:s, s:b}", "kernel_size", a->kh, a->kw, "strides",
-                               a->stride_h, a->stride_w, "padding", padding, "data_format", "channels_last", "dilation_rate",
-                               1, 1, "activation", "linear", "use_bias", a->bias);
+    json_t *config = json_pack("{s:[i, i], s:[i, i], s:s, s:s, s:[i, i], s:s, s:b}", "kernel_size", a->kh, a->kw,
+                               "strides", a->stride_h, a->stride_w, "padding", padding, "data_format", "channels_last",
+                               "dilation_rate", 1, 1, "activation", "linear", "use_bias", a->bias);
     if (config != NULL && depthwise)
         json_object_set_new(config, "depth_multiplier", json_integer(a->oc / a->groups));
     else if (config != NULL) {
@@ -174,12 +184,15 @@ static graft_status pool_layer(struct maker *k, int node)
     // Uneven "same" around an average is right on TensorFlow only: on PyTorch Keras repeats the border instead.
     const bool same = is_same(windows) && (largest || is_even(windows));
     if (padded(windows) && !counted && !same && !(largest && k->positive[n->in[0]]))
-        return fail(GRAFT_BAD_FILE, "Keras has no pool padded by %d, %d, %d, %d over %d x %d that leaves the padding out; "
-                    "write .onnx or .safetensors", a->top, a->left, a->bottom, a->right, windows.h.n, windows.w.n);
+        return fail(GRAFT_BAD_FILE,
+                    "Keras has no pool padded by %d, %d, %d, %d over %d x %d that leaves the padding out; "
+                    "write .onnx or .safetensors",
+                    a->top, a->left, a->bottom, a->right, windows.h.n, windows.w.n);
     TRY(padding_choose(k, node, windows, counted, &layer, &padding));
     return node_layer(k, node, largest ? "MaxPooling2D" : "AveragePooling2D",
                       json_pack("{s:[i, i], s:[i, i], s:s, s:s}", "pool_size", a->kh, a->kw, "strides", a->stride_h,
-                                a->stride_w, "padding", padding, "data_format", "channels_last"), layer);
+                                a->stride_w, "padding", padding, "data_format", "channels_last"),
+                      layer);
 }
 
 // Whether nothing but dense layers, through dropouts, reads the value.
@@ -190,7 +203,8 @@ static bool only_dense_reads(const struct graph *g, int value)
         for (int k = 0; k < g->nodes[i].n_in; k++)
             if (g->nodes[i].in[k] == value) {
                 read = true;
-                if (g->nodes[i].op != OP_DENSE && !(g->nodes[i].op == OP_DROPOUT && only_dense_reads(g, g->nodes[i].out)))
+                if (g->nodes[i].op != OP_DENSE &&
+                    !(g->nodes[i].op == OP_DROPOUT && only_dense_reads(g, g->nodes[i].out)))
                     return false;
             }
     return read;
@@ -211,12 +225,14 @@ static graft_status uneven_axis(struct maker *k, int node, bool rows, int in, in
         snprintf(suffix, sizeof suffix, "%s_%d_cut", rows ? "row" : "column", i);
         TRY(helper_layer(k, node, suffix, "Cropping2D",
                          json_pack("{s:[[i, i], [i, i]], s:s}", "cropping", rows ? begin : 0, rows ? in - end : 0,
-                                   rows ? 0 : begin, rows ? 0 : in - end, "data_format", "channels_last"), part, &part));
+                                   rows ? 0 : begin, rows ? 0 : in - end, "data_format", "channels_last"),
+                         part, &part));
         snprintf(suffix, sizeof suffix, "%s_%d", rows ? "row" : "column", i);
         const int kh = rows ? end - begin : 1, kw = rows ? 1 : end - begin;
         TRY(helper_layer(k, node, suffix, "AveragePooling2D",
                          json_pack("{s:[i, i], s:[i, i], s:s, s:s}", "pool_size", kh, kw, "strides", kh, kw, "padding",
-                                   "valid", "data_format", "channels_last"), part, &part));
+                                   "valid", "data_format", "channels_last"),
+                         part, &part));
         parts[i] = part;
     }
     if (out == 1)
@@ -242,11 +258,20 @@ static graft_status adaptive_layer(struct maker *k, int node)
         return k->layer[n->out] = layer, GRAFT_OK;
     if (adaptive_even(v->h, oh, &kh, &stride_h) && adaptive_even(v->w, ow, &kw, &stride_w))
         return node_layer(k, node, "AveragePooling2D",
-                          json_pack("{s:[i, i], s:[i, i], s:s, s:s}", "pool_size", kh, kw, "strides", stride_h, stride_w,
-                                    "padding", "valid", "data_format", "channels_last"), layer);
+                          json_pack("{s:[i, i], s:[i, i], s:s, s:s}", "pool_size", kh, kw, "strides", stride_h,
+                                    stride_w, "padding", "valid", "data_format", "channels_last"),
+                          layer);
     TRY(uneven_axis(k, node, true, v->h, oh, &layer));
     TRY(uneven_axis(k, node, false, v->w, ow, &layer));
     return k->layer[n->out] = layer, GRAFT_OK;
+}
+
+static bool predicts(const struct graph *g, int value)
+{
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].value == value)
+            return g->outputs[i].predicts;
+    return false;
 }
 
 static graft_status dense_layer(struct maker *k, int node)
@@ -254,18 +279,21 @@ static graft_status dense_layer(struct maker *k, int node)
     const struct node *n = &k->g->nodes[node];
     int layer = k->layer[n->in[0]];
     if (!k->flat[n->in[0]])
-        TRY(helper_layer(k, node, "flatten", "Flatten", json_pack("{s:s}", "data_format", "channels_last"), layer, &layer));
+        TRY(helper_layer(k, node, "flatten", "Flatten", json_pack("{s:s}", "data_format", "channels_last"), layer,
+                         &layer));
     return node_layer(k, node, "Dense",
                       json_pack("{s:i, s:s, s:b}", "units", n->attr.dense.units, "activation",
-                                n->out == k->g->output ? "softmax" : "linear", "use_bias", n->attr.dense.bias), layer);
+                                predicts(k->g, n->out) ? "softmax" : "linear", "use_bias", n->attr.dense.bias),
+                      layer);
 }
 
 static graft_status scale_layer(struct maker *k, int node)
 {
     return node_layer(k, node, "DepthwiseConv2D",
-                      json_pack("{s:[i, i], s:[i, i], s:s, s:s, s:[i, i], s:s, s:b, s:i}", "kernel_size", 1, 1, "strides", 1,
-                                1, "padding", "valid", "data_format", "channels_last", "dilation_rate", 1, 1, "activation",
-                                "linear", "use_bias", 1, "depth_multiplier", 1), k->layer[k->g->nodes[node].in[0]]);
+                      json_pack("{s:[i, i], s:[i, i], s:s, s:s, s:[i, i], s:s, s:b, s:i}", "kernel_size", 1, 1,
+                                "strides", 1, 1, "padding", "valid", "data_format", "channels_last", "dilation_rate", 1,
+                                1, "activation", "linear", "use_bias", 1, "depth_multiplier", 1),
+                      k->layer[k->g->nodes[node].in[0]]);
 }
 
 static graft_status node_put(struct maker *k, int node)
@@ -285,7 +313,8 @@ static graft_status node_put(struct maker *k, int node)
         return node_layer(k, node, "BatchNormalization",
                           json_pack("{s:i, s:f, s:f, s:b, s:b}", "axis", k->flat[n->in[0]] ? 1 : 3, "momentum",
                                     1 - (double)n->attr.bn.momentum, "epsilon", (double)n->attr.bn.epsilon, "center", 1,
-                                    "scale", 1), in);
+                                    "scale", 1),
+                          in);
     case OP_SCALE:
         k->positive[n->out] = false;
         return scale_layer(k, node);
@@ -311,8 +340,10 @@ static graft_status node_put(struct maker *k, int node)
     case OP_CONCAT:
         return node_layer(k, node, "Concatenate", join_config(k->flat[n->in[0]] ? 1 : 3), in);
     case OP_LRN:
-        return fail(GRAFT_BAD_FILE, "%s normalises across channels (LRN), for which Keras has no layer; write .onnx or "
-                    ".safetensors", k->e->network->name);
+        return fail(GRAFT_BAD_FILE,
+                    "%s normalises across channels (LRN), for which Keras has no layer; write .onnx or "
+                    ".safetensors",
+                    k->e->network->name);
     case OP_COUNT:
         break;
     }
@@ -320,9 +351,23 @@ static graft_status node_put(struct maker *k, int node)
     return GRAFT_FAILED;
 }
 
+// The head that predicts, or the mean of several.
+static graft_status output_layer(struct maker *k, int *out)
+{
+    int heads[MAX_OUTPUTS], n = 0;
+    for (int i = 0; i < k->g->n_outputs; i++)
+        if (k->g->outputs[i].predicts)
+            heads[n++] = k->layer[k->g->outputs[i].value];
+    if (n == 1)
+        return *out = heads[0], GRAFT_OK;
+    return layer_add(k, mem_text("mean_of_heads"), "Average", json_object(), heads, n, out);
+}
+
 // --- order -----------------------------------------------------------------------------------------------------------
 
-struct place { int depth, met, layer; };
+struct place {
+    int depth, met, layer;
+};
 
 static int place_compare(const void *a, const void *b)
 {
@@ -387,7 +432,10 @@ graft_status keras_layers_make(const struct exported *e, struct keras_model *out
 {
     const struct graph *g = e->graph;
     *out = (struct keras_model){0};
-    struct maker k = {.e = e, .g = g, .model = out, .layer = mem_zero((size_t)g->n_values, sizeof *k.layer),
+    struct maker k = {.e = e,
+                      .g = g,
+                      .model = out,
+                      .layer = mem_zero((size_t)g->n_values, sizeof *k.layer),
                       .flat = mem_zero((size_t)g->n_values, sizeof *k.flat),
                       .positive = mem_zero((size_t)g->n_values, sizeof *k.positive)};
     graft_status status = GRAFT_OK;
@@ -396,11 +444,12 @@ graft_status keras_layers_make(const struct exported *e, struct keras_model *out
     if (k.layer == NULL || k.flat == NULL || k.positive == NULL)
         TRY_GOTO(fail_memory("Keras's layers"));
     const struct value *in = &g->values[0];
-    TRY_GOTO(layer_add(&k, mem_text("input"), "InputLayer", json_pack("{s:[n, i, i, i]}", "batch_shape", in->h, in->w, in->c),
-                       NULL, 0, &k.layer[0]));
+    TRY_GOTO(layer_add(&k, mem_text("input"), "InputLayer",
+                       json_pack("{s:[n, i, i, i]}", "batch_shape", in->h, in->w, in->c), NULL, 0, &k.layer[0]));
     for (int i = 0; i < g->n_nodes; i++)
-        TRY_GOTO(node_put(&k, i));
-    out->output = k.layer[g->output];
+        if (g->nodes[i].for_prediction)
+            TRY_GOTO(node_put(&k, i));
+    TRY_GOTO(output_layer(&k, &out->output));
     TRY_GOTO(layers_sort(out));
 done:
     mem_free(k.layer);

@@ -1,8 +1,8 @@
 // weights/keras_read.c: reads Keras 3's .keras archives.
 // In: a path and its mapped bytes.  Out: named tensors as h5.c gives them, and the archive's metadata.
 // Grammar:  ZIP of model.weights.h5, stored, which the helper opens where it lies; metadata.json: an object with
-//           "keras_version", and in files of graft the texts "graft.arch", "graft.classes", ...; config.json is not read:
-//           the tensors decide what network it is.
+//           "keras_version", and in files of graft the texts "graft.arch", "graft.classes", ...; config.json is not
+//           read: the tensors decide what network it is.
 
 #include "base/json.h"
 #include "base/memory.h"
@@ -67,7 +67,8 @@ static graft_status metadata_read(struct zip_archive *zip, struct tensor_set *ou
     if (status == GRAFT_OK) {
         const char *version = json_string_value(json_object_get(object, "keras_version"));
         mem_free(out->format);
-        out->format = mem_format("Keras %c .keras", version != NULL && *version >= '0' && *version <= '9' ? *version : '3');
+        out->format =
+            mem_format("Keras %c .keras", version != NULL && *version >= '0' && *version <= '9' ? *version : '3');
         if (out->format == NULL)
             status = fail_memory("a format's name");
     }
@@ -89,7 +90,8 @@ graft_status keras_zip_read(const char *path, bytes data, struct tensor_set *out
         goto done;
     TRY_GOTO(zip_borrow(zip, index, &weights, &stored));
     if (!stored)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "its member model.weights.h5 is compressed, which Keras never does: unpack the archive and "
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "its member model.weights.h5 is compressed, which Keras never does: unpack the archive and "
                       "give that file instead"));
     if (path == NULL)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "HDF5 is read from files only, not from memory"));

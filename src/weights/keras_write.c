@@ -83,8 +83,9 @@ static char *config_text(const struct exported *e, const struct keras_model *m, 
     for (char *c = name; *c != '\0'; c++)
         *c = *c == '.' ? '_' : *c;
     const bool whole = json_array_size(layers) == (size_t)m->count;
-    json_t *model = json_pack("{s:s, s:b, s:o, s:[s, i, i], s:[s, i, i]}", "name", name, "trainable", 1, "layers", layers,
-                              "input_layers", m->layers[0].name, 0, 0, "output_layers", m->layers[m->output].name, 0, 0);
+    json_t *model =
+        json_pack("{s:s, s:b, s:o, s:[s, i, i], s:[s, i, i]}", "name", name, "trainable", 1, "layers", layers,
+                  "input_layers", m->layers[0].name, 0, 0, "output_layers", m->layers[m->output].name, 0, 0);
     json_t *root = model != NULL ? json_pack("{s:s, s:o}", "class_name", "Functional", "config", model) : NULL;
     if (modules && root != NULL) {
         json_object_set_new(root, "module", json_string("keras.src.models.functional"));
@@ -182,7 +183,8 @@ done:
 
 // --- .h5 -------------------------------------------------------------------------------------------------------------
 
-static graft_status weights_describe(const struct exported *e, const struct keras_model *m, int root, struct h5_writer *h)
+static graft_status weights_describe(const struct exported *e, const struct keras_model *m, int root,
+                                     struct h5_writer *h)
 {
     const char **names = mem_zero((size_t)m->count, sizeof *names);
     if (names == NULL)
@@ -197,8 +199,8 @@ static graft_status weights_describe(const struct exported *e, const struct kera
         names[i] = layer->name;
         for (int k = 0; k < layer->n_params; k++) {
             weights[k] = weight[k];
-            ASSERT(snprintf(weight[k], sizeof weight[k], "%s/%s", layer->name, keras_weight(e->graph, layer->param[k])) <
-                   (int)sizeof weight[k]);
+            ASSERT(snprintf(weight[k], sizeof weight[k], "%s/%s", layer->name,
+                            keras_weight(e->graph, layer->param[k])) < (int)sizeof weight[k]);
             h5_dataset(h, group, weight[k], keras_shape(e->graph, layer->param[k]), layer->param[k]);
         }
         h5_texts(h, group, "weight_names", weights, (size_t)layer->n_params);

@@ -1,6 +1,7 @@
 // weights/onnx.c: a network and its weights as an ONNX file of opset 17.
-// In: struct exported.  Out: a file with one input (batch, 3, size, size), batch free, and the outputs "probabilities"
-// and "logits"; initializers under canonical names; metadata_props classes, preprocessing, input, graft.arch.
+// In: struct exported.  Out: a file with one input (batch, 3, size, size), batch free, and the outputs "probabilities",
+// the mean over the heads that predict, and "logits" of the main head; initializers under canonical names;
+// metadata_props classes, preprocessing, input, graft.arch.  Heads that do not predict are left out.
 // Grammar (field numbers of the published onnx.proto):
 //   Model:  1 ir_version, 2 producer_name, 7 Graph, 8 OperatorSet {2 version}, 14 {1 key, 2 value}
 //   Graph:  1 Node, 2 name, 5 Tensor, 11 and 12 ValueInfo {1 name, 2 {1 {1 element type, 2 {1 {1 size | 2 name}}}}}
@@ -70,7 +71,8 @@ static void node_put(struct onnx *o, const char *type, const char *name, const c
     pb_message(&o->nodes, 1, take_node);
 }
 #define NODE(o, type, name, node, ...)                                                                                 \
-    node_put(o, type, name, (const char *const[]){__VA_ARGS__}, (int)COUNT_OF(((const char *const[]){__VA_ARGS__})), node)
+    node_put(o, type, name, (const char *const[]){__VA_ARGS__}, (int)COUNT_OF(((const char *const[]){__VA_ARGS__})),   \
+             node)
 
 static void constant_put(struct onnx *o, const char *name, int type, int64_t count, const void *data, size_t size)
 {
@@ -137,6 +139,24 @@ static void adaptive_put(struct onnx *o, const struct node *node, const char *na
     }
 }
 
+// Padding that counts is put in front as zeros: OpenCV 4 passes over AveragePool's count_include_pad.
+static void average_put(struct onnx *o, const char *name, const char *src, struct pool_attr a)
+{
+    struct pb_writer pool = {0};
+    char padded[NAME_SIZE], pads[NAME_SIZE];
+    if (a.count_padding && (a.top > 0 || a.left > 0 || a.bottom > 0 || a.right > 0)) {
+        const int64_t values[] = {0, 0, a.top, a.left, 0, 0, a.bottom, a.right};
+        snprintf(padded, sizeof padded, "%s.padded", name);
+        snprintf(pads, sizeof pads, "%s.pads", name);
+        constant_put(o, pads, TYPE_INT64, COUNT_OF(values), values, sizeof values);
+        NODE(o, "Pad", padded, &(struct pb_writer){0}, src, pads);
+        a.top = a.left = a.bottom = a.right = 0;
+        src = padded;
+    }
+    windows_put(&pool, &a);
+    NODE(o, "AveragePool", name, &pool, src);
+}
+
 static void clip_put(struct onnx *o, const char *name, const char *src)
 {
     static const float zero = 0, six = 6;
@@ -169,7 +189,8 @@ static void conv_put(struct onnx *o, const struct node *node, const char *name, 
     const struct graph_param *params = o->graph->params;
     const struct conv_attr *a = &node->attr.conv;
     struct pb_writer conv = {0};
-    const struct pool_attr window = {a->kh, a->kw, a->stride_h, a->stride_w, a->top, a->left, a->bottom, a->right, false};
+    const struct pool_attr window = {a->kh,   a->kw,     a->stride_h, a->stride_w, a->top,
+                                     a->left, a->bottom, a->right,    false};
     windows_put(&conv, &window);
     attribute_int(&conv, "group", a->groups);
     const char *in[] = {src, params[node->param[0]].name, node->n_params > 1 ? params[node->param[1]].name : NULL};
@@ -222,9 +243,7 @@ static void op_put(struct onnx *o, const struct node *node, const char *name)
         NODE(o, "MaxPool", name, &n, src[0]);
         return;
     case OP_AVGPOOL:
-        windows_put(&n, &node->attr.pool);
-        attribute_int(&n, "count_include_pad", node->attr.pool.count_padding);
-        NODE(o, "AveragePool", name, &n, src[0]);
+        average_put(o, name, src[0], node->attr.pool);
         return;
     case OP_ADAPTIVE_AVGPOOL:
         adaptive_put(o, node, name, src[0]);
@@ -261,6 +280,37 @@ static char *node_name(const struct graph *g, int index)
                                   : mem_format("%s_%d", texts[node->op], index);
 }
 
+// One head's softmax, or the mean of several.
+static void probabilities_put(struct onnx *o)
+{
+    const struct graph *g = o->graph;
+    char sum[NAME_SIZE] = "", name[NAME_SIZE];
+    int heads = 0;
+    for (int k = 0; k < g->n_outputs; k++)
+        heads += g->outputs[k].predicts;
+    for (int k = 0, seen = 0; k < g->n_outputs; k++) {
+        struct pb_writer softmax = {0};
+        if (!g->outputs[k].predicts)
+            continue;
+        ASSERT(g->values[g->outputs[k].value].flat);
+        snprintf(name, sizeof name, heads == 1 ? "%s" : "%s.%d", probabilities_name, seen);
+        attribute_int(&softmax, "axis", 1);
+        NODE(o, "Softmax", name, &softmax, o->value[g->outputs[k].value]);
+        if (seen++ > 0) {
+            char next[NAME_SIZE];
+            snprintf(next, sizeof next, "%s.sum.%d", probabilities_name, seen);
+            NODE(o, "Add", next, &(struct pb_writer){0}, sum, name);
+            memcpy(sum, next, sizeof sum);
+        } else
+            memcpy(sum, name, sizeof sum);
+    }
+    if (heads > 1) {
+        const float share = 1 / (float)heads;
+        constant_put(o, "probabilities.share", TYPE_FLOAT, 0, &share, sizeof share);
+        NODE(o, "Mul", probabilities_name, &(struct pb_writer){0}, sum, "probabilities.share");
+    }
+}
+
 static graft_status nodes_make(struct onnx *o)
 {
     const struct graph *g = o->graph;
@@ -269,15 +319,14 @@ static graft_status nodes_make(struct onnx *o)
         return fail_memory("a network's names");
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
+        if (!node->for_prediction)
+            continue;
         o->value[node->out] = node->op == OP_DROPOUT ? mem_text(o->value[node->in[0]]) : node_name(g, i);
         if (o->value[node->out] == NULL)
             return fail_memory("a network's names");
         op_put(o, node, o->value[node->out]);
     }
-    ASSERT(g->values[g->output].flat);
-    struct pb_writer softmax = {0};
-    attribute_int(&softmax, "axis", 1);
-    NODE(o, "Softmax", probabilities_name, &softmax, logits_name);
+    probabilities_put(o);
     TRY(pb_finish(&o->constants));
     return pb_finish(&o->nodes);
 }
@@ -319,10 +368,18 @@ static graft_status json_property(struct pb_writer *model, const char *key, json
     return GRAFT_OK;
 }
 
-// Class names, and how a picture becomes the input: (x - mean) * scale, x in 0..255.
+json_t *preprocessing_json(const struct input_spec *in)
+{
+    static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
+    return json_pack("{s:i, s:i, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size", in->size, "resize", in->resize,
+                     "rule", rules[in->rule], "filter", in->filter == FILTER_BICUBIC ? "bicubic" : "bilinear",
+                     "channels", in->bgr ? "BGR" : "RGB", "mean", (double)in->mean[0], (double)in->mean[1],
+                     (double)in->mean[2], "scale", (double)in->scale[0], (double)in->scale[1], (double)in->scale[2]);
+}
+
+// Class names, and how a picture becomes the input.
 static graft_status properties_put(struct pb_writer *model, const struct exported *e)
 {
-    const struct input_spec *in = e->input;
     json_t *classes = json_array();
     for (int i = 0; i < e->n_classes; i++)
         if (json_array_append_new(classes, json_string(e->classes[i])) != 0) {
@@ -332,14 +389,7 @@ static graft_status properties_put(struct pb_writer *model, const struct exporte
     property(model, "graft.arch", e->network->name);
     property(model, "input", input_name);
     TRY(json_property(model, "classes", classes));
-    static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
-    return json_property(model, "preprocessing",
-                         json_pack("{s:i, s:i, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size", in->size, "resize",
-                                   in->resize, "rule", rules[in->rule], "filter",
-                                   in->filter == FILTER_BICUBIC ? "bicubic" : "bilinear", "channels",
-                                   in->bgr ? "BGR" : "RGB", "mean", (double)in->mean[0], (double)in->mean[1],
-                                   (double)in->mean[2], "scale", (double)in->scale[0], (double)in->scale[1],
-                                   (double)in->scale[2]));
+    return json_property(model, "preprocessing", preprocessing_json(e->input));
 }
 
 // A parameter's Tensor message up to its raw data, of which it says the size.
@@ -366,6 +416,8 @@ static graft_status tensors_measure(const struct graph *g, uint64_t *sum, size_t
     for (int i = 0; i < g->n_params; i++) {
         struct pb_writer head = {0}, key = {0};
         size_t data;
+        if (!g->nodes[g->params[i].node].for_prediction)
+            continue;
         graft_status status = tensor_head(g, i, &head, &data);
         pb_begin(&key, 5, head.size + data);
         if (status == GRAFT_OK)
@@ -384,6 +436,8 @@ static graft_status tensors_put(struct file_writer *file, const struct exported 
     for (int i = 0; i < e->graph->n_params; i++) {
         struct pb_writer head = {0}, key = {0};
         size_t data;
+        if (!e->graph->nodes[e->graph->params[i].node].for_prediction)
+            continue;
         graft_status status = tensor_head(e->graph, i, &head, &data);
         pb_begin(&key, 5, head.size + data);
         if (status == GRAFT_OK)

@@ -3,7 +3,6 @@
 // Messages do not name the file: weights.c puts it in front.
 #pragma once
 
-#include "base/json.h"
 #include "weights/weights.h"
 
 graft_status safetensors_read(bytes data, struct tensor_set *out);

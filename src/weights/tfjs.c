@@ -1,8 +1,8 @@
 // weights/tfjs.c: reads TensorFlow.js layers models, model.json and the shards beside it.
 // In: bounded bytes of model.json, and of shards by name.  Out: named tensors "LAYER//WEIGHT", Keras's layout, copied.
-// Grammar:  {"format": "layers-model", "modelTopology": {"keras_version", "backend", ...}, "convertedBy", "generatedBy",
-//            "weightsManifest": [{"paths": [SHARD, ...], "weights": [{"name": LAYER/WEIGHT, "shape", "dtype"
-//             [, "quantization": {"dtype": uint8|uint16|float16[, "scale", "min"]}]}, ...]}, ...]}
+// Grammar:  {"format": "layers-model", "modelTopology": {"keras_version", "backend", ...}, "convertedBy",
+//            "generatedBy", "weightsManifest": [{"paths": [SHARD, ...], "weights": [{"name": LAYER/WEIGHT, "shape",
+//             "dtype" [, "quantization": {"dtype": uint8|uint16|float16[, "scale", "min"]}]}, ...]}, ...]}
 //           A group's tensors follow each other, without alignment, through its shards put end to end.
 // Equation: value = q * scale + min for uint8 and uint16; float16 is the value itself.
 // Source:   the format's README and tfjs-core's decoder.  Bounds: a shard is read once; names stay beside model.json;
@@ -20,8 +20,8 @@ enum { SHARD_LIMIT = 100 * 1000, NAME_LIMIT = 1024 };
 struct stream {
     const struct tfjs_shards *shards;
     const json_t *paths;
-    size_t next;  // shard
-    bytes shard;  // what is left of the present one
+    size_t next; // shard
+    bytes shard; // what is left of the present one
 };
 
 static graft_status stream_read(struct stream *s, uint8_t *out, size_t size, const char *tensor)
@@ -30,7 +30,8 @@ static graft_status stream_read(struct stream *s, uint8_t *out, size_t size, con
         if (s->shard.size == 0) {
             const char *name = json_string_value(json_array_get(s->paths, s->next++));
             if (name == NULL)
-                return fail(GRAFT_BAD_FILE, "tensor '%s' needs %zu bytes more than its %zu shards hold: is one cut short?", tensor,
+                return fail(GRAFT_BAD_FILE,
+                            "tensor '%s' needs %zu bytes more than its %zu shards hold: is one cut short?", tensor,
                             size, json_array_size(s->paths));
             TRY(s->shards->open(s->shards->user, name, &s->shard));
             continue;
@@ -59,8 +60,8 @@ static graft_status stream_end(struct stream *s)
 struct entry {
     char name[NAME_LIMIT];
     struct shape shape;
-    enum dtype stored;  // DTYPE_I32 stands for uint16 when `quantized`
-    size_t item;        // bytes of an element in the shards
+    enum dtype stored; // DTYPE_I32 stands for uint16 when `quantized`
+    size_t item;       // bytes of an element in the shards
     bool quantized;
     double scale, min;
 };
@@ -76,7 +77,8 @@ static graft_status quantization_parse(const json_t *object, struct entry *e)
     }
     e->item = dtype != NULL && strcmp(dtype, "uint8") == 0 ? 1 : dtype != NULL && strcmp(dtype, "uint16") == 0 ? 2 : 0;
     if (e->item == 0 || !json_is_number(scale) || !json_is_number(min))
-        return fail(GRAFT_BAD_FILE, "tensor '%s': quantization must be float16, or uint8 or uint16 with scale and min", e->name);
+        return fail(GRAFT_BAD_FILE, "tensor '%s': quantization must be float16, or uint8 or uint16 with scale and min",
+                    e->name);
     e->quantized = true;
     e->scale = json_number_value(scale);
     e->min = json_number_value(min);
@@ -85,16 +87,20 @@ static graft_status quantization_parse(const json_t *object, struct entry *e)
 
 static graft_status entry_parse(const json_t *object, struct entry *e)
 {
-    static const struct { const char *name; enum dtype dtype; } dtypes[] = {
-        {"float32", DTYPE_F32}, {"float16", DTYPE_F16}, {"int32", DTYPE_I32}};
+    static const struct {
+        const char *name;
+        enum dtype dtype;
+    } dtypes[] = {{"float32", DTYPE_F32}, {"float16", DTYPE_F16}, {"int32", DTYPE_I32}};
     const char *name = json_string_value(json_object_get(object, "name"));
     const char *dtype = json_string_value(json_object_get(object, "dtype"));
     const json_t *shape = json_object_get(object, "shape"), *quantization = json_object_get(object, "quantization");
     *e = (struct entry){.stored = DTYPE_UNKNOWN};
-    if (name == NULL || dtype == NULL || name[0] == '\0' || strlen(name) >= sizeof e->name - 4 || !json_is_array(shape) ||
-        json_array_size(shape) > MAX_RANK)
-        return fail(GRAFT_BAD_FILE, "weightsManifest: a weight needs a name of up to %d bytes, a dtype, and a shape of at most %d "
-                    "dimensions", NAME_LIMIT - 5, MAX_RANK);
+    if (name == NULL || dtype == NULL || name[0] == '\0' || strlen(name) >= sizeof e->name - 4 ||
+        !json_is_array(shape) || json_array_size(shape) > MAX_RANK)
+        return fail(GRAFT_BAD_FILE,
+                    "weightsManifest: a weight needs a name of up to %d bytes, a dtype, and a shape of at most %d "
+                    "dimensions",
+                    NAME_LIMIT - 5, MAX_RANK);
     memcpy(e->name, name, strlen(name) + 1);
     for (size_t i = 0; i < json_array_size(shape); i++) {
         const json_t *dim = json_array_get(shape, i);
@@ -167,9 +173,20 @@ static graft_status tensor_read(struct stream *stream, const struct entry *e, co
 // Keras's order within a layer, by what a weight is called; 0: unknown.
 static int weight_place(const char *weight)
 {
-    static const struct { const char *name; int place; } rows[] = {
-        {"kernel", 1}, {"depthwise_kernel", 1}, {"W", 1}, {"gamma", 1}, {"bias", 2}, {"b", 2}, {"beta", 2},
-        {"moving_mean", 3}, {"running_mean", 3}, {"moving_variance", 4}, {"running_std", 4}};
+    static const struct {
+        const char *name;
+        int place;
+    } rows[] = {{"kernel", 1},
+                {"depthwise_kernel", 1},
+                {"W", 1},
+                {"gamma", 1},
+                {"bias", 2},
+                {"b", 2},
+                {"beta", 2},
+                {"moving_mean", 3},
+                {"running_mean", 3},
+                {"moving_variance", 4},
+                {"running_std", 4}};
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (strcmp(weight, rows[i].name) == 0)
             return rows[i].place;
@@ -259,9 +276,11 @@ static graft_status paths_check(const json_t *manifest)
             const char *name = json_string_value(path);
             if (status != GRAFT_OK)
                 break;
-            if (name == NULL || name[0] == '\0' || name[0] == '/' || strstr(name, "..") != NULL || ++count > SHARD_LIMIT)
-                status = fail(GRAFT_BAD_FILE, "weightsManifest: a shard must be a file beside model.json, and there may be %d",
-                              SHARD_LIMIT);
+            if (name == NULL || name[0] == '\0' || name[0] == '/' || strstr(name, "..") != NULL ||
+                ++count > SHARD_LIMIT)
+                status =
+                    fail(GRAFT_BAD_FILE,
+                         "weightsManifest: a shard must be a file beside model.json, and there may be %d", SHARD_LIMIT);
             else if (json_object_get(seen, name) != NULL)
                 status = fail(GRAFT_BAD_FILE, "weightsManifest: shard '%s' is listed twice", name);
             else
@@ -294,10 +313,13 @@ static graft_status head_read(const json_t *root, struct tensor_set *out)
     const char *format = json_string_value(json_object_get(root, "format"));
     const json_t *topology = json_object_get(root, "modelTopology");
     if (format != NULL && strcmp(format, "layers-model") != 0)
-        return fail(GRAFT_BAD_FILE, "a TensorFlow.js '%s'; graft reads layers models (tensorflowjs_converter "
-                    "--output_format=tfjs_layers_model)", format);
+        return fail(GRAFT_BAD_FILE,
+                    "a TensorFlow.js '%s'; graft reads layers models (tensorflowjs_converter "
+                    "--output_format=tfjs_layers_model)",
+                    format);
     if (!json_is_array(json_object_get(root, "weightsManifest")))
-        return fail(GRAFT_BAD_FILE, "this is JSON text, but not TensorFlow.js's model.json: weightsManifest is missing");
+        return fail(GRAFT_BAD_FILE,
+                    "this is JSON text, but not TensorFlow.js's model.json: weightsManifest is missing");
     out->format = mem_text("TensorFlow.js layers model");
     if (out->format == NULL)
         return fail_memory("a format's name");
@@ -324,8 +346,7 @@ graft_status tfjs_read_shards(bytes text, const struct tfjs_shards *shards, stru
     TRY_GOTO(head_read(root, out));
     const json_t *manifest = json_object_get(root, "weightsManifest");
     TRY_GOTO(paths_check(manifest));
-    json_array_foreach((json_t *)manifest, i, group)
-        TRY_GOTO(group_read(group, shards, out));
+    json_array_foreach((json_t *)manifest, i, group) TRY_GOTO(group_read(group, shards, out));
     if (out->count == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "it has no weights"));
     TRY_GOTO(layers_sort(out));

@@ -2,7 +2,7 @@
 // In: a path, or bytes.  Out: named tensors that borrow the mapped file; the set owns the mapping.
 // The content decides, never the name:
 //   89 "HDF" 0d 0a 1a 0a at 0, 512, 1024, ...   Keras .h5          h5.c
-//   "PK" 03 04                                  PyTorch >= 1.6     pth.c; with model.weights.h5: Keras 3    keras_read.c
+//   "PK" 03 04                                  PyTorch >= 1.6     pth.c; or Keras 3, keras_read.c
 //   80 02                                       PyTorch < 1.6      pth.c
 //   u64 N, '{'                                  safetensors        safetensors.c
 //   '{', in a file                              TensorFlow.js      tfjs.c

@@ -1,6 +1,7 @@
 // weights/weights.h: weight files <-> named tensors; whole models into other frameworks' files.
 #pragma once
 
+#include "base/json.h"
 #include "tensor/params.h"
 #include "zoo/zoo.h"
 
@@ -31,8 +32,10 @@ struct exported {
     int n_classes;
     const char *metadata; // graft's own: a JSON object of texts
 };
+// How a picture becomes the input, (x - mean) * scale with x in 0..255, as ONNX metadata and `inspect` say it.
+json_t *preprocessing_json(const struct input_spec *input);
 graft_status onnx_write(const char *path, const struct exported *model); // opset 17, atomically
-// Whole models (.keras, .h5), which Keras opens by themselves; weights for a model that is there already (.weights.h5 and
-// .h5 without a configuration).
+// Whole models (.keras, .h5), which Keras opens by themselves; weights for a model that is there already (.weights.h5
+// and .h5 without a configuration).
 enum keras_file { KERAS_ARCHIVE, KERAS_H5, KERAS_WEIGHTS, KERAS_H5_WEIGHTS };
 graft_status keras_write(const char *path, const struct exported *model, enum keras_file kind); // atomically

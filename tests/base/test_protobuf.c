@@ -61,12 +61,19 @@ static void test_known_bytes(void **state)
 static void test_hostile(void **state)
 {
     (void)state;
-#define ROW(text, words) {text, sizeof(text) - 1, words}
-    static const struct { const char *text; size_t size; const char *words; } rows[] = {
+#define ROW(text, words)                                                                                               \
+    {                                                                                                                  \
+        text, sizeof(text) - 1, words                                                                                  \
+    }
+    static const struct {
+        const char *text;
+        size_t size;
+        const char *words;
+    } rows[] = {
         ROW("\x08", "past the end"),
         ROW("\x08\x80", "past the end"),
-        ROW("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", "past the end"),     // 65 bits
-        ROW("\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\0", "past the end"),   // no end in ten bytes
+        ROW("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", "past the end"),   // 65 bits
+        ROW("\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\0", "past the end"), // no end in ten bytes
         ROW("\x0a\x05text", "past the end"),
         ROW("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01text", "past the end"), // 2^64 - 1 bytes
         ROW("\x0d\0\0\0", "past the end"),

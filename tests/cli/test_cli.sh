@@ -71,6 +71,10 @@ expect 0 'graft model' 'convert .h5 back' "$graft" convert run/model.h5 run/agai
 if cmp -s run/model.safetensors run/again.safetensors; then ok 'through Keras and back'; else not_ok 'through Keras and back'; fi
 expect 3 'no network of keras.applications' 'weights alone' "$graft" convert run/model.safetensors run/model.weights.h5
 expect 2 'whole models' 'weights alone of what' "$graft" convert --weights-only run/model.safetensors run/model.onnx
+expect 0 'crop to' 'inspect shows the preprocessing' "$graft" inspect run/model.safetensors
+expect 0 '"classes":["0","1"]' 'inspect in JSON' "$graft" inspect run/model.keras --json
+expect 0 'keras_version 3.15' 'inspect names the writer' "$graft" inspect run/model.h5
+expect 3 'graft writes but does not read' 'no ONNX in' "$graft" inspect run/model.onnx
 expect 2 'graft writes .safetensors' 'convert to what' "$graft" convert run/model.safetensors run/model.txt
 expect 2 'the same file' 'convert onto itself' "$graft" convert run/model.safetensors ./run/model.safetensors
 expect 3 'nowhere' 'convert into no folder' "$graft" convert run/model.safetensors nowhere/model.onnx

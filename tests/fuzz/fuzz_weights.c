@@ -1,6 +1,6 @@
 // fuzz/fuzz_weights.c: libFuzzer's entry over the in-memory readers: safetensors, .pth zip and legacy, TensorFlow.js.
-// In: any bytes; of a model.json, what follows the first NUL are its shards, each one the same.  A crash, a leak or a read
-// outside them is the bug; a refusal is fine.  Seeds: golden/weights/.
+// In: any bytes; of a model.json, what follows the first NUL are its shards, each one the same.  A crash, a leak or a
+// read outside them is the bug; a refusal is fine.  Seeds: golden/weights/.
 // With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without libFuzzer.
 
 #include "base/memory.h"

@@ -29,8 +29,7 @@ static graft_status build(struct graph *g, bool lrn)
                            around = {3, 3, 2, 2, 1, 1, 1, 1, false}, smooth = {3, 3, 1, 1, 1, 1, 1, 1, false},
                            halve = {2, 2, 2, 2, 0, 0, 0, 0, false};
     const int branches[] = {graph_maxpool(g, v, at_end), graph_maxpool(g, graph_avgpool(g, v, smooth), halve),
-                            graph_avgpool(g, v, counted),
-                            graph_maxpool(g, graph_relu(g, v), around)};
+                            graph_avgpool(g, v, counted), graph_maxpool(g, graph_relu(g, v), around)};
     int joined = graph_concat(g, branches, 4); // (32, 3, 3)
     joined = graph_conv(g, joined, "grouped", conv_pad(8, 1, 1, 0, 2, true));
     const int even = graph_dense(g, graph_adaptive_avgpool(g, joined, 2, 2), "even", 6, true),
@@ -51,7 +50,7 @@ void every_op_draw(struct every_op *e)
         float *values = malloc(n * sizeof *values);
         for (size_t k = 0; k < n; k++)
             values[k] = strstr(e->params.entries[i].name, "running_var") ? 1 + draw((uint64_t)i, k) / 2
-                                                                       : draw((uint64_t)i, k) / (n > 64 ? 4 : 1);
+                                                                         : draw((uint64_t)i, k) / (n > 64 ? 4 : 1);
         param_from_canonical(&e->params, i, values);
         free(values);
     }
@@ -60,9 +59,14 @@ void every_op_draw(struct every_op *e)
 void every_op_init(struct every_op *e, bool lrn)
 {
     static char *names[EVERY_CLASSES] = {"cat", "dog", "\xc3\xa9t\xc3\xa9 \"quoted\"", "a, b", ""};
-    *e = (struct every_op){.network = {.name = "every_op", .head = "head.last",
-                                       .input = {.size = EVERY_SIZE, .resize = 15, .filter = FILTER_BICUBIC,
-                                                 .mean = {1, 2, 3}, .scale = {0.5f, 0.25f, 0.125f}, .bgr = true}},
+    *e = (struct every_op){.network = {.name = "every_op",
+                                       .head = "head.last",
+                                       .input = {.size = EVERY_SIZE,
+                                                 .resize = 15,
+                                                 .filter = FILTER_BICUBIC,
+                                                 .mean = {1, 2, 3},
+                                                 .scale = {0.5f, 0.25f, 0.125f},
+                                                 .bgr = true}},
                            .classes = names};
     if (build(&e->graph, lrn) != GRAFT_OK || graph_freeze(&e->graph, 0, BN_TRAIN) != GRAFT_OK)
         fail_msg("%s", graft_message());
@@ -82,8 +86,12 @@ void every_op_fini(struct every_op *e)
 
 struct exported every_op_exported(const struct every_op *e)
 {
-    return (struct exported){.network = &e->network, .graph = &e->graph, .params = &e->params,
-                             .input = &e->network.input, .classes = e->classes, .n_classes = EVERY_CLASSES,
+    return (struct exported){.network = &e->network,
+                             .graph = &e->graph,
+                             .params = &e->params,
+                             .input = &e->network.input,
+                             .classes = e->classes,
+                             .n_classes = EVERY_CLASSES,
                              .metadata = "{\"graft.arch\":\"every_op\"}"};
 }
 
@@ -92,8 +100,9 @@ void every_op_run(struct every_op *e, float *logits)
     struct arena *arena = NULL;
     struct plan *plan = NULL;
     assert_int_equal(arena_new(&arena), GRAFT_OK);
-    if (plan_build(&e->graph, &e->params, arena, &(struct plan_options){.batch = EVERY_BATCH, .mode = PLAN_INFER}, &plan) !=
-            GRAFT_OK || arena_reserve(arena) != GRAFT_OK || plan_run(plan, &(struct run){.input = e->input}, NULL) != GRAFT_OK)
+    if (plan_build(&e->graph, &e->params, arena, &(struct plan_options){.batch = EVERY_BATCH, .mode = PLAN_INFER},
+                   &plan) != GRAFT_OK ||
+        arena_reserve(arena) != GRAFT_OK || plan_run(plan, &(struct run){.input = e->input}, NULL) != GRAFT_OK)
         fail_msg("%s", graft_message());
     memcpy(logits, plan_logits(plan), EVERY_BATCH * EVERY_CLASSES * sizeof *logits);
     plan_free(plan);

@@ -1,6 +1,6 @@
 // weights/test_export.c: the writers of whole models, on a network of every operation.
-// In: golden/weights/every_op.*: hashes of files that this test wrote once (with GRAFT_MAKE_GOLDENS=FOLDER it writes them
-// again), and their outputs by ONNX Runtime and Keras, made by tools/ref/run_exports.py.
+// In: golden/weights/every_op.*: hashes of files that this test wrote once (with GRAFT_MAKE_GOLDENS=FOLDER it writes
+// them again), and their outputs by ONNX Runtime and Keras, made by tools/ref/run_exports.py.
 
 #include "every_op.h"
 #include "base/file.h"
@@ -63,7 +63,8 @@ static void check_outputs(bool lrn, const char *name)
     every_op_init(&e, lrn);
     if (getenv("GRAFT_MAKE_GOLDENS"))
         assert_int_equal(file_write_all(scratch("every_op.input.f32"), e.input,
-                                        EVERY_BATCH * 3 * EVERY_SIZE * EVERY_SIZE * sizeof(float)), GRAFT_OK);
+                                        EVERY_BATCH * 3 * EVERY_SIZE * EVERY_SIZE * sizeof(float)),
+                         GRAFT_OK);
     every_op_run(&e, logits);
     open_map(golden(name), &expected);
     assert_int_equal(expected.data.size, sizeof logits);
@@ -86,14 +87,21 @@ static void test_outputs(void **state)
     check_outputs(false, "every_op.h5.f32");
 }
 
-static graft_status write_keras(const char *path, const struct exported *e) { return keras_write(path, e, KERAS_ARCHIVE); }
+static graft_status write_keras(const char *path, const struct exported *e)
+{
+    return keras_write(path, e, KERAS_ARCHIVE);
+}
 static graft_status write_h5(const char *path, const struct exported *e) { return keras_write(path, e, KERAS_H5); }
-static graft_status write_weights(const char *path, const struct exported *e) { return keras_write(path, e, KERAS_WEIGHTS); }
+static graft_status write_weights(const char *path, const struct exported *e)
+{
+    return keras_write(path, e, KERAS_WEIGHTS);
+}
 static const struct writer {
     const char *name;
     bool lrn;
     graft_status (*write)(const char *path, const struct exported *e);
-} writers[] = {{"every_op.onnx", true, onnx_write}, {"every_op.keras", false, write_keras}, {"every_op.h5", false, write_h5}};
+} writers[] = {
+    {"every_op.onnx", true, onnx_write}, {"every_op.keras", false, write_keras}, {"every_op.h5", false, write_h5}};
 
 // Written as they were when the other tools ran them: every_op.hashes has a line "NAME XXH64" a file.
 static void test_bytes(void **state)
@@ -136,12 +144,16 @@ static void test_keras_refused(void **state)
     assert_non_null(strstr(graft_message(), "LRN"));
     assert_int_not_equal(stat(path, &st), 0);
 
-    static const struct { struct pool_attr pool; bool largest, relu; graft_status status; } rows[] = {
-        {{3, 3, 2, 2, 1, 1, 1, 1, false}, true, false, GRAFT_BAD_FILE},  // 14 -> 7: Keras's "same" is 0 and 1
-        {{3, 3, 2, 2, 1, 1, 1, 1, false}, true, true, GRAFT_OK},         // nothing below zero: zeros do
-        {{3, 3, 2, 2, 0, 0, 1, 1, false}, true, false, GRAFT_OK},        // "same"
-        {{3, 3, 2, 2, 1, 1, 1, 1, false}, false, true, GRAFT_BAD_FILE},  // an average without its padding
-        {{3, 3, 2, 2, 0, 0, 1, 1, false}, false, true, GRAFT_BAD_FILE},  // likewise, "same" on one backend only
+    static const struct {
+        struct pool_attr pool;
+        bool largest, relu;
+        graft_status status;
+    } rows[] = {
+        {{3, 3, 2, 2, 1, 1, 1, 1, false}, true, false, GRAFT_BAD_FILE}, // 14 -> 7: Keras's "same" is 0 and 1
+        {{3, 3, 2, 2, 1, 1, 1, 1, false}, true, true, GRAFT_OK},        // nothing below zero: zeros do
+        {{3, 3, 2, 2, 0, 0, 1, 1, false}, true, false, GRAFT_OK},       // "same"
+        {{3, 3, 2, 2, 1, 1, 1, 1, false}, false, true, GRAFT_BAD_FILE}, // an average without its padding
+        {{3, 3, 2, 2, 0, 0, 1, 1, false}, false, true, GRAFT_BAD_FILE}, // likewise, "same" on one backend only
         {{3, 3, 2, 2, 1, 1, 1, 1, true}, false, false, GRAFT_OK},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -215,8 +227,12 @@ static void test_back(void **state)
 {
     (void)state;
     static const char *const networks[] = {"efficientnet_lite0", "densenet121.keras", "resnet18"};
-    static const struct { const char *file; graft_status (*write)(const char *, const struct exported *); bool nameless; }
-        rows[] = {{"back.h5", write_h5, false}, {"back.keras", write_keras, false}, {"back.weights.h5", write_weights, true}};
+    static const struct {
+        const char *file;
+        graft_status (*write)(const char *, const struct exported *);
+        bool nameless;
+    } rows[] = {
+        {"back.h5", write_h5, false}, {"back.keras", write_keras, false}, {"back.weights.h5", write_weights, true}};
     for (size_t n = 0; n < COUNT_OF(networks); n++) {
         struct every_op e;
         network_init(networks[n], &e);
@@ -230,7 +246,8 @@ static void test_back(void **state)
             if (rows[i].nameless)
                 make_nameless(path);
             if (weights_read(path, &set) != GRAFT_OK ||
-                zoo_match(&set, &(struct match_request){.hint = zoo_find(networks[n]), .exact = true}, &found) != GRAFT_OK)
+                zoo_match(&set, &(struct match_request){.hint = zoo_find(networks[n]), .exact = true}, &found) !=
+                    GRAFT_OK)
                 fail_msg("%s", graft_message());
             check_same_tensors(&e, &set);
             if (strcmp(rows[i].file, "back.h5") == 0)
@@ -314,11 +331,8 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_keras_refused),
-        cmocka_unit_test(test_back),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_bytes), cmocka_unit_test(test_outputs),  cmocka_unit_test(test_keras_refused),
+        cmocka_unit_test(test_back),  cmocka_unit_test(test_failures),
     };
     exec_set_threads(1); // the parallel loops are short here
     return cmocka_run_group_tests_name("export", tests, NULL, NULL);

@@ -109,7 +109,8 @@ static void test_pth(void **state)
     size_t borrowed = 0;
     const bytes file = ((struct file_map *)set.mapping)->data;
     for (size_t i = 0; i < set.count; i++)
-        borrowed += (const uint8_t *)set.items[i].data >= file.ptr && (const uint8_t *)set.items[i].data < file.ptr + file.size;
+        borrowed +=
+            (const uint8_t *)set.items[i].data >= file.ptr && (const uint8_t *)set.items[i].data < file.ptr + file.size;
     assert_int_equal(borrowed, 7); // the strided one is a copy, the empty one is nowhere
     tensor_set_free(&set);
     check_state_dict("zip.pth", "PyTorch .pth (zip)");
@@ -216,8 +217,8 @@ static void test_sniff(void **state)
     check_refused(weights_read("/nonexistent/x.pth", &set), &set, "/nonexistent/x.pth");
 }
 
-// The file cut at every byte is refused, or where its format cannot tell (`cuts_show` false) has fewer tensors; with each
-// bit flipped it is read or refused, within its bytes.
+// The file cut at every byte is refused, or where its format cannot tell (`cuts_show` false) has fewer tensors; with
+// each bit flipped it is read or refused, within its bytes.
 static void damage(const char *name, bool cuts_show)
 {
     struct file_map map;
@@ -270,7 +271,8 @@ static void test_damage(void **state)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); // fuzz/fuzz_weights.c
 
-// What fuzzing found worth keeping: an input for each way through the readers (fuzz/weights.zip, of libFuzzer's -merge).
+// What fuzzing found worth keeping: an input for each way through the readers (fuzz/weights.zip, of libFuzzer's
+// -merge).
 static void test_corpus(void **state)
 {
     (void)state;
@@ -524,9 +526,15 @@ static void test_h5_hostile(void **state)
 // The values of a ramp that went through `step` wide quantization are within half a step of it.
 static void check_tfjs(const char *file, enum dtype dtype, float step)
 {
-    static const struct { const char *name; struct shape shape; } rows[] = {
-        {"conv1//kernel", {4, {3, 3, 3, 4}}}, {"conv1//bias", {1, {4}}}, {"bn//gamma", {1, {4}}},
-        {"bn//beta", {1, {4}}}, {"bn//moving_mean", {1, {4}}}, {"bn//moving_variance", {1, {4}}}};
+    static const struct {
+        const char *name;
+        struct shape shape;
+    } rows[] = {{"conv1//kernel", {4, {3, 3, 3, 4}}},
+                {"conv1//bias", {1, {4}}},
+                {"bn//gamma", {1, {4}}},
+                {"bn//beta", {1, {4}}},
+                {"bn//moving_mean", {1, {4}}},
+                {"bn//moving_variance", {1, {4}}}};
     struct tensor_set set;
     float values[108];
     read_ok(file, &set);
@@ -579,12 +587,15 @@ static void test_caffe(void **state)
     (void)state;
     check_caffe("v1.caffemodel", DTYPE_F32);
     check_caffe("v2.caffemodel", DTYPE_F64);
-#define LAYER "\x0a\1a"                      // name
+#define LAYER "\x0a\1a" // name
 #define CAFFE_REFUSED(text, words) bytes_refused("\xa2\x06" text, sizeof("\xa2\x06" text) - 1, words)
     CAFFE_REFUSED("\x0d" LAYER "\x3a\x08\x08\1\x10\1\x18\1\x20\1", "needs 4 bytes"); // (1, 1, 1, 1), no numbers
-    CAFFE_REFUSED("\x1b" LAYER "\x3a\x16\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x10\2\x18\2\x20\2\x2a\4\0\0\0\0", "too large");
+    CAFFE_REFUSED("\x1b" LAYER "\x3a\x16\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x10\2\x18\2\x20\2\x2a\4\0\0\0\0",
+                  "too large");
     CAFFE_REFUSED("\x0c" LAYER "\x3a\x07\x3a\x05\x0a\x03\x80\x80\x80", "damaged");
-    CAFFE_REFUSED("\x02" "\x3a\0", "no name");
+    CAFFE_REFUSED("\x02"
+                  "\x3a\0",
+                  "no name");
     CAFFE_REFUSED("\x03" LAYER, "without weights");
 }
 
@@ -603,8 +614,9 @@ static void manifest_refused(const char *group, size_t shard_size, const char *w
     struct tensor_set set = {0};
     bytes shard = {zeros, shard_size};
     assert_true(asprintf(&json, "{\"weightsManifest\": [%s]}", group) > 0);
-    assert_int_equal(tfjs_read_shards((bytes){(const uint8_t *)json, strlen(json)}, &(struct tfjs_shards){&shard, any_shard}, &set),
-                     GRAFT_BAD_FILE);
+    assert_int_equal(
+        tfjs_read_shards((bytes){(const uint8_t *)json, strlen(json)}, &(struct tfjs_shards){&shard, any_shard}, &set),
+        GRAFT_BAD_FILE);
     if (!strstr(graft_message(), words))
         fail_msg("message '%s' does not say '%s'", graft_message(), words);
     tensor_set_free(&set);
@@ -629,7 +641,8 @@ static void test_tfjs_hostile(void **state)
     manifest_refused(GROUP("\"a\"", WEIGHT("4611686018427387904", "")), 4, "too large");
     manifest_refused(GROUP("\"a\"", WEIGHT("1000000000000", "")), 4, "bytes more"); // asked for in pieces
     manifest_refused(GROUP("\"a\"", WEIGHT("1,1,1,1,1,1,1,1,1", "")), 4, "at most 8");
-    manifest_refused(GROUP("\"a\"", WEIGHT("1", ", \"quantization\": {\"dtype\": \"uint4\"}")), 4, "quantization must be");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", ", \"quantization\": {\"dtype\": \"uint4\"}")), 4,
+                     "quantization must be");
     manifest_refused(GROUP("\"a\"", WEIGHT("1", ", \"quantization\": {\"dtype\": \"uint8\", \"scale\": \"x\"}")), 4,
                      "quantization must be");
     manifest_refused(GROUP("\"a\"", "{\"name\": \"l/k\", \"shape\": [1], \"dtype\": \"string\"}"), 4, "dtype 'string'");
@@ -641,9 +654,11 @@ static void test_tfjs_hostile(void **state)
     bytes empty = {0};
     const struct tfjs_shards shards = {&empty, any_shard};
     static const char *const texts[][2] = {{"{\"format\": \"graph-model\", \"weightsManifest\": []}", "graph-model"},
-                                           {"{\"a\": 1}", "weightsManifest is missing"}, {"{\"a\": ", "bad JSON"}};
+                                           {"{\"a\": 1}", "weightsManifest is missing"},
+                                           {"{\"a\": ", "bad JSON"}};
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        assert_int_equal(tfjs_read_shards((bytes){(const uint8_t *)texts[i][0], strlen(texts[i][0])}, &shards, &set), GRAFT_BAD_FILE);
+        assert_int_equal(tfjs_read_shards((bytes){(const uint8_t *)texts[i][0], strlen(texts[i][0])}, &shards, &set),
+                         GRAFT_BAD_FILE);
         assert_non_null(strstr(graft_message(), texts[i][1]));
         tensor_set_free(&set);
     }

@@ -1,8 +1,9 @@
 """Files that graft writes, opened by the tools they are for; a line a check ("ok ..." or "FAIL ...").
 
-Usage: python tools/ref/formats.py GRAFT FOLDER [NETWORK]...     (peers.py's names; efficientnet_lite0, vgg16, resnet50.keras)
-The framework saves seeded weights in each of its own formats, and graft's outputs are compared with the framework's.  Then
-they go from format to format, each file written from the one before; the tool of each predicts the same pictures.
+Usage: python tools/ref/formats.py GRAFT FOLDER [NETWORK]...
+NETWORK: peers.py's and golden_networks.py's names (efficientnet_lite0, vgg16, resnet50.keras, googlenet, googlenet.tv).
+The framework saves seeded weights in each of its own formats, and graft's outputs are compared with the framework's.
+Then they go from format to format, each file written from the one before; the tool of each predicts the same pictures.
 Outputs must stay within 1e-5 of the framework's, of the largest logit; probabilities likewise.
 Needs what peers.py needs, and onnx, onnxruntime, opencv-python-headless, safetensors.
 """
@@ -16,6 +17,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
+import golden_networks
 import peers
 
 failed = 0
@@ -37,7 +39,8 @@ def compare(name, expected, found):
     if found is None or expected.shape != found.shape:
         return report(False, f"{name}: shape {None if found is None else found.shape}, expected {expected.shape}")
     difference, largest = float(np.abs(expected - found).max()), float(np.abs(expected).max())
-    report(difference <= LIMIT * largest, f"{name}: differs by {difference / largest:.2g} of the largest")  # False for NaN
+    good = difference <= LIMIT * largest  # False for NaN
+    report(good, f"{name}: differs by {difference / largest:.2g} of the largest")
 
 
 def by_onnx(name, path, x):
@@ -48,7 +51,8 @@ def by_onnx(name, path, x):
     session = onnxruntime.InferenceSession(path)
     pictures = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     probabilities, logits = session.run(None, {"input": pictures})
-    compare(f"{name}: ONNX Runtime's probabilities", softmax(logits), probabilities)
+    if name != "googlenet":  # its heads predict together: heads()
+        compare(f"{name}: ONNX Runtime's probabilities", softmax(logits), probabilities)
     one = session.run(["logits"], {"input": pictures[:1]})[0]  # the batch is free
     compare(f"{name}: ONNX Runtime, one picture", logits[:1], one)
     net = cv2.dnn.readNetFromONNX(path)
@@ -69,8 +73,8 @@ def by_keras(name, path, x):
 
 def by_torch(name, path, x):
     from safetensors.torch import load_file
-    network = peers.NETWORKS[name]
-    if not isinstance(network, peers.Torch) or name.endswith(".tf"):  # the PyPI package's module has names of its own
+    network = find(name)
+    if isinstance(network, peers.Keras) or name.endswith(".tf"):  # the PyPI package's module has names of its own
         return by_graft(name, path, x)
     model = network.make()
     missing = model.load_state_dict(load_file(path), strict=False)
@@ -129,9 +133,67 @@ def keras_targets(name, network, source, folder, x, expected):
                 compare(f"{name}: {file}, by name", expected, network.logits(model, x))
 
 
+class Golden:
+    """A network of golden_networks.py as peers.py's are: weights by formula."""
+    file = "weights.pth"
+
+    def __init__(self, name):
+        self.net, self.sides = golden_networks.NETWORKS[name], golden_networks.NETWORKS[name].logits
+
+    def start(self):
+        pass
+
+    def make(self):
+        return self.net.make()
+
+    def build(self):
+        return golden_networks.fill(self.make(), False).eval()
+
+    def save(self, model, path):
+        golden_networks.torch.save(model.state_dict(), path)
+
+    def outputs(self, model, x):
+        with golden_networks.torch.no_grad():
+            pictures = golden_networks.torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+            return [o.numpy() for o in golden_networks.outputs_of(model.eval(), pictures)]
+
+    def logits(self, model, x):
+        return self.outputs(model, x)[0]
+
+
+def find(name):
+    return peers.NETWORKS[name] if name in peers.NETWORKS else Golden(name)
+
+
+def caffe(folder, x, model):
+    """GoogLeNet as Caffe's files have it, read by OpenCV and by graft."""
+    import cv2
+    import caffe_files
+    if not hasattr(cv2.dnn, "readNetFromCaffe"):
+        return print("skip googlenet: OpenCV from version 5 on reads no Caffe files")
+    expected = Golden("googlenet").outputs(model, x)
+    caffe_files.googlenet(folder, {k: v.numpy() for k, v in model.state_dict().items()}, expected[0].shape[1])
+    net = cv2.dnn.readNetFromCaffe(str(folder / "googlenet.prototxt"), str(folder / "googlenet.caffemodel"))
+    net.setInput(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    by_cv = net.forward("loss3/classifier").reshape(expected[0].shape)
+    compare("googlenet: the .caffemodel, by OpenCV beside PyTorch", expected[0], by_cv)
+    by_us = by_graft("googlenet", folder / "googlenet.caffemodel", x)
+    compare("googlenet: the .caffemodel, by graft beside OpenCV", by_cv, by_us)
+
+
+def heads(name, folder, x, model):
+    """The mean over the heads that predict, by ONNX Runtime."""
+    import onnxruntime
+    outputs = Golden(name).outputs(model, x)
+    mean = np.mean([softmax(o) for o in outputs], axis=0) if name == "googlenet" else softmax(outputs[0])
+    found = onnxruntime.InferenceSession(str(folder / "model.onnx")).run(
+        ["probabilities"], {"input": np.ascontiguousarray(x.transpose(0, 3, 1, 2))})[0]
+    compare(f"{name}: probabilities of the heads that predict", mean, found)
+
+
 def chain(folder, name):
     folder.mkdir(parents=True, exist_ok=True)
-    network = peers.NETWORKS[name]
+    network = find(name)
     network.start()
     model = network.build()
     x = peers.pictures(4, peers.SEED, network.sides[0])
@@ -140,23 +202,32 @@ def chain(folder, name):
     network.save(model, source)
     if isinstance(network, peers.Keras):
         keras_sources(name, model, folder, x, expected)
-    for suffix, tool, use in ((".safetensors", "PyTorch", by_torch), (".keras", "Keras", by_keras), (".h5", "Keras", by_keras),
-                              (".onnx", "ONNX Runtime", by_onnx)):
+    if name == "googlenet":
+        caffe(folder, x, model)
+        refused = subprocess.run([graft, "convert", "-q", source, folder / "no.keras"], capture_output=True, text=True)
+        report(refused.returncode == 3 and "LRN" in refused.stderr and not (folder / "no.keras").exists(),
+               "googlenet: .keras is refused: Keras has no LRN")
+    for suffix, tool, use in ((".safetensors", "PyTorch", by_torch), (".keras", "Keras", by_keras),
+                              (".h5", "Keras", by_keras), (".onnx", "ONNX Runtime", by_onnx)):
         target = folder / ("model" + suffix)
+        if name == "googlenet" and tool == "Keras":
+            continue
         hint = ["-m", name] if suffix == ".safetensors" else []
-        if not run(graft, "convert", "-q", *hint, source, target):
+        if not run(graft, "convert", "-q", *hint, "--imgsz", str(x.shape[1]), source, target):
             return
         compare(f"{name}: {source.name} to {target.name}, by {tool}", expected, use(name, str(target), x))
-        if suffix == ".safetensors" and isinstance(network, peers.Keras):
+        if suffix == ".safetensors" and type(network) is peers.Keras:  # keras.applications builds it
             keras_targets(name, network, target, folder, x, expected)
         source = target
+    if isinstance(network, Golden) and name != "inception_v3":
+        heads(name, folder, x, model)
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     graft = sys.argv[1]
-    for network in sys.argv[3:] or ["efficientnet_lite0", "vgg16", "resnet50.keras"]:
+    for network in sys.argv[3:] or ["efficientnet_lite0", "vgg16", "resnet50.keras", "googlenet", "googlenet.tv"]:
         where = pathlib.Path(sys.argv[2]) / network
         chain(where, network)
         shutil.rmtree(where)

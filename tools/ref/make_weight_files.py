@@ -18,6 +18,8 @@ import numpy as np
 import safetensors.numpy
 import torch
 
+import caffe_files
+
 folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden/weights")
 folder.mkdir(parents=True, exist_ok=True)
 
@@ -107,42 +109,8 @@ for name, quantization, shard in (("tfjs", None, 150), ("tfjs_float16", "float16
 
 
 
-def caffe_messages():
-    """The part of caffe.proto that weights need, as Python classes."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-    file = descriptor_pb2.FileDescriptorProto(name="caffe_part.proto", package="caffe", syntax="proto2")
-
-    def message(name, *fields):
-        made = file.message_type.add(name=name)
-        for number, field, kind, repeated, packed in fields:
-            added = made.field.add(name=field, number=number, label=3 if repeated else 1)
-            if isinstance(kind, str):
-                added.type, added.type_name = 11, ".caffe." + kind
-            else:
-                added.type = kind
-            if packed:
-                added.options.packed = True
-
-    INT32, INT64, FLOAT, DOUBLE, STRING = 5, 3, 2, 1, 9
-    message("BlobShape", (1, "dim", INT64, True, True))
-    message("BlobProto", (7, "shape", "BlobShape", False, False), (5, "data", FLOAT, True, True),
-            (8, "double_data", DOUBLE, True, True), (1, "num", INT32, False, False), (2, "channels", INT32, False, False),
-            (3, "height", INT32, False, False), (4, "width", INT32, False, False))
-    message("LooseBlobProto", (7, "shape", "BlobShape", False, False), (5, "data", FLOAT, True, False))
-    message("V1LayerParameter", (2, "bottom", STRING, True, False), (4, "name", STRING, False, False),
-            (5, "type", INT32, False, False), (6, "blobs", "BlobProto", True, False))
-    message("LayerParameter", (1, "name", STRING, False, False), (2, "type", STRING, False, False),
-            (7, "blobs", "BlobProto", True, False))
-    message("NetParameter", (1, "name", STRING, False, False), (2, "layers", "V1LayerParameter", True, False),
-            (100, "layer", "LayerParameter", True, False))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe." + name))
-            for name in ("NetParameter", "BlobProto", "LooseBlobProto")}
-
-
-def caffe_files():
-    kinds = caffe_messages()
+def caffe_small():
+    kinds = caffe_files.messages()
     Net = kinds["NetParameter"]
     blobs = [("conv1/7x7_s2", "Convolution", 4, [(2, 3, 3, 3), (2,)]), ("data", "Input", 0, []),
              ("fc", "InnerProduct", 14, [(3, 5), (3,)])]
@@ -151,10 +119,11 @@ def caffe_files():
         a, b = old.layers.add(name=name, type=code), new.layer.add(name=name, type=text)
         for shape in shapes:
             padded = (1,) * (4 - len(shape)) + shape
-            a.blobs.add(num=padded[0], channels=padded[1], height=padded[2], width=padded[3], data=ramp(number, *shape).ravel())
-            blob = b.blobs.add(double_data=ramp(number, *shape).ravel()) if name == "fc" else b.blobs.add()
+            values = ramp(number, *shape).ravel()
+            a.blobs.add(num=padded[0], channels=padded[1], height=padded[2], width=padded[3], data=values)
+            blob = b.blobs.add(double_data=values) if name == "fc" else b.blobs.add()
             if name != "fc":  # parsers must take unpacked numbers too
-                loose = kinds["LooseBlobProto"](data=ramp(number, *shape).ravel())
+                loose = kinds["LooseBlobProto"](data=values)
                 blob.MergeFromString(loose.SerializeToString())
             blob.shape.dim.extend(shape)
             number += 1
@@ -163,7 +132,7 @@ def caffe_files():
     (folder / "v2.caffemodel").write_bytes(data)
 
 
-caffe_files()
+caffe_small()
 
 names = {"conv1/7x7_s2": ["conv1/7x7_s2_W", "conv1/7x7_s2_b"], "relu": [], "last": ["last/kernel:0", "last/bias:0"]}
 shapes = {"conv1/7x7_s2_W": (2, 3, 3, 3), "conv1/7x7_s2_b": (2,), "last/kernel:0": (2, 5), "last/bias:0": (5,)}

@@ -1,7 +1,7 @@
 """Runs the files of tests/golden/weights/every_op.*, which test_export wrote, in the tools they are for, and keeps the
 outputs beside them as float32, which the test compares with graft's own.
 
-Usage: python tools/ref/run_exports.py [FOLDER]      (with every_op.input.f32 in it: GRAFT_MAKE_GOLDENS=FOLDER test_export)
+Usage: python tools/ref/run_exports.py [FOLDER]      (after GRAFT_MAKE_GOLDENS=FOLDER test_export, which writes the files)
 Needs: numpy, keras with any backend, onnx, onnxruntime, opencv-python-headless.
 """
 import pathlib
