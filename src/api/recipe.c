@@ -18,10 +18,11 @@ static const struct { const char *recipe, *option, *value; } presets[] = {
     {"best", "unfreeze-epoch", "2:all"},
     {"best", "bn", "stats"},
     {"best", "optimizer", "adamw"},
+    {"best", "lr", "3e-4"},
+    {"best", "lr-mult", "head=10"},
+    {"best", "layer-decay", "0.8"},
     {"best", "weight-decay", "0.01"},
     {"best", "scheduler", "onecycle"},
-    {"best", "layer-decay", "0.8"},
-    {"best", "label-smoothing", "0.1"},
 };
 static const char *const recipe_names[] = {"guide", "quick", "best", NULL};
 

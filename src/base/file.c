@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int open_file(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
@@ -225,6 +226,12 @@ graft_status file_flush(const char *path)
 graft_status file_trim(const char *path, uint64_t size)
 {
     return file_ops.truncate(path, (off_t)size) == 0 ? GRAFT_OK : fail_system("shorten", path);
+}
+
+uint64_t file_space(const char *folder)
+{
+    struct statvfs disk;
+    return statvfs(folder, &disk) == 0 ? (uint64_t)disk.f_bavail * disk.f_frsize : UINT64_MAX;
 }
 
 graft_status file_size(const char *path, uint64_t *out)

@@ -48,6 +48,7 @@ graft_status file_append(const char *path, const void *data, size_t size);
 graft_status file_rename(const char *from, const char *to); // durable: the folder is flushed
 graft_status file_flush(const char *path);                  // what was appended so far is on the disk
 graft_status file_trim(const char *path, uint64_t size);    // cuts off what is past `size`
+uint64_t file_space(const char *folder);                     // bytes left on its disk for us; UINT64_MAX: not known
 graft_status file_size(const char *path, uint64_t *out);
 // XXH64 of the content but its last `tail_size` bytes, which go to `tail`.  Read in pieces, so no memory is taken.
 graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t tail_size);

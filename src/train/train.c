@@ -117,7 +117,7 @@ static graft_status plans_build(struct trainer *t, int batch)
 static graft_status plans_make(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
+    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
     TRY(arena_new(&t->arena));
     TRY(phases_of(m, t->options->recipe.unfreeze, t->phases, &t->n_phases));
     TRY(phases_prepare(m, t->phases, t->n_phases, t->options->bn));
@@ -564,6 +564,19 @@ static graft_status run_end(struct trainer *t)
     return GRAFT_OK;
 }
 
+// The most that a run has on the disk at once: two checkpoints with a third being written, the best model with the next.
+static void space_check(struct trainer *t)
+{
+    struct slot slots[MAX_SLOTS];
+    const struct params *p = &t->model->params;
+    double floats = (double)p->size * (3 + 2);
+    for (int i = trainer_slots(t, slots); i-- > 0;)
+        floats += 3 * (double)(slots[i].whole ? p->size : p->group_begin[PARAM_TRAINABLE + 1]);
+    const double needed = floats * sizeof(float), left = (double)file_space(t->folder.path);
+    if (t->options->save && needed > left)
+        log_warning("the run may take %.0f MB on the disk and %.0f MB are left", needed / 1e6, left / 1e6);
+}
+
 // The folder, new or of a run that goes on.  *finished: there is nothing left to do.
 static graft_status folder_take(struct trainer *t, bool *finished)
 {
@@ -571,6 +584,7 @@ static graft_status folder_take(struct trainer *t, bool *finished)
     *finished = false;
     TRY(o->resume != NULL ? run_folder_adopt(&t->folder, o) : run_folder_open(&t->folder, o));
     t->checkpoints.folder = t->folder.path;
+    space_check(t);
     if (o->resume == NULL || o->resume->checkpoint == NULL)
         return run_start(t);
     t->checkpoints.last_good = o->resume->last_good;
