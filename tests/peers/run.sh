@@ -44,7 +44,8 @@ train()
     network=$1 folder=$2 run=$2/$3
     shift 3
     "$GRAFT" train -m "$network" --weights "$folder"/weights/* --head keep --num-classes 10 -d "$folder/data.npz" --val 0 \
-        --batch 8 --dropout 0 --log-steps -o "$run" "$@" > "$folder/train.log" 2>&1 || { cat "$folder/train.log"; return 1; }
+        --batch 8 --dropout 0 --log-steps -o "$run" $("$PYTHON" $peers heads "$network") "$@" > "$folder/train.log" 2>&1 ||
+        { cat "$folder/train.log"; return 1; }
 }
 
 # In: NETWORK FOLDER.  With all rows frozen a step leaves the weights as they are.

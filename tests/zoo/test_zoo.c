@@ -93,7 +93,9 @@ static void test_graphs(void **state)
                 {"efficientnet_lite2", 6092072, 0}, {"efficientnet_lite3", 8197096, 0}, {"efficientnet_lite4", 13006568, 0},
                 {"efficientnet_lite0.ra", 4652008, 0}, {"resnet101.cf", 44759848 - 105344, 0},
                 {"resnet152.cf", 60495656 - 151424, 0}, {"densenet121.cf", 8146152 - 83648, 0},
-                {"densenet161.cf", 29120872 - 219936, 0}, {"densenet169.cf", 14466280 - 158400, 0}};
+                {"densenet161.cf", 29120872 - 219936, 0}, {"densenet169.cf", 14466280 - 158400, 0},
+                {"googlenet", 13378280, 0},         {"googlenet.tv", 13004888, 1.498}, {"googlenet.tv.noaux", 6624904, 1.498},
+                {"inception_v3", 27161264, 5.713},  {"inception_v3.noaux", 23834568, 5.713}, {"inception_v4", 42679816, 0}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct graph g;

@@ -22,10 +22,10 @@ import numpy as np
 
 import peers
 
-SIDE = 64
 LOGITS = ("efficientnet_lite0 efficientnet_lite0.tf efficientnet_lite0.ra efficientnet_lite3 mobilenet_v2 "
           "mobilenet_v2.keras mobilenet_v2.keras@0.35 mobilenet_v2.keras@1.4 resnet18 resnet50 resnet50.keras densenet121 "
-          "densenet121.keras resnet50.keras1 resnet101.cf densenet121.cf vgg11 vgg16.keras").split()
+          "densenet121.keras resnet50.keras1 resnet101.cf densenet121.cf vgg11 vgg16.keras googlenet googlenet.tv "
+          "inception_v3 inception_v4").split()
 
 
 def fnv(data):
@@ -59,12 +59,17 @@ def values(name, shape, fan, kind):
     return np.float32(0.8) + np.float32(0.4) * u
 
 
-def picture():
-    u = uniform("pictures", 2 * SIDE * SIDE * 3).reshape(2, SIDE, SIDE, 3)
+def side_of(name):
+    """64, and 96 where that is too small."""
+    return 96 if name.startswith("inception") else 64
+
+
+def picture(side):
+    u = uniform("pictures", 2 * side * side * 3).reshape(2, side, side, 3)
     return (u * 2 - 1) * 2
 
 
-def torch_tensors(network):
+def torch_tensors(network, _):
     """Name, shape, setter, fan in and kind of every tensor."""
     import torch
     model = network.make()
@@ -81,8 +86,8 @@ def torch_tensors(network):
     return model, out
 
 
-def keras_tensors(network):
-    model = network.make(SIDE)
+def keras_tensors(network, side):
+    model = network.make(side)
     out = []
     for layer in model.layers:
         for i, w in enumerate(layer.weights):
@@ -97,7 +102,7 @@ def keras_tensors(network):
 def one(name):
     network = peers.NETWORKS[name]
     network.start()
-    model, tensors = (keras_tensors if isinstance(network, peers.Keras) else torch_tensors)(network)
+    model, tensors = (keras_tensors if isinstance(network, peers.Keras) else torch_tensors)(network, side_of(name))
     listed = sorted(" ".join([key, *map(str, shape)]) + "\n" for key, shape, *_ in tensors)
     order = 0
     if isinstance(network, peers.Keras):
@@ -107,7 +112,7 @@ def one(name):
         return
     for key, shape, put, fan, kind in tensors:
         put(values(key, shape, fan, kind))
-    logits = network.logits(model, picture())
+    logits = network.logits(model, picture(side_of(name)))
     # A golden that does not depend on the picture would prove nothing.
     assert np.abs(logits[0] - logits[1]).max() > 0.01 * np.abs(logits).max(), logits
     print("logits", name, *(f"{v:.8g}" for v in logits.ravel()))

@@ -2,6 +2,7 @@
 
   peers.py list [all]                          the networks, graft's names: one of each kind, or all
   peers.py options LOSSES                      graft's options for as many steps at the same rate as a losses.json has
+  peers.py heads NETWORK                       graft's option for auxiliary heads as the framework trains them
   peers.py save NETWORK FOLDER                 seeded random weights/*, and what the framework makes of them:
     input*.npy, logits*.npy                    pictures of the network's size and of another, their logits
     data.npz, losses.json, after.npy           steps on a batch, five (VGG16: twenty), then the logits of the last input*.npy
@@ -40,9 +41,11 @@ RATE, MOMENTUM, DECAY, BIG_RATE, HEAD = 1e-3, 0.9, 1e-6, 2.0 ** 19, 0.25
 class Torch:
     """A module of torchvision, timm or the PyPI packages."""
 
-    def __init__(self, make, side=224, legacy=False, stem="weights", steps=STEPS, rate=RATE):
-        self.steps, self.rate = steps, rate
-        self.make, self.legacy, self.sides, self.file = make, legacy, (side, OTHER), stem + ".pth"
+    def __init__(self, make, side=224, legacy=False, stem="weights", steps=STEPS, rate=RATE, other=OTHER, aux=()):
+        """`aux`: weights of the losses of the auxiliary heads, whose outputs follow the main one's."""
+        self.steps, self.rate, self.aux = steps, rate, aux
+        self.make, self.legacy, self.file = make, legacy, stem + ".pth"
+        self.sides = (side, other) if other else (side,)
 
     def start(self):
         import torch
@@ -95,12 +98,20 @@ class Torch:
 
     def logits(self, model, x):
         with self.torch.no_grad():
-            return model.eval()(self.tensor(x)).numpy()
+            return self.outputs(model.eval(), self.tensor(x))[0].numpy()
+
+    def outputs(self, model, x):
+        out = model(x)
+        return out if isinstance(out, tuple) else (out,)
+
+    def loss(self, model, x, y):
+        parts = [self.torch.nn.functional.cross_entropy(out, self.torch.from_numpy(y)) for out in self.outputs(model, x)]
+        return sum(weight * part for weight, part in zip((1, *self.aux), parts, strict=True))
 
     def step(self, model, velocity, x, y, rate):
         params = list(model.train().parameters())
         model.zero_grad()
-        loss = self.torch.nn.functional.cross_entropy(model(self.tensor(x)), self.torch.from_numpy(y))
+        loss = self.loss(model, self.tensor(x), y)
         loss.backward()
         with self.torch.no_grad():
             for i, p in enumerate(params):
@@ -116,15 +127,14 @@ class Torch:
         out = []
         for dtype in (self.torch.float64, self.torch.float32):
             model = self.load(path).to(dtype).train()
-            loss = self.torch.nn.functional.cross_entropy(model(self.tensor(x).to(dtype)), self.torch.from_numpy(y))
-            loss.backward()
+            self.loss(model, self.tensor(x).to(dtype), y).backward()
             out.append({k: p.grad.numpy() for k, p in model.named_parameters()})
         return out
 
 
 class Keras:
     """A model of keras.applications, without the softmax."""
-    file, steps = "weights.h5", STEPS
+    file, steps, aux = "weights.h5", STEPS, ()
 
     def __init__(self, name, side=224, other=OTHER, rate=RATE, **options):
         self.rate, self.name, self.options, self.sides = rate, name, options, (side, other) if other else (side,)
@@ -291,6 +301,11 @@ def pypi(name):
     return make
 
 
+def caffe_googlenet():
+    from googlenet_caffe import GoogLeNet
+    return GoogLeNet(CLASSES, 0, 0)
+
+
 NETWORKS = {
     "efficientnet_lite0": Torch(timm("tf_efficientnet_lite0"), stem="tf_efficientnet_lite0"),
     "efficientnet_lite1": Torch(timm("tf_efficientnet_lite1"), 240),
@@ -328,6 +343,12 @@ NETWORKS = {
     "densenet121.cf": Scripts("densenet", depth=121),
     "densenet161.cf": Scripts("densenet", depth=161),
     "densenet169.cf": Scripts("densenet", depth=169),
+    "googlenet": Torch(caffe_googlenet, aux=(1, 1)),
+    "googlenet.tv": Torch(torchvision("googlenet", aux_logits=True, init_weights=False, dropout=0, dropout_aux=0), aux=(.3, .3)),
+    "googlenet.tv.noaux": Torch(torchvision("googlenet", aux_logits=False, init_weights=False, dropout=0)),
+    "inception_v3": Torch(torchvision("inception_v3", aux_logits=True, init_weights=False, dropout=0), 299, other=None, aux=(.4,)),
+    "inception_v3.noaux": Torch(torchvision("inception_v3", aux_logits=False, init_weights=False, dropout=0), 299),
+    "inception_v4": Torch(timm("inception_v4"), 299),
     "vgg11": Torch(torchvision("vgg11", dropout=0), rate=VGG_RATE),
     "vgg13": Torch(torchvision("vgg13", dropout=0), rate=VGG_RATE),
     "vgg16": Torch(torchvision("vgg16", dropout=0), steps=20, rate=VGG_RATE),
@@ -338,7 +359,8 @@ NETWORKS = {
 
 
 EACH_KIND = ("efficientnet_lite0 efficientnet_lite0.tf efficientnet_lite0.ra mobilenet_v2 mobilenet_v2.keras resnet18 resnet50 "
-             "resnet50.keras resnet101.cf densenet121 densenet121.keras densenet121.cf vgg16 vgg16.keras")
+             "resnet50.keras resnet101.cf densenet121 densenet121.keras densenet121.cf vgg16 vgg16.keras googlenet "
+             "googlenet.tv inception_v3.noaux inception_v4")
 
 
 def pictures(count, seed, side):
@@ -428,6 +450,9 @@ def main():
     elif command == "options":
         made = json.loads(Path(arguments[0]).read_text())
         print("--epochs", len(made["losses"]), "--lr", made["rate"])
+    elif command == "heads":
+        aux = NETWORKS[arguments[0]].aux
+        print("--aux-weights", ",".join(map(str, aux))) if aux else print()
     elif command == "save" and len(arguments) == 2:
         if arguments[0] not in NETWORKS:
             sys.exit(f"peers.py: no network '{arguments[0]}'")
