@@ -76,7 +76,7 @@ graft_status run_bench(const graft_options *o)
     TRY_GOTO(model_open(&request, &m));
     const double started = now_seconds();
     const struct plan_options options = {.batch = (int)batch, .mode = mode == 1 ? PLAN_INFER : PLAN_TRAIN,
-                                         .exact = option_set(o, "exact")};
+                                         .exact = option_set(o, "exact"), .time = true};
     TRY_GOTO(arena_new(&arena));
     TRY_GOTO(plan_build(&m.graph, &m.params, arena, &options, &plan));
     TRY_GOTO(arena_reserve(arena));

@@ -381,3 +381,16 @@ bool path_has_suffix(const char *path, const char *suffix)
     const size_t a = strlen(path), b = strlen(suffix);
     return a >= b && strcasecmp(path + a - b, suffix) == 0;
 }
+
+graft_status cache_folder(char **out)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    *out = NULL;
+    if (cache != NULL && cache[0] == '/') // the standard: a relative one is to be ignored
+        *out = mem_format("%s/graft", cache);
+    else if (home != NULL && home[0] == '/')
+        *out = mem_format("%s/.cache/graft", home);
+    else
+        return fail(GRAFT_BAD_FILE, "there is no folder for caches: neither XDG_CACHE_HOME nor HOME is one");
+    return *out != NULL ? GRAFT_OK : fail_memory("a folder name");
+}

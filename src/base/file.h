@@ -63,3 +63,5 @@ bool file_exists(const char *path);
 char *path_join(const char *folder, const char *name); // heap; an absolute `name` wins; NULL: no memory
 const char *path_name(const char *path);               // after the last slash
 bool path_has_suffix(const char *path, const char *suffix); // ignoring case
+// $XDG_CACHE_HOME/graft, else ~/.cache/graft: heap; need not exist.
+graft_status cache_folder(char **out);

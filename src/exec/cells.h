@@ -47,6 +47,7 @@ struct plan {
     struct fold *folds; int n_folds;
     float *fold_block; size_t fold_floats;
     uint64_t fold_version; bool folded;
+    struct json_t *record, *timed;      // choice.c: times of this machine, and those taken for this plan
     size_t bytes;
     double loss;
 };

@@ -258,156 +258,6 @@ static void lrn_backward(struct map_shape s, struct lrn_shape a, const float *sr
     }
 }
 
-// The window of output (oy, ox) clipped to the map.
-struct window { int y0, y1, x0, x1; };
-static inline struct window window_at(const struct pool_shape *s, int oy, int ox)
-{
-    const int y = oy * s->stride_h - s->top, x = ox * s->stride_w - s->left;
-    return (struct window){y < 0 ? 0 : y, y + s->kh < s->src.h ? y + s->kh : s->src.h, x < 0 ? 0 : x,
-                           x + s->kw < s->src.w ? x + s->kw : s->src.w};
-}
-
-static void maxpool_forward(struct pool_shape s, const float *src, float *dst, uint8_t *index)
-{
-    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
-#pragma omp parallel for schedule(static)
-    for (int task = 0; task < s.src.n * s.src.cb; task++)
-        for (int o = 0; o < s.oh * s.ow; o++) {
-            const int oy = o / s.ow, ox = o % s.ow;
-            const struct window w = window_at(&s, oy, ox);
-            float best[V];
-            int32_t where[V];
-            for (int l = 0; l < V; l++) {
-                best[l] = -INFINITY;
-                where[l] = (w.y0 - (oy * s.stride_h - s.top)) * s.kw + w.x0 - (ox * s.stride_w - s.left);
-            }
-            for (int y = w.y0; y < w.y1; y++)
-                for (int x = w.x0; x < w.x1; x++) {
-                    const float *p = src + task * in + ((size_t)y * s.src.w + x) * V;
-                    const int32_t at = (y - (oy * s.stride_h - s.top)) * s.kw + x - (ox * s.stride_w - s.left);
-                    LANE_LOOP
-                    {
-                        where[l] = p[l] > best[l] ? at : where[l];
-                        best[l] = p[l] > best[l] || p[l] != p[l] ? p[l] : best[l]; // a NaN must not vanish
-                    }
-                }
-            for (int l = 0; l < V; l++)
-                dst[task * out + (size_t)o * V + l] = best[l];
-            if (index != NULL)
-                for (int l = 0; l < V; l++)
-                    index[task * out + (size_t)o * V + l] = (uint8_t)where[l];
-        }
-}
-
-static void maxpool_backward(struct pool_shape s, const float *diff_dst, const uint8_t *index, float *diff_src)
-{
-    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
-#pragma omp parallel for schedule(static)
-    for (int task = 0; task < s.src.n * s.src.cb; task++) {
-        float *d = diff_src + task * in;
-        memset(d, 0, in * sizeof *d);
-        for (int o = 0; o < s.oh * s.ow; o++) {
-            const int y0 = o / s.ow * s.stride_h - s.top, x0 = o % s.ow * s.stride_w - s.left;
-            for (int l = 0; l < V; l++) {
-                const int at = index[task * out + (size_t)o * V + l];
-                d[((size_t)(y0 + at / s.kw) * s.src.w + x0 + at % s.kw) * V + l] += diff_dst[task * out + (size_t)o * V + l];
-            }
-        }
-    }
-}
-
-// dst = factor * sum of the window, over a map `width` wide; and the way back, which adds.
-static inline void window_sum(const float *src, int width, struct window w, float factor, float *dst)
-{
-    float sum[V] = {0};
-    for (int y = w.y0; y < w.y1; y++)
-        for (int x = w.x0; x < w.x1; x++)
-            LANE_LOOP
-                sum[l] += src[((size_t)y * width + x) * V + l];
-    for (int l = 0; l < V; l++)
-        dst[l] = sum[l] * factor;
-}
-
-static inline void window_spread(const float *diff_dst, int width, struct window w, float factor, float *diff_src)
-{
-    for (int y = w.y0; y < w.y1; y++)
-        for (int x = w.x0; x < w.x1; x++)
-            LANE_LOOP
-                diff_src[((size_t)y * width + x) * V + l] += diff_dst[l] * factor;
-}
-
-// 1 / elements of the window; counted padding reaches to the padded border, not past it (ceil mode), as in PyTorch.
-static inline float avgpool_factor(const struct pool_shape *s, int oy, int ox, struct window w)
-{
-    if (!s->count_padding)
-        return 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
-    const int y = oy * s->stride_h - s->top, x = ox * s->stride_w - s->left;
-    const int y1 = y + s->kh < s->src.h + s->bottom ? y + s->kh : s->src.h + s->bottom;
-    const int x1 = x + s->kw < s->src.w + s->right ? x + s->kw : s->src.w + s->right;
-    return 1.0f / ((y1 - y) * (x1 - x));
-}
-
-static void avgpool_forward(struct pool_shape s, const float *src, float *dst)
-{
-    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
-#pragma omp parallel for schedule(static)
-    for (int task = 0; task < s.src.n * s.src.cb; task++)
-        for (int o = 0; o < s.oh * s.ow; o++) {
-            const struct window w = window_at(&s, o / s.ow, o % s.ow);
-            const float factor = avgpool_factor(&s, o / s.ow, o % s.ow, w);
-            window_sum(src + task * in, s.src.w, w, factor, dst + task * out + (size_t)o * V);
-        }
-}
-
-static void avgpool_backward(struct pool_shape s, const float *diff_dst, float *diff_src)
-{
-    const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
-#pragma omp parallel for schedule(static)
-    for (int task = 0; task < s.src.n * s.src.cb; task++) {
-        float *d = diff_src + task * in;
-        memset(d, 0, in * sizeof *d);
-        for (int o = 0; o < s.oh * s.ow; o++) {
-            const struct window w = window_at(&s, o / s.ow, o % s.ow);
-            const float factor = avgpool_factor(&s, o / s.ow, o % s.ow, w);
-            window_spread(diff_dst + task * out + (size_t)o * V, s.src.w, w, factor, d);
-        }
-    }
-}
-
-// PyTorch's adaptive windows: output i of o covers [floor(i n / o), ceil((i + 1) n / o)).
-static inline struct window adaptive_window(struct map_shape s, int oh, int ow, int o)
-{
-    const int y = o / ow, x = o % ow;
-    return (struct window){y * s.h / oh, ((y + 1) * s.h + oh - 1) / oh, x * s.w / ow, ((x + 1) * s.w + ow - 1) / ow};
-}
-
-static void adaptive_forward(struct map_shape s, int oh, int ow, const float *src, float *dst)
-{
-    const size_t in = (size_t)s.h * s.w * V, out = (size_t)oh * ow * V;
-#pragma omp parallel for schedule(static)
-    for (int task = 0; task < s.n * s.cb; task++)
-        for (int o = 0; o < oh * ow; o++) {
-            const struct window w = adaptive_window(s, oh, ow, o);
-            const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
-            window_sum(src + task * in, s.w, w, factor, dst + task * out + (size_t)o * V);
-        }
-}
-
-static void adaptive_backward(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src)
-{
-    const size_t in = (size_t)s.h * s.w * V, out = (size_t)oh * ow * V;
-#pragma omp parallel for schedule(static)
-    for (int task = 0; task < s.n * s.cb; task++) {
-        float *d = diff_src + task * in;
-        memset(d, 0, in * sizeof *d);
-        for (int o = 0; o < oh * ow; o++) {
-            const struct window w = adaptive_window(s, oh, ow, o);
-            const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
-            window_spread(diff_dst + task * out + (size_t)o * V, s.w, w, factor, d);
-        }
-    }
-}
-
 // The mask is recomputed from its key in the backward pass: nothing is stored.
 static void dropout(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step, uint64_t layer)
 {
@@ -587,13 +437,12 @@ static void conv_own(const struct dnn_conv_shape *s, enum dnn_pass pass, float *
 
 extern const struct products FOR_SET(products);
 extern const struct winograd_kernels FOR_SET(winograd);
+extern const struct pool_kernels FOR_SET(pools);
 
 const struct kernel_table FOR_SET(kernels) = {
     .isa = ISA_NAME, .lanes = V, .act_forward = act_forward, .act_backward = act_backward, .add = add,
     .bn_statistics = bn_statistics, .bn_apply = bn_apply, .bn_backward = bn_backward,
     .lrn_forward = lrn_forward, .lrn_backward = lrn_backward,
-    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
-    .avgpool_backward = avgpool_backward, .adaptive_forward = adaptive_forward, .adaptive_backward = adaptive_backward,
     .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_own = conv_own,
-    .winograd = &FOR_SET(winograd), .products = &FOR_SET(products),
+    .winograd = &FOR_SET(winograd), .products = &FOR_SET(products), .pools = &FOR_SET(pools),
 };

@@ -13,6 +13,18 @@ struct pool_shape { struct map_shape src; int oh, ow, kh, kw, stride_h, stride_w
 
 struct lrn_shape { int size; float scale, beta, k; }; // scale: alpha / size
 
+struct pool_kernels {
+    // index: a byte an output, the place of the largest in its window; NULL: not wanted.
+    void (*max_forward)(struct pool_shape s, const float *src, float *dst, uint8_t *index);
+    // mask: the pooled values, NULL: none; only where they are within the activation's limits a gradient passes.
+    void (*max_backward)(struct pool_shape s, const float *diff_dst, const uint8_t *index, const float *mask, enum dnn_act act,
+                         float *diff_src);
+    void (*average_forward)(struct pool_shape s, const float *src, float *dst);
+    void (*average_backward)(struct pool_shape s, const float *diff_dst, float *diff_src);
+    void (*adaptive_forward)(struct map_shape s, int oh, int ow, const float *src, float *dst);
+    void (*adaptive_backward)(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src);
+};
+
 struct kernel_table {
     const char *isa;
     int lanes;
@@ -31,12 +43,6 @@ struct kernel_table {
     // Normalisation across channels; backward in place on diff, `ratio` being scratch of the map's size.
     void (*lrn_forward)(struct map_shape s, struct lrn_shape a, const float *src, float *dst);
     void (*lrn_backward)(struct map_shape s, struct lrn_shape a, const float *src, float *diff, float *ratio);
-    void (*maxpool_forward)(struct pool_shape s, const float *src, float *dst, uint8_t *index); // index may be NULL
-    void (*maxpool_backward)(struct pool_shape s, const float *diff_dst, const uint8_t *index, float *diff_src);
-    void (*avgpool_forward)(struct pool_shape s, const float *src, float *dst);
-    void (*avgpool_backward)(struct pool_shape s, const float *diff_dst, float *diff_src);
-    void (*adaptive_forward)(struct map_shape s, int oh, int ow, const float *src, float *dst);
-    void (*adaptive_backward)(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src);
     void (*dropout)(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step, uint64_t layer);
     void (*bias_add)(float *x, const float *bias, int n, int units, enum dnn_act act); // (n, units)
     void (*bias_gradient)(const float *diff, float *diff_bias, int n, int units);
@@ -45,6 +51,7 @@ struct kernel_table {
                        float *dst);
     const struct winograd_kernels *winograd;
     const struct products *products;
+    const struct pool_kernels *pools;
 };
 const struct kernel_table *exec_kernels(void);
 // Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.  False

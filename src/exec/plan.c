@@ -3,7 +3,8 @@
 // gradient; cells (what fuses with what); forward steps; loss; backward steps, newest cell first; placement.
 // A frozen prefix needs no gradient, so it gets no backward step and nothing of it outlives its last forward use.
 
-#include "exec/cells.h"
+#include "exec/choice.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include <limits.h>
@@ -215,6 +216,7 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
     p->options = *options;
     p->kernels = exec_kernels();
     exec_threads(); // settles the number of threads before the library counts them
+    TRY_GOTO(choices_check(g));
     TRY_GOTO(values_make(p));
     TRY_GOTO(cells_make(p));
     TRY_GOTO(folds_make(p));
@@ -230,6 +232,7 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
     }
     for (int i = 0; i < g->n_outputs; i++)
         buffer_use(p, p->value_buffer[g->outputs[i].value]);
+    choices_record(p);
     TRY_GOTO(place(p));
     if (p->bytes > arena->need)
         arena->need = p->bytes;
@@ -248,6 +251,8 @@ void plan_free(struct plan *p)
         dnn_conv_free(p->steps[i].conv);
         mem_free(p->steps[i].winograd);
     }
+    json_decref(p->record);
+    json_decref(p->timed);
     mem_free(p->steps);
     mem_free(p->buffers);
     mem_free(p->cells);

@@ -26,6 +26,8 @@ struct plan_options {
     enum bn_mode bn;
     bool exact;  // no Winograd: rounding as of the direct sums
     bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
+    bool time;   // may time the ways a convolution can go, once for a machine and shape
+    struct json_t *choices; // a run's: {"LAYER PASS BATCH": "winograd" or "library"}, repeated and added to; or NULL
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.

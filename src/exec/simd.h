@@ -6,6 +6,7 @@
 enum { V = LANES, W = REGISTER / 4, PARTS = V / W }; // PARTS: registers that hold one block's lanes
 typedef float vec __attribute__((vector_size(REGISTER), may_alias));
 typedef int vec_mask __attribute__((vector_size(REGISTER))); // of a comparison: all ones where it holds
+typedef unsigned char vec_bytes __attribute__((vector_size(REGISTER / 4), may_alias)); // a byte a lane
 
 #define SET_PASTE(name, set) name##_##set
 #define SET_EXPAND(name, set) SET_PASTE(name, set)

@@ -2,6 +2,7 @@
 // folded BatchNorm the weights are the plan's derived ones.
 // By data, Winograd writes the gradient already masked by the activation that made the convolution's input.
 
+#include "exec/choice.h"
 #include "exec/steps.h"
 #include "base/memory.h"
 #include <string.h>
@@ -56,15 +57,6 @@ static graft_status run_conv(struct plan *p, const struct step *s, const struct 
     return GRAFT_OK;
 }
 
-// Never for the batch's sake in evaluation: there a picture's result must not depend on its batch.
-static bool winograd_chosen(const struct plan *p, const struct dnn_conv_shape *shape)
-{
-    struct dnn_conv_shape s = *shape;
-    if (p->options.mode == PLAN_INFER)
-        s.n = 1;
-    return !p->options.exact && winograd_pays(&s);
-}
-
 static graft_status winograd_step(struct plan *p, const struct cell *cell, struct step *s)
 {
     const int in = cell->node->in[0];
@@ -92,7 +84,9 @@ static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_
         if (p->folds[i].cell == cell)
             s->entry = i;
     *out = s;
-    if (winograd_chosen(p, &s->shape))
+    bool winograd;
+    TRY(choice_make(p, cell, &s->shape, pass, &winograd));
+    if (winograd)
         return winograd_step(p, cell, s);
     TRY(dnn_conv_new(&s->shape, pass, p->kernels->lanes, &s->conv));
     if (s->conv != NULL && dnn_conv_scratch(s->conv) > 0)

@@ -15,11 +15,11 @@ static graft_status run_pool(struct plan *p, const struct step *s, const struct 
     const struct cell *cell = s->cell;
     const struct adaptive_attr *a = &cell->node->attr.adaptive;
     if (cell->node->op == OP_MAXPOOL)
-        p->kernels->maxpool_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst), (uint8_t *)BUFFER(extra));
+        p->kernels->pools->max_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst), (uint8_t *)BUFFER(extra));
     else if (cell->node->op == OP_AVGPOOL)
-        p->kernels->avgpool_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
+        p->kernels->pools->average_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
     else
-        p->kernels->adaptive_forward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
+        p->kernels->pools->adaptive_forward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
     return GRAFT_OK;
 }
 
@@ -28,11 +28,12 @@ static graft_status run_pool_backward(struct plan *p, const struct step *s, cons
     const struct cell *cell = s->cell;
     const struct adaptive_attr *a = &cell->node->attr.adaptive;
     if (cell->node->op == OP_MAXPOOL)
-        p->kernels->maxpool_backward(pool_shape(p, cell), BUFFER(src), (uint8_t *)BUFFER(extra), BUFFER(dst));
+        p->kernels->pools->max_backward(pool_shape(p, cell), BUFFER(src), (uint8_t *)BUFFER(extra), BUFFER(src2),
+                                        value_act(p, cell->node->in[0]), BUFFER(dst));
     else if (cell->node->op == OP_AVGPOOL)
-        p->kernels->avgpool_backward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
+        p->kernels->pools->average_backward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
     else
-        p->kernels->adaptive_backward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
+        p->kernels->pools->adaptive_backward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
     return GRAFT_OK;
 }
 
@@ -68,8 +69,12 @@ graft_status pool_backward(struct plan *p, const struct cell *cell)
     s->src = p->value_gradient[cell->out];
     s->dst = diff_src;
     s->extra = index;
+    // What is not positive as a maximum is not positive at its place either: the activation before a max pool masks here.
+    const int in = cell->node->in[0];
+    const bool alone = only_consumer(p, in) != NULL;
+    if (cell->node->op == OP_MAXPOOL && alone && !p->masked[cell->out] && value_act(p, in) != ACT_NONE)
+        s->src2 = p->value_buffer[cell->out];
+    p->masked[in] = s->src2 != NO_BUFFER || (p->masked[cell->out] && alone);
     step_uses(p, s);
-    // What is not positive as a maximum is not positive at its place either.
-    p->masked[cell->node->in[0]] = p->masked[cell->out] && only_consumer(p, cell->node->in[0]) != NULL;
-    return gradient_give(p, cell->node->in[0], diff_src);
+    return gradient_give(p, in, diff_src);
 }

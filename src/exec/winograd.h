@@ -35,8 +35,8 @@ enum { WINO_STRIP = 32 }; // tiles a task of a transform
 
 // 3x3, stride 1, no groups, blocked maps.
 bool winograd_applies(const struct dnn_conv_shape *shape);
-// Where it is worth its overhead: a rule of thumb from measurements.
-bool winograd_pays(const struct dnn_conv_shape *shape);
+// How many times faster than the direct sums it is, estimated.
+double winograd_gain(const struct dnn_conv_shape *shape, int lanes);
 // `act`: of the destination (forward), of the mask (by data).  `rows`: tiles of the register tile, see kernel_table.
 struct winograd winograd_describe(const struct dnn_conv_shape *shape, enum dnn_pass pass, enum dnn_act act, int lanes,
                                   int rows, int threads);

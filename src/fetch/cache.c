@@ -9,20 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-graft_status cache_folder(char **out)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    *out = NULL;
-    if (cache != NULL && cache[0] == '/') // the standard: a relative one is to be ignored
-        *out = mem_format("%s/graft", cache);
-    else if (home != NULL && home[0] == '/')
-        *out = mem_format("%s/.cache/graft", home);
-    else
-        return fail(GRAFT_BAD_FILE,
-                    "there is no place for published weights: neither XDG_CACHE_HOME nor HOME is a folder");
-    return *out != NULL ? GRAFT_OK : fail_memory("a folder name");
-}
-
 static int64_t time_of(const struct stat *st) { return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec; }
 
 static graft_status record_path(const char *file, char **out)

@@ -5,7 +5,6 @@
 
 #include "fetch/fetch.h"
 
-graft_status cache_folder(char **out); // heap; need not exist
 // Takes the file's digest, unless size and time say that it is what was checked before (`again`: in any case), and
 // compares it with the publisher's, or with the one recorded on first use.  Fills size, kind, digest, publishers.
 graft_status cache_check(const char *path, const char *file, bool again, struct found_file *out);

@@ -170,6 +170,7 @@ graft_status trainer_state(struct trainer *t, json_t **out)
                               skipped_list(t), "pictures", (json_int_t)t->n, "seed", (json_int_t)t->options->seed,
                               "threads", exec_threads(), "isa", exec_isa(), "library", exec_library());
     const bool fine = position != NULL && optimizer != NULL && state != NULL &&
+                      json_object_set(state, "plan", t->choices) == 0 &&
                       json_object_update(state, position) == 0 && json_object_update(state, optimizer) == 0 &&
                       (isnan(t->best.value) || json_object_set_new(state, "best", json_real(t->best.value)) == 0);
     json_decref(position);
@@ -299,6 +300,11 @@ graft_status trainer_restore(struct trainer *t)
     TRY_GOTO(checkpoint_read(r->checkpoint, t->model, slots, trainer_slots(t, slots), t->options->force, &state));
     position_read(t, state);
     optimizer_read(t, state);
+    json_t *choices = json_object_get(state, "plan");
+    if (json_is_object(choices)) {
+        json_decref(t->choices);
+        t->choices = json_incref(choices);
+    }
     const bool same = (size_t)integer(state, "pictures") == t->n && !r->data_changed;
     if (!same) // the unfinished epoch begins again; the best model stays the best, whatever it was measured on
         t->at = (struct position){.epochs = t->at.epochs, .run_steps = t->at.run_steps};

@@ -51,14 +51,18 @@ static size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
            (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
 }
 
+static struct plan_options train_plan(const struct trainer *t, int batch)
+{
+    return (struct plan_options){.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
+}
+
 // Largest batch below `batch` whose plan fits into `available` bytes; 0: none.  Plans are only measured.
 static graft_status batch_fitting(struct trainer *t, size_t available, int batch, int *out)
 {
     int fits = 0, too_large = batch;
     while (too_large - fits > 1) {
         const int middle = fits + (too_large - fits) / 2;
-        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn,
-                                       .exact = t->options->exact};
+        const struct plan_options o = train_plan(t, middle);
         struct arena *arena;
         struct plan *plan;
         TRY(arena_new(&arena));
@@ -100,7 +104,9 @@ static void plans_free(struct trainer *t)
 static graft_status plans_build(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
+    struct plan_options o = train_plan(t, batch);
+    o.time = true;
+    o.choices = t->choices;
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
     o.batch = (int)(t->n % (size_t)batch);
     if (o.batch > 0)
@@ -117,7 +123,7 @@ static graft_status plans_build(struct trainer *t, int batch)
 static graft_status plans_make(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
+    const struct plan_options o = train_plan(t, batch);
     TRY(arena_new(&t->arena));
     TRY(phases_of(m, t->options->recipe.unfreeze, t->phases, &t->n_phases));
     TRY(phases_prepare(m, t->phases, t->n_phases, t->options->bn));
@@ -167,8 +173,9 @@ static graft_status partial_make(struct trainer *t, int batch)
 {
     if (t->partial != NULL && plan_batch(t->partial) == batch)
         return GRAFT_OK;
-    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn,
-                                   .exact = t->options->exact};
+    struct plan_options o = train_plan(t, batch);
+    o.time = true;
+    o.choices = t->choices;
     plan_free(t->partial);
     TRY(plan_build(&t->model->graph, &t->model->params, t->arena, &o, &t->partial));
     return arena_reserve(t->arena);
@@ -588,8 +595,17 @@ static graft_status folder_take(struct trainer *t, bool *finished)
     if (o->resume == NULL || o->resume->checkpoint == NULL)
         return run_start(t);
     t->checkpoints.last_good = o->resume->last_good;
-    TRY(trainer_restore(t));
+    json_t *made = json_incref(t->choices);
+    const graft_status restored = trainer_restore(t);
+    const bool others = !json_equal(made, t->choices);
+    json_decref(made);
+    TRY(restored);
     *finished = trainer_done(t) && run_folder_ended(&t->folder);
+    if (others && !*finished) { // by the run's own choices
+        const int batch = plan_batch(t->full);
+        plans_free(t);
+        TRY(plans_build(t, batch));
+    }
     if (*finished)
         log_info("the run in '%s' is finished after %d epochs%s; more --epochs go on", t->folder.path, t->at.epochs,
                  t->stopped ? " (stopped early)" : "");
@@ -621,6 +637,9 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     graft_status status = GRAFT_OK;
     int batch = options->batch;
     bool finished;
+    t.choices = json_object();
+    if (t.choices == NULL)
+        TRY_GOTO(fail_memory("the plan's choices"));
     TRY_GOTO(lists_make(&t));
     if ((size_t)batch > t.n) {
         log_warning("a batch of %d is larger than the %zu training pictures; the batch is %zu", batch, t.n, t.n);
@@ -647,6 +666,7 @@ done:
     plans_free(&t);
     arena_free(t.arena);
     json_decref(t.trained);
+    json_decref(t.choices);
     mem_free(t.order);
     mem_free(t.val);
     mem_free(t.targets);

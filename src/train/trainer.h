@@ -36,6 +36,7 @@ struct trainer {
     int n_phases, phase;          // phase: the plans are for its freezing
     struct arena *arena;
     struct plan *full, *partial, *validation;
+    json_t *choices;              // of the plans, kept in checkpoints: a run goes on with the kernels it began with
     uint32_t *order, *val;
     size_t n, n_val;
     float *targets;               // (batch, classes)

@@ -234,6 +234,22 @@ static void make_pools(struct graph *g) // max and average, padding counted and 
     finish(g, graph_adaptive_avgpool(g, v, 3, 2));
 }
 
+// Max pools behind activations, whose masks they apply: tiles without overlap, overlapping windows, padding, one window over
+// all, a value with a second consumer, whose gradient no pool may mask.
+static void make_maxpools(struct graph *g)
+{
+    graph_init(g, 3, 12, 16);
+    int v = graph_relu6(g, graph_conv(g, 0, "a", conv_pad(18, 3, 1, 1, 1, true)));
+    v = graph_maxpool(g, v, pool_ceil(g, v, 2, 2, 0, false));
+    v = graph_relu(g, graph_bn(g, graph_conv(g, v, "b", conv_pad(20, 1, 1, 0, 1, false)), "bn", BN));
+    v = graph_maxpool(g, v, pool_ceil(g, v, 3, 1, 1, false));
+    const int c = graph_relu(g, graph_conv(g, v, "c", conv_pad(16, 1, 1, 0, 1, true)));
+    v = graph_concat(g, (int[]){graph_maxpool(g, c, pool_ceil(g, c, 3, 2, 1, false)),
+                                graph_conv(g, c, "d", conv_pad(9, 3, 2, 1, 1, true))}, 2);
+    v = graph_relu(g, graph_conv(g, v, "e", conv_pad(16, 1, 1, 0, 1, true)));
+    finish(g, graph_maxpool(g, v, (struct pool_attr){3, 4, 1, 1, 0, 0, 0, 0, false}));
+}
+
 static void make_joins(struct graph *g) // concat with unaligned offsets, a value with three consumers, add with ReLU
 {
     graph_init(g, 3, 6, 6);
@@ -328,6 +344,7 @@ static void test_conv(void **state) { (void)state; check(make_conv); }
 static void test_depthwise(void **state) { (void)state; check(make_depthwise); }
 static void test_groups(void **state) { (void)state; check(make_groups); }
 static void test_pools(void **state) { (void)state; check(make_pools); }
+static void test_maxpools(void **state) { (void)state; check(make_maxpools); }
 static void test_joins(void **state) { (void)state; check(make_joins); }
 static void test_scale(void **state) { (void)state; check(make_scale); }
 static void test_lrn(void **state) { (void)state; check(make_lrn); }
@@ -495,7 +512,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv), cmocka_unit_test(test_depthwise), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_pools), cmocka_unit_test(test_joins), cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_pools), cmocka_unit_test(test_maxpools), cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_dense),
         cmocka_unit_test(test_scale), cmocka_unit_test(test_lrn), cmocka_unit_test(test_heads_train),
         cmocka_unit_test(test_heads_predict), cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_exact_has_no_winograd), cmocka_unit_test(test_planted_error_is_caught),

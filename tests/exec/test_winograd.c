@@ -377,7 +377,6 @@ static void test_what_it_takes(void **state)
     struct bench b;
     bench_init(&b, &shapes[0]);
     assert_true(winograd_applies(&b.s));
-    assert_true(winograd_pays(&b.s));
     struct dnn_conv_shape s = b.s;
     s.stride_h = 2;
     assert_false(winograd_applies(&s));
@@ -389,15 +388,30 @@ static void test_what_it_takes(void **state)
     assert_false(winograd_applies(&s));
     s = b.s, s.oc = 8;
     assert_true(winograd_applies(&s));
-    assert_false(winograd_pays(&s));
     bench_fini(&b);
+}
+
+// The estimate beside times taken on two processors: within a factor of 1.7 over all passes, which is what the choice needs.
+static void test_estimate(void **state)
+{
+    (void)state;
+    static const struct { int n, c, k, side, lanes; double measured; } rows[] = {
+        {16, 64, 64, 224, 16, 2.5}, {16, 512, 512, 28, 16, 2.6}, {16, 512, 512, 7, 16, 1.7}, {1, 512, 512, 14, 16, 1.1},
+        {1, 512, 512, 7, 16, 0.54}, {16, 16, 32, 28, 16, 1.7},   {16, 64, 64, 224, 8, 2.6},  {16, 512, 512, 28, 8, 3.0},
+        {16, 512, 512, 7, 8, 2.2},  {1, 512, 512, 14, 8, 1.3},   {1, 512, 512, 7, 8, 0.64},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct dnn_conv_shape s = {.n = rows[i].n, .ic = rows[i].c, .oc = rows[i].k, .oh = rows[i].side, .ow = rows[i].side};
+        const double ratio = winograd_gain(&s, rows[i].lanes) / rows[i].measured;
+        assert_true(ratio > 1 / 1.7 && ratio < 1.7);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrices), cmocka_unit_test(test_against_direct_sums), cmocka_unit_test(test_adjoints),
-        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_what_it_takes),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_what_it_takes), cmocka_unit_test(test_estimate),
     };
     static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
     int failed = 0;
