@@ -112,7 +112,7 @@ elif [ -x "$server" ]; then
     expect 3 '127.0.0.1 port 1' 'no server' env GRAFT_MIRROR=http://127.0.0.1:1 "$graft" pull vgg16
     expect 3 'the server answers 404' 'not there' env GRAFT_MIRROR=$mirror/missing "$graft" pull vgg16
     expect 3 'nothing was kept' 'a wrong file' env GRAFT_MIRROR=$mirror/plain "$graft" pull vgg16
-    if [ -z "$(ls .cache/graft)" ]; then ok 'a wrong file leaves nothing'; else ls .cache/graft >log; not_ok 'a wrong file leaves nothing'; fi
+    if [ -z "$(ls .cache/graft | grep -v '^kernels.json$')" ]; then ok 'a wrong file leaves nothing'; else ls .cache/graft >log; not_ok 'a wrong file leaves nothing'; fi
     GRAFT_MIRROR=$mirror/slow "$graft" pull vgg16 2>log &
     pid=$!
     while [ ! -s .cache/graft/vgg16-397923af.pth.part ]; do sleep 0.1; done
