@@ -66,6 +66,8 @@ static const graft_option_info bench_options[] = {
     {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     BATCH, IMGSZ, THREADS, ENDED};
+static const graft_option_info report_options[] = {
+    {"output", 'o', "FILE", NULL, "default report.html in the run folder; compare.html of several", NULL}, ENDED};
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
@@ -87,6 +89,8 @@ static const struct command commands[] = {
      pull_options, run_pull},
     {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
      bench_options, run_bench},
+    {"report", NULL, "one HTML file about a run, or about several side by side", "RUN... [OPTION]...",
+     "graft report runs/train\n  graft report runs/train runs/train2 -o compare.html", report_options, run_report},
 };
 
 const char *graft_version(void)

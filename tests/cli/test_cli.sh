@@ -149,3 +149,9 @@ expect 3 'could not be read' 'a CSV of the good ones' "$graft" predict run/model
 if [ "$(wc -l <out.csv)" = 3 ] && head -n 1 out.csv | grep -qx 'path,"0","1"' && grep -q '^"tree/below/2.png",[0-9.e-]*,[0-9.e-]*$' out.csv &&
     [ -z "$(find . -name 'out.csv.tmp-*')" ]; then ok 'its rows'; else cp out.csv log; not_ok 'its rows'; fi
 expect 3 'could not be read' 'predict reports the bad' "$graft" predict run/model.safetensors pets/a/page.jpg
+
+# Reports read the run folder alone.
+expect 0 'run/report.html' 'report of a run' "$graft" report run
+expect 0 'compare.html' 'report of two runs' "$graft" report run run2
+expect 3 'not a run' 'report of no run' "$graft" report set
+expect 2 'which run' 'report of nothing' "$graft" report
