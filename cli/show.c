@@ -116,6 +116,11 @@ static void show_bench(const json_t *o)
            number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));
 }
 
+static void show_explain(const json_t *o)
+{
+    printf("%s: %s, %.3f; the picture is %s\n", text_of(o, "path"), text_of(o, "class"), number_of(o, "prob"), text_of(o, "output"));
+}
+
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
 
 void show_result(const char *command, const char *json)
@@ -123,7 +128,7 @@ void show_result(const char *command, const char *json)
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val},
         {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models},
-        {"pull", show_pull}, {"bench", show_bench}, {"report", show_report}};
+        {"pull", show_pull}, {"bench", show_bench}, {"report", show_report}, {"explain", show_explain}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

@@ -66,6 +66,10 @@ static const graft_option_info bench_options[] = {
     {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     BATCH, IMGSZ, THREADS, ENDED};
+static const graft_option_info explain_options[] = {
+    {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
+    {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
+    IMGSZ, RESIZE, THREADS, ENDED};
 static const graft_option_info report_options[] = {
     {"output", 'o', "FILE", NULL, "default report.html in the run folder; compare.html of several", NULL}, ENDED};
 
@@ -89,6 +93,9 @@ static const struct command commands[] = {
      pull_options, run_pull},
     {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
      bench_options, run_bench},
+    {"explain", NULL, "show what a prediction rests on: Grad-CAM over a picture", "MODEL PICTURE [OPTION]...",
+     "graft explain runs/train/model.safetensors cat.jpg -o why.png\n"
+     "  graft explain efficientnet_lite0 cat.jpg --class 'tabby, tabby cat'", explain_options, run_explain},
     {"report", NULL, "one HTML file about a run, or about several side by side", "RUN... [OPTION]...",
      "graft report runs/train\n  graft report runs/train runs/train2 -o compare.html", report_options, run_report},
 };

@@ -2,7 +2,9 @@
 
 #include "api/run.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "report/report.h"
 #include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +59,25 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
     return GRAFT_OK;
 }
 
+// The report follows the run, at no more than 1 % of its time; the last one is always made.
+struct follower {
+    double next;
+    bool told;
+};
+
+static void follow(void *user, const char *folder, bool ended)
+{
+    struct follower *f = user;
+    const double begin = now_seconds();
+    if (ended || begin >= f->next) {
+        if (report_write(folder, NULL) != GRAFT_OK && !f->told) {
+            log_warning("no report: %s", graft_message());
+            f->told = true;
+        }
+        f->next = now_seconds() + 100 * (now_seconds() - begin);
+    }
+}
+
 graft_status run_train(const graft_options *o)
 {
     long num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
@@ -66,6 +87,7 @@ graft_status run_train(const graft_options *o)
     struct model m = {0};
     struct input_spec array;
     char *folder = NULL, *args = NULL;
+    struct follower follower = {0};
     graft_status status = GRAFT_OK;
     TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
     TRY(option_long(o, "epochs", 1, 100000, &epochs));
@@ -111,7 +133,8 @@ graft_status run_train(const graft_options *o)
     const struct train_options options = {
         .folder = folder, .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
-        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save")};
+        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save"),
+        .grown = option_set(o, "no-save") ? NULL : follow, .user = &follower};
     TRY_GOTO(train_run(&m, &d, &options));
 done:
     model_close(&m);

@@ -47,6 +47,13 @@ void hooks_result(const char *json)
 
 bool hooks_cancelled(void) { return hooks.cancelled != NULL && hooks.cancelled(hooks.user); }
 
+double now_date(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 double now_seconds(void)
 {
     struct timespec t;

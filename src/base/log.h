@@ -11,3 +11,4 @@ void hooks_progress(const graft_progress *progress);
 void hooks_result(const char *json);
 bool hooks_cancelled(void);
 double now_seconds(void); // monotonic
+double now_date(void);    // since 1970

@@ -26,6 +26,7 @@ struct step {
     size_t offset, size;                        // floats: channel offset of a concat's part, element counts
     int entry;                                  // parameter whose gradient is ready
     bool flag;
+    double seconds;                             // spent in it so far
 };
 struct fold { const struct cell *cell; float *weight, *bias; }; // derived weights, in the plan's own block
 
@@ -37,7 +38,7 @@ struct plan {
     struct plan_options options;
     const struct kernel_table *kernels;
     struct cell *cells; int n_cells;
-    struct step *steps; int n_steps; size_t step_capacity;
+    struct step *steps; int n_steps, n_forward; size_t step_capacity;
     struct buffer *buffers; int n_buffers; size_t buffer_capacity;
     int *value_buffer, *value_gradient; // by value
     bool *needs_gradient;               // by value
@@ -65,6 +66,10 @@ struct map_shape value_map(const struct plan *p, int value);
 graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
 graft_status loss_step(struct plan *p);
+bool step_updates(const struct step *s); // it hands a gradient to the run's hook
+// explain.c: which values have a gradient in PLAN_EXPLAIN; its steps after the forward ones.
+void explain_mark(struct plan *p);
+graft_status explain_steps(struct plan *p);
 // fold.c: refreshes derived weights when the parameters changed.
 graft_status folds_make(struct plan *p);
 void folds_refresh(struct plan *p);

@@ -4,6 +4,7 @@
 // A frozen prefix needs no gradient, so it gets no backward step and nothing of it outlives its last forward use.
 
 #include "exec/cells.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include <limits.h>
 #include <math.h>
@@ -129,6 +130,8 @@ static graft_status values_make(struct plan *p)
                 needs |= p->needs_gradient[node->in[k]];
             p->needs_gradient[node->out] = needs;
         }
+    if (p->options.mode == PLAN_EXPLAIN)
+        explain_mark(p);
     return GRAFT_OK;
 }
 
@@ -200,12 +203,15 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
     TRY_GOTO(folds_make(p));
     for (int i = 0; i < p->n_cells; i++)
         TRY_GOTO(cell_forward(p, &p->cells[i]));
+    p->n_forward = p->n_steps;
     if (options->mode == PLAN_TRAIN) {
         TRY_GOTO(loss_step(p));
         for (int i = p->n_cells - 1; i >= 0; i--)
             if (p->needs_gradient[p->cells[i].out])
                 TRY_GOTO(cell_backward(p, &p->cells[i]));
     }
+    if (options->mode == PLAN_EXPLAIN)
+        TRY_GOTO(explain_steps(p));
     buffer_use(p, p->value_buffer[g->output]);
     TRY_GOTO(place(p));
     if (p->bytes > arena->need)
@@ -271,8 +277,13 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
     folds_refresh(p);
     if (p->options.poison)
         memset(p->arena->base, 0xff, p->bytes); // every float a NaN
-    for (int i = 0; i < p->n_steps; i++)
+    double begin = now_seconds();
+    for (int i = 0; i < p->n_steps; i++) {
         TRY(p->steps[i].run(p, &p->steps[i], run));
+        const double end = now_seconds();
+        p->steps[i].seconds += end - begin;
+        begin = end;
+    }
     if (p->options.mode == PLAN_TRAIN)
         p->params->version++;
     if (loss != NULL)
@@ -281,3 +292,14 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
 }
 
 const float *plan_logits(const struct plan *p) { return plan_buffer(p, p->value_buffer[p->graph->output], NULL); }
+
+void plan_seconds(const struct plan *p, double (*seconds)[STEP_KINDS])
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct step *s = &p->steps[i];
+        const bool update = step_updates(s);
+        const int node = s->cell != NULL ? (int)(s->cell->node - p->graph->nodes)
+                         : update ? p->graph->params[s->entry].node : p->graph->n_nodes;
+        seconds[node][update ? STEP_UPDATE : i < p->n_forward ? STEP_FORWARD : STEP_BACKWARD] += s->seconds;
+    }
+}

@@ -19,11 +19,14 @@ struct arena; // shared by the plans of a run: as large as the largest of them
 graft_status arena_new(struct arena **out);
 void arena_free(struct arena *arena);
 
-enum plan_mode { PLAN_INFER, PLAN_TRAIN };
+// PLAN_EXPLAIN: forward as in PLAN_INFER, then the gradient, with respect to the value `keep`, of the logits weighted by
+// `targets`; no parameter gets a gradient.
+enum plan_mode { PLAN_INFER, PLAN_TRAIN, PLAN_EXPLAIN };
 struct plan_options {
     int batch;
     enum plan_mode mode;
     enum bn_mode bn;
+    int keep;    // PLAN_EXPLAIN: a value whose map and gradient plan_kept reads
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.
@@ -38,11 +41,16 @@ int plan_batch(const struct plan *plan);
 typedef void (*grad_ready)(void *user, int entry, float *gradient);
 struct run {
     const float *input;   // (n, c, h, w) preprocessed
-    const float *targets; // (n, classes) rows of probabilities; NULL in PLAN_INFER
+    const float *targets; // (n, classes) rows of probabilities (PLAN_EXPLAIN: any weights); NULL in PLAN_INFER
     uint64_t seed, step;  // dropout's key
     grad_ready ready; void *user;
 };
 // Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean cross-entropy of the batch (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
+// Seconds spent so far, added to what is there: by node of the graph, last what belongs to none (n_nodes + 1 rows).
+enum step_kind { STEP_FORWARD, STEP_BACKWARD, STEP_UPDATE, STEP_KINDS };
+void plan_seconds(const struct plan *plan, double (*seconds)[STEP_KINDS]);
 const float *plan_logits(const struct plan *plan); // (n, classes), valid until the next plan_run on the arena
+// (n, c, h, w) of the kept value, or of its gradient; valid as the logits are.
+void plan_kept(const struct plan *plan, bool gradient, float *dst);
 void plan_softmax(const float *logits, float *probabilities, int n, int classes);

@@ -292,6 +292,33 @@ done:
     return status;
 }
 
+graft_status model_reload(struct model *m, const char *path)
+{
+    struct tensor_set set = {0};
+    float *values = NULL;
+    graft_status status = GRAFT_OK;
+    TRY_GOTO(weights_read(path, &set));
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param_entry *e = &m->params.entries[i];
+        const struct named_tensor *t = tensor_find(&set, e->name);
+        size_t count;
+        if (t == NULL || !shape_equal(t->shape, e->shape) || !shape_count(t->shape, &count))
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no tensor '%s' %s", path, e->name, shape_text(e->shape)));
+        values = mem_alloc(count * sizeof *values);
+        if (values == NULL)
+            TRY_GOTO(fail_memory(e->name));
+        TRY_GOTO(tensor_to_f32(t, values));
+        param_from_canonical(&m->params, i, values);
+        mem_free(values);
+        values = NULL;
+    }
+    m->params.version++;
+done:
+    mem_free(values);
+    tensor_set_free(&set);
+    return status;
+}
+
 graft_status model_metadata(const struct model *m, const char *trained, json_t **out)
 {
     static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};

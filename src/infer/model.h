@@ -35,6 +35,8 @@ struct model {
 };
 graft_status model_open(const struct model_request *request, struct model *out);
 void model_close(struct model *m);
+// The values of a graft model file of the same network, classes and input into the parameters.
+graft_status model_reload(struct model *m, const char *path);
 // The canonical tensors and graft's metadata, atomically.  `trained` (JSON text) describes the training; may be NULL.
 graft_status model_save(const struct model *m, const char *path, const char *trained);
 // What model_save writes, for files that hold more: canonical tensors added to `set`, which owns them; graft's metadata.

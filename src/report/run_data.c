@@ -1,5 +1,6 @@
 // report/run_data.c: a run folder into memory.
-// In: events.jsonl, args.json, classes.txt, split.csv, skipped.csv, val_predictions.csv, layers.csv, media/media.csv.
+// In: events.jsonl, args.json, classes.txt, split.csv, skipped.csv, val_predictions.csv, layers.csv, media/val.csv,
+// media/train.csv.
 // Hostile or torn files cost what they say, never more: unknown class names, wrong field counts and bad lines are left out.
 
 #include "report/run_data.h"
@@ -364,31 +365,31 @@ done:
 // A file name in media/ and no way out of it.
 static bool media_name(const char *name) { return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL; }
 
-static graft_status media_take(struct run_data *d, char **field)
+static graft_status media_take(struct run_data *d, char **field, bool training)
 {
-    if (!media_name(field[4]))
+    if (!media_name(field[3]))
         return GRAFT_OK;
     if (!mem_grow(&d->media, &d->media_capacity, d->n_media + 1, sizeof *d->media))
         return fail_memory("the pictures");
     struct media_row *row = &d->media[d->n_media++];
-    *row = (struct media_row){.path = mem_text(field[0]), .file = mem_text(field[4]), .label = class_of(d, field[2]),
-                              .predicted = class_of(d, field[3]), .training = strcmp(field[1], "train") == 0};
-    if (media_name(field[5]))
-        row->cam = mem_text(field[5]);
+    *row = (struct media_row){.path = mem_text(field[0]), .file = mem_text(field[3]), .label = class_of(d, field[1]),
+                              .predicted = class_of(d, field[2]), .training = training};
+    if (media_name(field[4]))
+        row->cam = mem_text(field[4]);
     return row->path != NULL && row->file != NULL ? GRAFT_OK : fail_memory("the pictures");
 }
 
-// path,part,label,predicted,file,cam
-static graft_status media_read(struct run_data *d)
+// path,label,predicted,file,cam
+static graft_status media_read(struct run_data *d, const char *name, bool training)
 {
     struct csv c;
-    char *field[6];
+    char *field[5];
     graft_status status = GRAFT_OK;
-    TRY(table_open(d, "media/media.csv", &c));
-    csv_row(&c, field, 6);
-    for (size_t n; status == GRAFT_OK && (n = csv_row(&c, field, 6)) > 0;)
-        if (n >= 6)
-            status = media_take(d, field);
+    TRY(table_open(d, name, &c));
+    csv_row(&c, field, 5);
+    for (size_t n; status == GRAFT_OK && (n = csv_row(&c, field, 5)) > 0;)
+        if (n >= 5)
+            status = media_take(d, field, training);
     csv_close(&c);
     return status;
 }
@@ -402,7 +403,8 @@ graft_status run_data_read(const char *folder, struct run_data *d)
     TRY_GOTO(split_read(d));
     TRY_GOTO(skipped_read(d));
     TRY_GOTO(layers_read(d));
-    TRY_GOTO(media_read(d));
+    TRY_GOTO(media_read(d, "media/val.csv", false));
+    TRY_GOTO(media_read(d, "media/train.csv", true));
 done:
     if (status != GRAFT_OK)
         run_data_free(d);

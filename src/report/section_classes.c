@@ -54,7 +54,7 @@ static void confusion_map(struct page *p)
     const struct figures *f = p->figures;
     struct text *t = &p->text;
     html_put(t, "<figure class=\"map\">\n<figcaption>Rows are the true classes from top to bottom, columns what the model said, in "
-                "the order of the table of classes; the shade is the share of the row. <span class=\"key hit\">right</span> "
+                "the order of <code>classes.txt</code>; the shade is the share of the row. <span class=\"key hit\">right</span> "
                 "<span class=\"key miss\">wrong</span></figcaption>\n"
                 "<svg viewBox=\"-1 -1 %d %d\" role=\"img\" aria-labelledby=\"map-t map-d\"><title id=\"map-t\">Confusion of %d "
                 "classes</title><desc id=\"map-d\">%zu of %zu pictures lie on the diagonal, that is, are right; the most confused "
@@ -68,7 +68,7 @@ static void confusion_map(struct page *p)
     for (size_t i = 0; i < f->n_pairs; i++) {
         const struct confused_pair *pair = &f->pairs[i];
         html_put(t, "<rect class=\"miss\" style=\"--v:%.2f\" x=\"%d\" y=\"%d\" width=\"1\" height=\"1\"",
-                 shade(pair->n, f->classes[pair->label].own), pair->predicted, pair->label);
+                 fmax(0.35, shade(pair->n, f->classes[pair->label].own)), pair->predicted, pair->label);
         if (i < TITLED_DOTS)
             html_put(t, "><title>%s taken for %s: %zu</title></rect>\n", p->run->classes[pair->label],
                      p->run->classes[pair->predicted], pair->n);

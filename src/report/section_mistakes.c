@@ -45,9 +45,9 @@ static graft_status pictures_put(struct page *p, const struct mistake *m)
     html_put(&p->text, "<div class=\"pair\">");
     if (media != NULL)
         TRY(picture_put(p, media->file, "A picture of ", d->classes[m->label], &done));
-    if (!done)
+    if (!done && d->n_media > 0)
         html_put(&p->text, "<span class=\"none\">no picture kept</span>");
-    else if (media->cam != NULL && media->predicted == m->predicted)
+    else if (done && media->cam != NULL && media->predicted == m->predicted)
         TRY(picture_put(p, media->cam, "The same picture; bright is what spoke for ", d->classes[m->predicted], &cam));
     html_put(&p->text, "</div>");
     return GRAFT_OK;

@@ -55,7 +55,7 @@ const char *const report_style =
     "tbody th,.words,thead th:first-child{text-align:left}tbody th,.words{overflow-wrap:anywhere;min-width:5rem}"
     "td.words{min-width:8rem}.wide{white-space:nowrap;text-align:left}\n"
     ".confusion td,.confusion thead th{text-align:center;padding:.25rem .35rem;min-width:2.1rem;border:1px solid var(--rule)}\n"
-    ".confusion tbody th{border:0;max-width:12rem;padding:.25rem .6rem .25rem 0}.confusion thead th{border:0;font-weight:600}\n"
+    ".confusion tbody th{border:0;min-width:0;max-width:12rem;padding:.25rem .6rem .25rem 0}.confusion thead th{border:0;font-weight:600}\n"
     ".confusion thead td{border:0}.confusion thead span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:9rem;"
     "overflow-wrap:anywhere;text-align:left;white-space:nowrap}\n"
     "td.hit{background:rgba(var(--hit),var(--v))}td.miss{background:rgba(var(--miss),var(--v))}td.deep{color:var(--deep)}\n"

@@ -4,12 +4,14 @@
 #include "data/data.h"
 #include "infer/metrics.h"
 #include "infer/model.h"
+#include "train/profile.h"
 #include "train/train.h"
 
 struct epoch_result {
     int epoch;
     double train_loss, val_loss, rate, seconds, elapsed; // elapsed: since the run began
     struct metrics val; // n = 0: no validation
+    struct epoch_times times;
 };
 struct run_folder {
     const char *path;

@@ -11,6 +11,7 @@
 #include "infer/predict.h"
 #include "optim/optim.h"
 #include "train/checkpoint.h"
+#include "train/media.h"
 #include "train/run_folder.h"
 #include "train/trained.h"
 #include <math.h>
@@ -38,6 +39,8 @@ struct trainer {
     struct position at;
     json_t *trained;              // what model files will say of this run, but for an epoch's figures
     double begin;
+    struct media media;
+    struct profile profile;
 };
 
 static graft_status lists_make(struct trainer *t)
@@ -199,7 +202,9 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         struct batch b;
         bool end;
         double loss;
+        const double waits = now_seconds();
         TRY_GOTO(queue_next(queue, &b, &end));
+        t->profile.wait += now_seconds() - waits;
         if (end)
             break;
         for (int i = 0; i < b.n_failed; i++)
@@ -208,6 +213,8 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         in_epoch++;
         if (b.n == 0)
             continue;
+        if (t->at.run_steps == 0)
+            media_batch(&t->media, &b);
         r->rate = sgd_rate(&t->sgd);
         TRY_GOTO(step_run(t, &b, t->at.run_steps, &loss));
         t->at.run_steps++;
@@ -268,7 +275,9 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
         return GRAFT_OK;
     t->n_predicted = 0;
     t->val_loss_sum = 0;
+    const double begin = now_seconds();
     TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction, t));
+    t->profile.validation = now_seconds() - begin;
     if (t->n_predicted == 0)
         return fail(GRAFT_BAD_FILE, "none of the %zu validation pictures can be read", t->n_val);
     r->val = metrics_of(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
@@ -331,6 +340,7 @@ static graft_status epochs_run(struct trainer *t)
         t->at.steps = 0;
         r.seconds = now_seconds() - begin;
         r.elapsed = now_seconds() - t->begin;
+        TRY(profile_epoch(&t->profile, &t->model->graph, (struct plan *[]){t->full, t->partial}, 2, &r.times));
         TRY(run_folder_epoch(&t->folder, &r));
         const bool better = t->n_val == 0 || r.val.log_loss < best;
         if (better) {
@@ -338,6 +348,7 @@ static graft_status epochs_run(struct trainer *t)
             if (t->options->save) {
                 TRY(save(t, false, &r));
                 TRY(run_folder_best(&t->folder, t->model, t->data, &r, t->val_index, t->val_labels, t->val_probabilities));
+                media_best(&t->media, t->val_index, t->val_labels, t->val_probabilities, t->n_predicted);
             }
         }
         if (t->options->save)
@@ -350,8 +361,23 @@ static graft_status epochs_run(struct trainer *t)
                            "\"val_top5\":%.9g", r.val_loss, r.val.log_loss, r.val.top1, r.val.top5);
         snprintf(json + at, sizeof json - (size_t)at, "}");
         hooks_result(json);
+        if (t->options->grown != NULL)
+            t->options->grown(t->options->user, t->folder.path, false);
     }
     return GRAFT_OK;
+}
+
+// What the report needs beyond the epochs.
+static graft_status leave_report(struct trainer *t)
+{
+    if (!t->options->save)
+        return GRAFT_OK;
+    char *path = path_join(t->folder.path, "model.safetensors");
+    if (path == NULL)
+        return fail_memory("a path");
+    media_end(&t->media, path);
+    mem_free(path);
+    return profile_write(&t->profile, &t->model->graph, (struct plan *[]){t->full, t->partial}, 2, t->folder.path);
 }
 
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options)
@@ -371,18 +397,25 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
         TRY_GOTO(trained_begin(m, options->args, &t.trained));
     TRY_GOTO(run_folder_start(&t.folder, m, d, options));
     summary(&t);
-    char start[256];
-    snprintf(start, sizeof start, "{\"event\":\"start\",\"network\":\"%s\",\"train\":%zu,\"val\":%zu,\"classes\":%d}",
-             m->network->name, t.n, t.n_val, m->n_classes);
+    t.media = (struct media){.folder = options->save ? t.folder.path : NULL, .model = m, .data = d, .arena = t.arena};
+    char start[512];
+    snprintf(start, sizeof start, "{\"event\":\"start\",\"network\":\"%s\",\"train\":%zu,\"val\":%zu,\"classes\":%d,"
+             "\"time\":%.3f,\"graft\":\"%s\",\"isa\":\"%s\",\"threads\":%d}", m->network->name, t.n, t.n_val, m->n_classes,
+             now_date(), GRAFT_VERSION, exec_isa(), exec_threads());
     TRY_GOTO(run_folder_event(&t.folder, start));
     TRY_GOTO(epochs_run(&t));
+    TRY_GOTO(leave_report(&t));
     char end[256];
-    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f}", now_seconds() - t.begin,
-             t.n_skipped, mem_resident_peak() / 1048576.0);
+    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f,\"time\":%.3f}",
+             now_seconds() - t.begin, t.n_skipped, mem_resident_peak() / 1048576.0, now_date());
     TRY_GOTO(run_folder_event(&t.folder, end));
+    if (options->grown != NULL)
+        options->grown(options->user, t.folder.path, true);
     log_info("done in %.0f s, peak memory %.0f MB, %zu pictures left out; the run is in %s", now_seconds() - t.begin,
              mem_resident_peak() / 1048576.0, t.n_skipped, t.folder.path);
 done:
+    media_fini(&t.media);
+    profile_fini(&t.profile);
     sgd_fini(&t.sgd);
     plan_free(t.full);
     plan_free(t.partial);

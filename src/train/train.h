@@ -12,5 +12,8 @@ struct train_options {
     uint64_t seed;
     enum bn_mode bn;
     bool fail_on_bad, log_steps, save;
+    // An epoch is in the run folder, or the run has ended; NULL: nobody asks.
+    void (*grown)(void *user, const char *folder, bool ended);
+    void *user;
 };
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options);

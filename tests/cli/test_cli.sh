@@ -54,7 +54,7 @@ idx() { # name count value...: an IDX pair of 8x8 pictures
 mkdir set && idx train && idx t10k
 expect 0 'best' 'toy run' "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run
 for file in model.safetensors last.ckpt.safetensors args.json classes.txt split.csv events.jsonl results.csv results.json \
-    val_predictions.csv confusion_matrix.csv per_class.csv skipped.csv; do
+    val_predictions.csv confusion_matrix.csv per_class.csv skipped.csv layers.csv report.html media/train.csv; do
     if [ -s run/$file ]; then ok "run folder has $file"; else not_ok "run folder has $file"; fi
 done
 cp "$here"/golden/data/rgb.png good.png
@@ -155,3 +155,7 @@ expect 0 'run/report.html' 'report of a run' "$graft" report run
 expect 0 'compare.html' 'report of two runs' "$graft" report run run2
 expect 3 'not a run' 'report of no run' "$graft" report set
 expect 2 'which run' 'report of nothing' "$graft" report
+expect 0 'the picture is why.png' 'explain' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.png
+expect 2 'a single place' 'explain on a map of one place' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 32 -o why2.png
+expect 2 'no such class' 'explain an unknown class' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 --class zebra
+expect 2 'graft writes .png and .jpg' 'explain into what' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.txt

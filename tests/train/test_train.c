@@ -171,7 +171,7 @@ static void test_end_to_end(void **state)
     (void)state;
     static const char *const files[] = {"model.safetensors", "last.ckpt.safetensors", "args.json", "classes.txt", "split.csv",
         "events.jsonl", "results.csv", "results.json", "val_predictions.csv", "confusion_matrix.csv", "per_class.csv",
-        "skipped.csv"};
+        "skipped.csv", "layers.csv", "report.html", "media/train.csv", "media/train-00.jpg"};
     struct seen seen = {0};
     if (TRAIN(&seen, "epochs", "5", "output", "run") != GRAFT_OK)
         fail_msg("%s", graft_message());
