@@ -30,6 +30,20 @@ static int cancelled(void *user)
     return got_signal != 0;
 }
 
+static void clear_line(void);
+
+// Only a person at a terminal can agree.
+static int confirm(void *user, const char *question)
+{
+    char answer[16];
+    (void)user;
+    if (!isatty(STDIN_FILENO))
+        return 0;
+    clear_line();
+    fprintf(stderr, "%s [y/N] ", question);
+    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
 static void clear_line(void)
 {
     if (live)
@@ -230,7 +244,8 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    const graft_hooks hooks = {.log = on_log, .progress = on_progress, .result = on_result, .cancelled = cancelled};
+    const graft_hooks hooks = {.log = on_log, .progress = on_progress, .result = on_result, .cancelled = cancelled,
+                               .confirm = confirm};
     const graft_status status = graft_run(options, &hooks);
     graft_options_free(options);
     clear_line();

@@ -44,6 +44,8 @@ static const graft_option_info train_options[] = {
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
+    {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
+    {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax", NULL},
     BATCH, IMGSZ, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
 
@@ -52,6 +54,7 @@ static const graft_option_info val_options[] = {
     {"split", 0, "PART", "val", "train, val, test or all", NULL},
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
+    {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
     BATCH, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
@@ -69,7 +72,11 @@ static const graft_option_info bench_options[] = {
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
-    IMGSZ, RESIZE, THREADS, ENDED};
+    IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
+static const graft_option_info runs_options[] = {
+    {"sort", 0, "BY", "date", "date, name, top1, log-loss or time", NULL},
+    {"yes", 'y', NULL, NULL, "rm: do not ask", NULL}, ENDED};
+static const graft_option_info watch_options[] = {ENDED};
 static const graft_option_info report_options[] = {
     {"output", 'o', "FILE", NULL, "default report.html in the run folder; compare.html of several", NULL}, ENDED};
 
@@ -98,6 +105,9 @@ static const struct command commands[] = {
      "  graft explain efficientnet_lite0 cat.jpg --class 'tabby, tabby cat'", explain_options, run_explain},
     {"report", NULL, "one HTML file about a run, or about several side by side", "RUN... [OPTION]...",
      "graft report runs/train\n  graft report runs/train runs/train2 -o compare.html", report_options, run_report},
+    {"runs", NULL, "a table of the runs in a folder; rm removes some", "[DIR] | rm RUN... [OPTION]...",
+     "graft runs\n  graft runs experiments/ --sort log-loss\n  graft runs rm runs/train3", runs_options, run_runs},
+    {"watch", NULL, "follow a run from another terminal", "RUN", "graft watch runs/train", watch_options, run_watch},
 };
 
 const char *graft_version(void)

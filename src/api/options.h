@@ -35,3 +35,5 @@ graft_status run_pull(const graft_options *o);
 graft_status run_bench(const graft_options *o);
 graft_status run_explain(const graft_options *o);
 graft_status run_report(const graft_options *o);
+graft_status run_runs(const graft_options *o);
+graft_status run_watch(const graft_options *o);

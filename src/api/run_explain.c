@@ -2,7 +2,6 @@
 
 #include "api/run.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "data/encode.h"
 #include "infer/explain.h"
@@ -52,8 +51,6 @@ static graft_status explain(const graft_options *o, struct model *m, struct aren
     float *input = NULL, *heat = NULL, *probabilities = NULL;
     int which, h, w;
     graft_status status = GRAFT_OK;
-    json_t *result = NULL;
-    char *text = NULL;
     TRY_GOTO(class_option(o, m, &which));
     TRY_GOTO(picture_read(o->inputs[1], &original));
     TRY_GOTO(explainer_new(m, arena, 1, &e));
@@ -68,15 +65,9 @@ static graft_status explain(const graft_options *o, struct model *m, struct aren
     TRY_GOTO(picture_of_input(input, &m->input, false, &seen));
     TRY_GOTO(picture_with_heat(&seen, heat, h, w, &shown));
     TRY_GOTO(picture_save(&shown, output));
-    result = json_pack("{s:s+, s:s, s:f, s:s+, s:i, s:i}", "path", o->inputs[1], "", "class", m->classes[which], "prob",
-                       (double)probabilities[which], "output", output, "", "map_h", h, "map_w", w);
-    text = result != NULL ? json_text(result) : NULL;
-    if (text == NULL)
-        TRY_GOTO(fail_memory("the result"));
-    hooks_result(text);
+    result_take(json_pack("{s:s+, s:s, s:f, s:s+, s:i, s:i}", "path", o->inputs[1], "", "class", m->classes[which], "prob",
+                       (double)probabilities[which], "output", output, "", "map_h", h, "map_w", w));
 done:
-    mem_free(text);
-    json_decref(result);
     picture_free(&original);
     picture_free(&seen);
     picture_free(&shown);

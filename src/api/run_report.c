@@ -1,22 +1,9 @@
 // api/run_report.c: `graft report`.
 
 #include "api/run.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/file.h"
 #include "report/report.h"
-
-static graft_status told(const char *path)
-{
-    json_t *o = json_pack("{s:s+}", "report", path, "");
-    char *text = o != NULL ? json_text(o) : NULL;
-    json_decref(o);
-    if (text == NULL)
-        return fail_memory("the result");
-    hooks_result(text);
-    mem_free(text);
-    return GRAFT_OK;
-}
 
 graft_status run_report(const graft_options *o)
 {
@@ -26,14 +13,15 @@ graft_status run_report(const graft_options *o)
     if (o->n_inputs > 1) {
         output = output != NULL ? output : "compare.html";
         TRY(report_compare(o->inputs, o->n_inputs, output));
-        return told(output);
+        result_take(json_pack("{s:s+}", "report", output, ""));
+        return GRAFT_OK;
     }
     char *path = output != NULL ? mem_text(output) : path_join(o->inputs[0], "report.html");
     if (path == NULL)
         return fail_memory("a path");
     graft_status status = report_write(o->inputs[0], path);
     if (status == GRAFT_OK)
-        status = told(path);
+        result_take(json_pack("{s:s+}", "report", path, ""));
     mem_free(path);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "report/report.h"
+#include "report/tensorboard.h"
 #include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,19 +62,58 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
 
 // The report follows the run, at no more than 1 % of its time; the last one is always made.
 struct follower {
-    double next;
+    char *folder;
+    struct tensorboard *tensorboard;
+    double next, progress_next;
     bool told;
 };
+
+// For `graft watch`: progress.json, at most once a second.  Not flushed, and no failure of the run.
+static void progress_write(void *user, const graft_progress *p)
+{
+    struct follower *f = user;
+    const double now = now_seconds();
+    char *path = f->folder != NULL && now >= f->progress_next ? path_join(f->folder, "progress.json") : NULL;
+    FILE *file = path != NULL ? fopen(path, "we") : NULL;
+    if (file != NULL) {
+        fprintf(file, "{\"stage\":\"%s\",\"epoch\":%d,\"epochs\":%d,\"step\":%ld,\"steps\":%ld,\"loss\":%.6g,"
+                "\"images_per_second\":%.2f,\"seconds_left\":%.0f}\n", p->stage, p->epoch, p->epochs, p->step, p->steps, p->loss,
+                p->images_per_second, p->seconds_left);
+        fclose(file);
+        f->progress_next = now + 1;
+    }
+    mem_free(path);
+}
+
+// Takes the run's folder at its start; the report follows its epochs.
+static void follower_end(struct follower *f)
+{
+    hooks_tap(NULL, NULL);
+    char *path = f->folder != NULL ? path_join(f->folder, "progress.json") : NULL;
+    if (path != NULL)
+        remove(path);
+    mem_free(path);
+    mem_free(f->folder);
+    tensorboard_free(f->tensorboard);
+}
 
 static void follow(void *user, const char *folder, bool ended)
 {
     struct follower *f = user;
     const double begin = now_seconds();
+    if (f->folder == NULL) {
+        f->folder = mem_text(folder);
+        return;
+    }
     if (ended || begin >= f->next) {
-        if (report_write(folder, NULL) != GRAFT_OK && !f->told) {
-            log_warning("no report: %s", graft_message());
-            f->told = true;
-        }
+        graft_status status = report_write(folder, NULL);
+        if (status == GRAFT_OK && f->tensorboard == NULL)
+            status = tensorboard_new(folder, &f->tensorboard);
+        if (status == GRAFT_OK)
+            status = tensorboard_follow(f->tensorboard, ended);
+        if (status != GRAFT_OK && !f->told)
+            log_warning("the report or TensorBoard's files cannot be written: %s", graft_message());
+        f->told |= status != GRAFT_OK;
         f->next = now_seconds() + 100 * (now_seconds() - begin);
     }
 }
@@ -135,8 +175,10 @@ graft_status run_train(const graft_options *o)
         .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save"),
         .grown = option_set(o, "no-save") ? NULL : follow, .user = &follower};
+    hooks_tap(progress_write, &follower);
     TRY_GOTO(train_run(&m, &d, &options));
 done:
+    follower_end(&follower);
     model_close(&m);
     dataset_free(&d);
     mem_free(folder);

@@ -292,6 +292,32 @@ done:
     return status;
 }
 
+double model_temperature(const struct model *m)
+{
+    json_t *trained = NULL;
+    double temperature = 0;
+    if (m->trained != NULL &&
+        json_parse((bytes){(const uint8_t *)m->trained, strlen(m->trained)}, "graft.trained", &trained) == GRAFT_OK)
+        temperature = json_number_value(json_object_get(trained, "temperature"));
+    json_decref(trained);
+    return temperature >= 0.01 && temperature <= 100 ? temperature : 0;
+}
+
+graft_status model_set_temperature(struct model *m, double temperature)
+{
+    json_t *trained = NULL;
+    const char *text = m->trained != NULL ? m->trained : "{}";
+    TRY(json_parse((bytes){(const uint8_t *)text, strlen(text)}, "graft.trained", &trained));
+    char *changed = json_is_object(trained) && json_object_set_new(trained, "temperature", json_real(temperature)) == 0
+                        ? json_text(trained) : NULL;
+    json_decref(trained);
+    if (changed == NULL)
+        return fail_memory("what the model says of its training");
+    mem_free(m->trained);
+    m->trained = changed;
+    return GRAFT_OK;
+}
+
 graft_status model_reload(struct model *m, const char *path)
 {
     struct tensor_set set = {0};

@@ -1,9 +1,11 @@
 // report/figures.c: a run's figures from its predictions.
 
 #include "base/memory.h"
+#include "infer/calibrate.h"
 #include "report/page.h"
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 void figures_free(struct figures *f)
 {
@@ -32,6 +34,24 @@ static void classes_fill(const struct run_data *d, struct figures *f)
         with_pictures += row->own > 0;
     }
     f->macro_f1 /= with_pictures > 0 ? with_pictures : 1;
+}
+
+// After temperature scaling.
+static graft_status calm_fill(const struct run_data *d, struct figures *f)
+{
+    f->temperature = temperature_fit(d->probabilities, d->labels, d->n, d->n_classes);
+    if (f->temperature == 0)
+        return GRAFT_OK;
+    const size_t size = d->n * (size_t)d->n_classes * sizeof(float);
+    float *copy = mem_alloc(size);
+    if (copy == NULL)
+        return fail_memory("the calibrated probabilities");
+    memcpy(copy, d->probabilities, size);
+    temperature_apply(f->temperature, copy, d->n, d->n_classes);
+    f->calm_ece = calibration_error(copy, d->labels, d->n, d->n_classes);
+    f->calm_loss = metrics_of(copy, d->labels, d->n, d->n_classes).log_loss;
+    mem_free(copy);
+    return GRAFT_OK;
 }
 
 graft_status figures_make(const struct run_data *d, struct figures *f)
@@ -64,6 +84,7 @@ graft_status figures_make(const struct run_data *d, struct figures *f)
     f->brier_range = bootstrap_interval(squares, d->n, 1);
     calibration_bins_of(d->probabilities, d->labels, d->n, k, f->bins);
     classes_fill(d, f);
+    TRY_GOTO(calm_fill(d, f));
     TRY_GOTO(mistakes_find(d->probabilities, d->labels, d->n, k, &f->mistakes, &f->n_mistakes));
     TRY_GOTO(pairs_find(f->mistakes, f->n_mistakes, &f->pairs, &f->n_pairs));
 done:

@@ -66,7 +66,8 @@ static graft_status epoch_take(struct run_data *d, const json_t *o)
                                   .validated = json_object_get(o, "val_log_loss") != NULL,
                                   .train_loss = number(o, "train_loss"), .val_loss = number(o, "val_loss"),
                                   .log_loss = number(o, "val_log_loss"), .top1 = number(o, "val_top1"),
-                                  .top5 = number(o, "val_top5"), .rate = number(o, "lr"), .seconds = number(o, "seconds")};
+                                  .top5 = number(o, "val_top5"), .rate = number(o, "lr"), .seconds = number(o, "seconds"),
+                            .time = number(o, "time")};
     for (int i = 0; i < TIME_PARTS; i++)
         row.part[i] = number(o, parts[i]);
     if (row.epoch < 1)
@@ -95,6 +96,8 @@ static graft_status step_take(struct run_data *d, const json_t *o)
 static graft_status event_take(struct run_data *d, json_t *o)
 {
     const char *event = json_string_value(json_object_get(o, "event"));
+    json_decref(d->end); // the run has gone on since
+    d->end = NULL;
     if (event == NULL)
         d->bad_lines++;
     else if (strcmp(event, "epoch") == 0)
@@ -103,10 +106,8 @@ static graft_status event_take(struct run_data *d, json_t *o)
         return step_take(d, o);
     else if (strcmp(event, "start") == 0 && d->start == NULL)
         d->start = json_incref(o);
-    else if (strcmp(event, "end") == 0) {
-        json_decref(d->end);
+    else if (strcmp(event, "end") == 0)
         d->end = json_incref(o);
-    }
     return GRAFT_OK;
 }
 

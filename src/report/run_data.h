@@ -9,6 +9,7 @@ struct epoch_row {
     int epoch;
     bool validated;
     double train_loss, val_loss, log_loss, top1, top5, rate, seconds;
+    double time;             // when it ended, since 1970; NAN: unknown
     double part[TIME_PARTS]; // seconds; NAN: not measured
 };
 struct step_row {

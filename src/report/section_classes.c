@@ -11,6 +11,7 @@ enum { TABLE_CLASSES = 30, PAIRS = 12, CLASS_ROWS = 60, TITLED_DOTS = 4000 };
 // The square root brings out the few mistakes among the many right ones.
 static double shade(size_t n, size_t of) { return of > 0 ? sqrt((double)n / (double)of) : 0; }
 
+// From the shade on where white text stands out more than black: both have at least 4.5 : 1 there.
 static void confusion_cell(struct text *t, size_t n, size_t of, bool right)
 {
     if (n == 0) {
@@ -18,7 +19,7 @@ static void confusion_cell(struct text *t, size_t n, size_t of, bool right)
         return;
     }
     const double v = shade(n, of);
-    html_put(t, "<td class=\"%s%s\" style=\"--v:%.2f\">%zu</td>", right ? "hit" : "miss", v >= 0.78 ? " deep" : "", v, n);
+    html_put(t, "<td class=\"%s%s\" style=\"--v:%.2f\">%zu</td>", right ? "hit" : "miss", v >= (right ? 0.85 : 0.89) ? " deep" : "", v, n);
 }
 
 static void confusion_table(struct page *p)

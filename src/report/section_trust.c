@@ -65,6 +65,11 @@ static void verdict(struct page *p)
                        "On the whole its promises hold";
     html_put(&p->text, "<p>%s: on average the model claims <b>%.1f&nbsp;%%</b> and is right <b>%.1f&nbsp;%%</b> of the time. The "
                        "expected calibration error is <b>%.3f</b>.</p>\n", word, claimed * 100, f->m.top1 * 100, f->ece);
+    if (f->temperature > 0)
+        html_put(&p->text, "<p>The model file keeps the temperature <b>%.2f</b>, fitted on these pictures: <code>predict "
+                           "--calibrated</code> divides the logits by it, for the lowest log-loss; here %.3f instead "
+                           "of %.3f, with a calibration error of %.3f instead of %.3f.</p>\n", f->temperature, f->calm_loss,
+                 f->m.log_loss, f->calm_ece, f->ece);
 }
 
 // What saying "unknown" below a threshold costs and brings.

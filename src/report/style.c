@@ -5,9 +5,9 @@
 
 const char *const report_style =
     "\n:root{--bg:#fff;--ink:#1a222c;--soft:#566270;--rule:#d9dfe6;--card:#f5f7f9;--blue:#1d5fb8;--orange:#b3470a;"
-    "--green:#2b7a4b;--hit:29,95,184;--miss:179,71,10;--deep:#fff;--link:#1d5fb8}\n"
+    "--green:#2b7a4b;--hit:29,95,184;--miss:179,71,10;--link:#1d5fb8}\n"
     "@media (prefers-color-scheme:dark){:root{--bg:#11161d;--ink:#e7ecf2;--soft:#a3b1c0;--rule:#303b49;--card:#19212b;"
-    "--blue:#6fb2ff;--orange:#ff9f63;--green:#6fce93;--hit:37,99,200;--miss:176,78,20;--deep:#fff;--link:#8cc2ff}}\n"
+    "--blue:#6fb2ff;--orange:#ff9f63;--green:#6fce93;--hit:37,99,200;--miss:176,78,20;--link:#8cc2ff}}\n"
     "*{box-sizing:border-box}\n"
     "html{color-scheme:light dark;-webkit-text-size-adjust:100%}\n"
     "body{margin:0 auto;max-width:70rem;padding:1.5rem 1.25rem 4rem;background:var(--bg);color:var(--ink);"
@@ -58,7 +58,7 @@ const char *const report_style =
     ".confusion tbody th{border:0;min-width:0;max-width:12rem;padding:.25rem .6rem .25rem 0}.confusion thead th{border:0;font-weight:600}\n"
     ".confusion thead td{border:0}.confusion thead span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:9rem;"
     "overflow-wrap:anywhere;text-align:left;white-space:nowrap}\n"
-    "td.hit{background:rgba(var(--hit),var(--v))}td.miss{background:rgba(var(--miss),var(--v))}td.deep{color:var(--deep)}\n"
+    "td.hit{background:rgba(var(--hit),var(--v))}td.miss{background:rgba(var(--miss),var(--v))}td.hit,td.miss{color:#000}td.deep{color:#fff}\n"
     "@media (prefers-color-scheme:dark){td.hit,td.miss{color:#fff}}\n"
     ".key{display:inline-block;padding:0 .45rem;border-radius:3px;color:#fff}.key.hit{background:rgb(var(--hit))}"
     ".key.miss{background:rgb(var(--miss))}.key.b1{background:none;color:var(--blue);opacity:1;padding:0;font-weight:600}"

@@ -12,6 +12,7 @@ struct epoch_result {
     double train_loss, val_loss, rate, seconds, elapsed; // elapsed: since the run began
     struct metrics val; // n = 0: no validation
     struct epoch_times times;
+    double temperature; // fitted on the validation pictures; 0: none
 };
 struct run_folder {
     const char *path;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "infer/calibrate.h"
 #include "infer/predict.h"
 #include "optim/optim.h"
 #include "train/checkpoint.h"
@@ -282,6 +283,7 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
         return fail(GRAFT_BAD_FILE, "none of the %zu validation pictures can be read", t->n_val);
     r->val = metrics_of(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
     r->val_loss = t->val_loss_sum / (double)t->n_predicted;
+    r->temperature = temperature_fit(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
     return GRAFT_OK;
 }
 
@@ -403,6 +405,8 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
              "\"time\":%.3f,\"graft\":\"%s\",\"isa\":\"%s\",\"threads\":%d}", m->network->name, t.n, t.n_val, m->n_classes,
              now_date(), GRAFT_VERSION, exec_isa(), exec_threads());
     TRY_GOTO(run_folder_event(&t.folder, start));
+    if (options->grown != NULL)
+        options->grown(options->user, t.folder.path, false);
     TRY_GOTO(epochs_run(&t));
     TRY_GOTO(leave_report(&t));
     char end[256];

@@ -12,7 +12,7 @@ struct train_options {
     uint64_t seed;
     enum bn_mode bn;
     bool fail_on_bad, log_steps, save;
-    // An epoch is in the run folder, or the run has ended; NULL: nobody asks.
+    // The run folder is there; another epoch is in it; the run has ended.  NULL: nobody asks.
     void (*grown)(void *user, const char *folder, bool ended);
     void *user;
 };

@@ -159,3 +159,15 @@ expect 0 'the picture is why.png' 'explain' "$graft" explain run/model.safetenso
 expect 2 'a single place' 'explain on a map of one place' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 32 -o why2.png
 expect 2 'no such class' 'explain an unknown class' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 --class zebra
 expect 2 'graft writes .png and .jpg' 'explain into what' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.txt
+expect 0 'efficientnet_lite0' 'runs' "$graft" runs . --sort top1
+expect 0 'is finished' 'watch a run that is over' "$graft" watch run
+expect 0 'stays' 'runs rm asks' "$graft" runs rm run2 </dev/null
+expect 3 'run.onnx' 'runs rm keeps what is not of a run' sh -c "cp run/model.onnx run2/run.onnx; '$graft' runs rm run2 --yes"
+expect 0 'is removed' 'runs rm' sh -c "rm run2/run.onnx; '$graft' runs rm run2 --yes"
+if [ -e run2 ]; then not_ok 'the run is gone'; else ok 'the run is gone'; fi
+expect 3 'has no temperature' 'predict --calibrated of too few pictures' "$graft" predict run/model.safetensors "$here/golden/data/rgb.png" --calibrated
+expect 3 'at least 50' 'val --calibrate of too few pictures' "$graft" val run/model.safetensors -d set --val 24 --calibrate
+"$graft" train --weights none -d set --imgsz 32 --epochs 1 --val 0 --lr 1e-12 -o unsure >/dev/null 2>&1
+expect 0 'unknown' 'predict --reject' "$graft" predict unsure/model.safetensors "$here/golden/data/rgb.png" --reject 1 --csv answers.csv
+if head -n 1 answers.csv | grep -q ',answer$' && grep -q '"unknown"$' answers.csv; then ok 'the answer column'; else cp answers.csv log; not_ok 'the answer column'; fi
+expect 2 'from 0 to 1' 'predict --reject senseless' "$graft" predict run/model.safetensors "$here/golden/data/rgb.png" --reject 2

@@ -9,9 +9,16 @@
 
 static char folder[] = "/tmp/graft_report_XXXXXX";
 
+static int no_sync(int fd) // thousands of small files: waiting for the disk shows nothing here
+{
+    (void)fd;
+    return 0;
+}
+
 int folder_setup(void **state)
 {
     (void)state;
+    file_ops.fsync = no_sync;
     return mkdtemp(folder) != NULL && chdir(folder) == 0 ? 0 : -1;
 }
 

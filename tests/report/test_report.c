@@ -7,6 +7,8 @@
 #include "report/report.h"
 #include "report/stats.h"
 #include "report/svg.h"
+#include "report/tensorboard.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include <math.h>
 #include <stdio.h>
@@ -281,12 +283,57 @@ static void test_compare(void **state)
     assert_int_equal(report_compare((char *[]){(char *)"one/x", (char *)"nowhere"}, 2, "c.html"), GRAFT_BAD_FILE);
 }
 
+static struct memory_table whole;
+static long allowed;
+
+static void *alloc_limited(size_t size) { return allowed-- > 0 ? whole.alloc(size) : NULL; }
+static void *resize_limited(void *old, size_t size) { return allowed-- > 0 ? whole.resize(old, size) : NULL; }
+
+static graft_status report_with_everything(void)
+{
+    struct tensorboard *t;
+    TRY(report_write("lean", "out.html"));
+    TRY(report_compare((char *[]){(char *)"lean", (char *)"lean"}, 2, "c.html"));
+    TRY(tensorboard_new("lean", &t));
+    const graft_status status = tensorboard_follow(t, true);
+    tensorboard_free(t);
+    return status;
+}
+
+// Memory that runs out at one allocation or another: a message each time, never a page that is not whole.
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    graft_status status = GRAFT_NO_RESOURCE;
+    long k = 0;
+    run_make("lean");
+    whole = memory;
+    for (; status != GRAFT_OK && k < 20000; k += 1 + k / 40) { // later ones repeat what earlier ones do, row by row
+        remove("out.html");
+        allowed = k;
+        memory.alloc = alloc_limited;
+        memory.resize = resize_limited;
+        status = report_with_everything();
+        memory = whole;
+        if (status != GRAFT_OK && status != GRAFT_NO_RESOURCE)
+            fail_msg("status %d after %ld allocations: %s", (int)status, k, graft_message());
+        if (file_exists("out.html")) {
+            char *html = file_text("out.html");
+            html_check(html);
+            free(html);
+        }
+    }
+    assert_int_equal(status, GRAFT_OK);
+    assert_true(k > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_intervals), cmocka_unit_test(test_bootstrap), cmocka_unit_test(test_html_text),
         cmocka_unit_test(test_csv), cmocka_unit_test(test_round_steps), cmocka_unit_test(test_report),
         cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_many_classes), cmocka_unit_test(test_parts_missing),
-        cmocka_unit_test(test_cut_files), cmocka_unit_test(test_epochs_repeated), cmocka_unit_test(test_compare)};
+        cmocka_unit_test(test_cut_files), cmocka_unit_test(test_epochs_repeated), cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_memory_runs_out)};
     return cmocka_run_group_tests_name("report", tests, folder_setup, folder_teardown);
 }
