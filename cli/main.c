@@ -1,6 +1,6 @@
 // cli/main.c: the program: command line, help from the library's tables, progress, signals, exit codes.
 // Results go to stdout, messages and progress to stderr.  Exit: 0 done, 1 failed, 2 bad option, 3 bad file or data,
-// 4 memory or disk, 130 SIGINT, 143 SIGTERM.
+// 4 memory or disk, 130 SIGINT, 143 SIGTERM, 129 SIGHUP (the terminal was closed; nohup keeps us deaf to it).
 
 #include "graft.h"
 #include "show.h"
@@ -30,7 +30,11 @@ static int cancelled(void *user)
     return got_signal != 0;
 }
 
-static void clear_line(void);
+static void clear_line(void)
+{
+    if (live)
+        fputs("\r\033[K", stderr);
+}
 
 // Only a person at a terminal can agree.
 static int confirm(void *user, const char *question)
@@ -42,12 +46,6 @@ static int confirm(void *user, const char *question)
     clear_line();
     fprintf(stderr, "%s [y/N] ", question);
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
-static void clear_line(void)
-{
-    if (live)
-        fputs("\r\033[K", stderr);
 }
 
 static void on_log(void *user, graft_level level, const char *text)
@@ -244,6 +242,9 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     const graft_hooks hooks = {.log = on_log, .progress = on_progress, .result = on_result, .cancelled = cancelled,
                                .confirm = confirm};
     const graft_status status = graft_run(options, &hooks);

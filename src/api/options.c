@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREADS {"threads", 0, "N", "0", "compute threads; 0: all cores we may use", NULL}
 #define WORKERS {"workers", 0, "N", "2", "threads that decode pictures", NULL}
@@ -26,9 +27,33 @@ static const graft_option_info train_options[] = {
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
     {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
+    {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL},
+    {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"},
+    {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL},
     {"lr", 0, "RATE", "0.001", "learning rate", "lr0"},
-    {"momentum", 0, "M", "0.9", "momentum (Nesterov)", NULL},
-    {"decay", 0, "D", "1e-6", "rate / (1 + D t), Keras's rule", NULL},
+    {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL},
+    {"no-nesterov", 0, NULL, NULL, "sgd with plain momentum", NULL},
+    {"betas", 0, "B1,B2", "0.9,0.999", "of adam and adamw", NULL},
+    {"rho", 0, "R", NULL, "of rmsprop (default: keras 0.9, torch 0.99)", "alpha"},
+    {"epsilon", 0, "E", NULL, "of all but sgd (default: keras 1e-7, torch 1e-8)", "eps"},
+    {"weight-decay", 0, "D", NULL, "coupled or decoupled as the rules have it (default 0; adamw: keras 0.004, torch 0.01)", NULL},
+    {"decay-all", 0, NULL, NULL, "weight decay of biases and BatchNorm too", NULL},
+    {"clip-norm", 0, "X", "0", "gradients scaled down to this norm over all of them; 0: not", "clip-grad"},
+    {"clip-value", 0, "X", "0", "each gradient held between -X and X; 0: not", NULL},
+    {"accumulate", 0, "N", "1", "batches an update", "grad-accum-steps"},
+    {"label-smoothing", 0, "S", "0", "share of the target spread over all classes", "smoothing"},
+    {"ema", 0, "K", "0", "measure and save an average of the weights that keeps K (0.99) at each update; 0: not", "model-ema-decay"},
+    {"swa", 0, "E", "0", "from epoch E on average the epochs' weights; 0: never", NULL},
+    {"scheduler", 0, "NAME", "keras", "constant, step, cosine, onecycle, plateau or keras (rate / (1 + D t))", "sched"},
+    {"decay", 0, "D", "1e-6", "of --scheduler keras", NULL},
+    {"warmup", 0, "E", "0", "epochs, or a part of one, in which the rate rises", "warmup-epochs"},
+    {"step-epochs", 0, "N", "0", "step: epochs between drops; plateau: epochs without gain before one (0: a third; 3)", "decay-epochs"},
+    {"gamma", 0, "G", "0.1", "step, plateau: factor of a drop", "decay-rate"},
+    {"lr-mult", 0, "L=F,...", NULL, "factors of the rate by layer: features.0-9=0.1,head=10", NULL},
+    {"layer-decay", 0, "D", "1", "each group of layers learns by this factor slower than the one after it", NULL},
+    {"unfreeze-epoch", 0, "E:L,...", NULL, "from epoch E on layer L and what follows it train: 2:blocks.5,4:all", NULL},
+    {"monitor", 0, "NAME", "val_log_loss", "what makes an epoch the best: val_log_loss, val_loss, val_top1, val_top5, train_loss", NULL},
+    {"patience", 0, "N", "0", "stop after N epochs without a better one; 0: never", NULL},
     {"epochs", 0, "N", "10", "passes over the training pictures", NULL},
     BATCH, IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
@@ -38,6 +63,9 @@ static const graft_option_info train_options[] = {
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
+    {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch", NULL},
+    {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
+    {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
     OFFLINE, THREADS, WORKERS, ENDED};
 
@@ -82,7 +110,9 @@ static const graft_option_info report_options[] = {
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
-     "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5", train_options, run_train},
+     "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
+     "  graft train -d pets/ --optimizer adamw --scheduler cosine --warmup 0.5 --label-smoothing 0.1 --ema 0.99\n"
+     "  graft train --resume runs/train", train_options, run_train},
     {"predict", NULL, "say what is on pictures", "MODEL INPUT... [OPTION]...",
      "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv\n"
      "  graft predict runs/train/model.safetensors test.csv --csv out.csv",
@@ -296,20 +326,91 @@ graft_status option_choice(const graft_options *o, const char *name, const char 
     return fail(GRAFT_BAD_OPTION, "--%s %s: one of %s is expected", name, text, list);
 }
 
+// Options of this call alone, not of the work it describes.
+static bool is_of_call(const char *name) { return strcmp(name, "resume") == 0 || strcmp(name, "force") == 0; }
+
 char *options_json(const graft_options *o)
 {
     json_t *object = json_object();
+    char *directory = getcwd(NULL, 0);
     json_object_set_new(object, "command", json_string(o->command->name));
+    if (directory != NULL)
+        json_object_set_new(object, "directory", json_string(directory)); // what relative paths are relative to
+    free(directory);
     for (int i = 0; o->command->options[i].name != NULL; i++) {
         const graft_option_info *info = &o->command->options[i];
         const char *text = o->value[i] != NULL ? o->value[i] : info->fallback;
         json_t *value = info->argument == NULL ? json_boolean(o->value[i] != NULL)
                         : text != NULL ? json_string(text) : json_null();
-        json_object_set_new(object, info->name, value);
+        if (is_of_call(info->name))
+            json_decref(value);
+        else
+            json_object_set_new(object, info->name, value);
     }
     char *text = json_text(object);
     json_decref(object);
     return text;
+}
+
+static bool same_value(const char *a, const char *b)
+{
+    char *end_a, *end_b;
+    const double x = strtod(a, &end_a), y = strtod(b, &end_b);
+    return strcmp(a, b) == 0 || (end_a != a && *end_a == '\0' && end_b != b && *end_b == '\0' && x == y);
+}
+
+static bool listed(const char *const *names, const char *name)
+{
+    while (*names != NULL && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+static graft_status option_merge(graft_options *o, int i, const json_t *kept, const char *const *free_names, char *changes,
+                                 size_t size)
+{
+    const graft_option_info *info = &o->command->options[i];
+    const char *text = json_is_true(kept) ? "" : json_string_value(kept);
+    const char *was = text != NULL ? text : "not set", *now = o->value[i];
+    const bool same = now != NULL && text != NULL && same_value(now, text);
+    if (now != NULL && !same && !listed(free_names, info->name)) {
+        const size_t used = strlen(changes);
+        snprintf(changes + used, size - used, "%s--%s%s%s%s%s%s", used > 0 ? "; " : "", info->name, now[0] != '\0' ? " " : "",
+                 now, now[0] != '\0' ? " (was " : " (was not set", now[0] != '\0' ? was : "", ")");
+    }
+    return now == NULL && text != NULL ? graft_options_set(o, info->name, info->argument != NULL ? text : NULL) : GRAFT_OK;
+}
+
+graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
+                           size_t size, graft_options **out)
+{
+    graft_options *o = graft_options_new(given->command->name);
+    graft_status status = GRAFT_OK;
+    const char *name;
+    json_t *value;
+    changes[0] = '\0';
+    *out = NULL;
+    if (o == NULL)
+        return fail_memory("options");
+    for (int i = 0; given->command->options[i].name != NULL; i++) {
+        const graft_option_info *info = &given->command->options[i];
+        if (given->value[i] != NULL)
+            TRY_GOTO(graft_options_set(o, info->name, info->argument != NULL ? given->value[i] : NULL));
+    }
+    json_object_foreach((json_t *)kept, name, value)
+    {
+        const int i = option_index(o->command, name);
+        if (strcmp(name, "command") == 0 || strcmp(name, "directory") == 0)
+            continue;
+        if (i < 0)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "args.json has an option '%s' that this graft does not know", name));
+        TRY_GOTO(option_merge(o, i, value, free_names, changes, size));
+    }
+    *out = o;
+    o = NULL;
+done:
+    graft_options_free(o);
+    return status;
 }
 
 graft_status graft_run(const graft_options *o, const graft_hooks *hooks)

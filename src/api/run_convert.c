@@ -10,36 +10,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// A graft model file.  What it says of its training is kept; other sources are named.
-static graft_status to_safetensors(const struct model *m, const char *path)
-{
-    json_t *source = m->trained == NULL ? json_pack("{s:s%}", "converted_from", path_name(m->source),
-                                                    strlen(path_name(m->source))) : NULL;
-    char *text = source != NULL ? json_text(source) : NULL;
-    json_decref(source);
-    const graft_status status = model_save(m, path, m->trained != NULL ? m->trained : text);
-    mem_free(text);
-    return status;
-}
-
-static struct exported exported_of(const struct model *m)
-{
-    return (struct exported){.network = m->network, .graph = &m->graph, .params = &m->params, .input = &m->input,
-                             .classes = m->classes, .n_classes = m->n_classes};
-}
-
-static graft_status to_onnx(const struct model *m, const char *path)
-{
-    const struct exported e = exported_of(m);
-    return onnx_write(path, &e);
-}
+static graft_status to_onnx(const struct exported *e, const char *path) { return onnx_write(path, e); }
+static graft_status to_keras(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_ARCHIVE); }
+static graft_status to_h5(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_H5); }
 
 static const struct target {
     const char *suffix, *format;
-    graft_status (*write)(const struct model *m, const char *path);
+    graft_status (*write)(const struct exported *e, const char *path); // NULL: model_save
 } targets[] = {
-    {".safetensors", "safetensors (graft model)", to_safetensors},
+    {".safetensors", "safetensors (graft model)", NULL},
     {".onnx", "ONNX opset 17", to_onnx},
+    {".keras", "Keras 3 .keras", to_keras},
+    {".h5", "Keras .h5 (model)", to_h5},
 };
 
 static graft_status target_find(const char *path, const struct target **out)
@@ -58,6 +40,33 @@ static bool same_file(const char *a, const char *b)
 {
     struct stat x, y;
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+// What a graft model file says of its training is kept; other sources are named.
+static graft_status write_target(const struct model *m, const struct target *target, const char *path)
+{
+    const char *source = path_name(m->source);
+    json_t *from = json_pack("{s:s%}", "converted_from", source, strlen(source)), *meta = NULL; // NULL: not UTF-8
+    char *from_text = from != NULL ? json_text(from) : NULL, *text = NULL;
+    const char *trained = m->trained != NULL ? m->trained : from_text;
+    graft_status status = GRAFT_OK;
+    if (target->write == NULL)
+        TRY_GOTO(model_save(m, path, trained));
+    else {
+        TRY_GOTO(model_metadata(m, trained, &meta));
+        text = json_text(meta);
+        if (text == NULL)
+            TRY_GOTO(fail_memory("the model's metadata"));
+        const struct exported e = {.network = m->network, .graph = &m->graph, .params = &m->params, .input = &m->input,
+                                   .classes = m->classes, .n_classes = m->n_classes, .metadata = text};
+        TRY_GOTO(target->write(&e, path));
+    }
+done:
+    json_decref(from);
+    json_decref(meta);
+    mem_free(from_text);
+    mem_free(text);
+    return status;
 }
 
 graft_status run_convert(const graft_options *o)
@@ -80,7 +89,7 @@ graft_status run_convert(const graft_options *o)
                                           .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)imgsz,
                                           .dropout = -1, .resize = -1, .bn = BN_TRAIN};
     TRY_GOTO(model_open(&request, &m));
-    TRY_GOTO(target->write(&m, to));
+    TRY_GOTO(write_target(&m, target, to));
     const long long bytes = stat(to, &st) == 0 ? (long long)st.st_size : 0;
     json_t *result = json_pack("{s:s*, s:s*, s:s, s:s, s:i, s:I, s:I}", "source", from, "target", to, "format",
                                target->format, "network", m.network->name, "classes", m.n_classes, "parameters",

@@ -121,7 +121,8 @@ graft_status run_bench(const graft_options *o)
     struct model m = {0};
     struct arena *arena = NULL;
     struct plan *plan = NULL;
-    struct sgd sgd = {.rate = 1e-3f, .momentum = 0.9f, .decay = 1e-6f, .nesterov = true};
+    struct optimizer optimizer = {0};
+    const struct optim_options rule = {.name = "sgd", .nesterov = true, .accumulate = 1};
     float *input = NULL, *targets = NULL;
     double *seconds = NULL;
     graft_status status = GRAFT_OK;
@@ -145,7 +146,7 @@ graft_status run_bench(const graft_options *o)
     TRY_GOTO(plan_build(&m.graph, &m.params, arena, &options, &plan));
     TRY_GOTO(arena_reserve(arena));
     if (mode != 1)
-        TRY_GOTO(sgd_init(&sgd, &m.params));
+        TRY_GOTO(optimizer_init(&optimizer, &rule, &m.params));
     const size_t item = 3 * (size_t)m.input.size * m.input.size;
     input = mem_aligned((size_t)batch * item * sizeof *input);
     targets = mem_zero((size_t)batch * BENCH_CLASSES, sizeof *targets);
@@ -156,14 +157,17 @@ graft_status run_bench(const graft_options *o)
         input[i] = rng_unit(rng_hash(RNG_BENCH, i, 0, 0)) * 2 - 1;
     for (long i = 0; i < batch; i++)
         targets[i * BENCH_CLASSES + i % BENCH_CLASSES] = 1;
-    struct sgd_target target = {&sgd, &m.params};
     double first = 0;
     for (long i = -1; i < steps; i++) {
         const double begin = now_seconds();
         const struct run run = {.input = input, .targets = targets, .seed = 1, .step = (uint64_t)(i + 1),
-                                .ready = sgd_apply, .user = &target};
+                                .ready = optimizer_gradient, .user = &optimizer};
         double loss;
+        if (mode != 1)
+            optimizer_begin(&optimizer, 1e-3, 0.9, (int)batch);
         TRY_GOTO(plan_run(plan, &run, &loss));
+        if (mode != 1)
+            optimizer_end(&optimizer);
         if (i >= 0)
             seconds[i] = now_seconds() - begin;
         else
@@ -177,8 +181,7 @@ graft_status run_bench(const graft_options *o)
                           "batch", (int)batch, "img_s", batch / median, "best", batch / seconds[0], "first_s", first,
                           "rss_mb", mem_resident_peak() / 1048576.0, "isa", exec_isa(), "threads", exec_threads()));
 done:
-    if (mode != 1)
-        sgd_fini(&sgd);
+    optimizer_fini(&optimizer);
     mem_free(input);
     mem_free(targets);
     mem_free(seconds);

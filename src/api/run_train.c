@@ -1,15 +1,13 @@
 // api/run_train.c: `graft train`: data, then the model for its classes, then the loop.
 
+#include "api/follow.h"
 #include "api/run.h"
-#include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
-#include "report/report.h"
-#include "report/tensorboard.h"
 #include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
 static const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
@@ -40,17 +38,6 @@ static const char *network_option(const graft_options *o)
     return network != NULL || file ? network : "efficientnet_lite0";
 }
 
-static char *next_folder(void)
-{
-    for (int i = 1; i < 10000; i++) {
-        char *path = i == 1 ? mem_text("runs/train") : mem_format("runs/train%d", i);
-        if (path == NULL || !file_exists(path))
-            return path;
-        mem_free(path);
-    }
-    return NULL;
-}
-
 static graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
 {
     if (d->array_h != d->array_w || d->array_c != 3)
@@ -60,75 +47,20 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
     return GRAFT_OK;
 }
 
-// The report follows the run, at no more than 1 % of its time; the last one is always made.
-struct follower {
-    char *folder;
-    struct tensorboard *tensorboard;
-    double next, progress_next;
-    bool told;
-};
-
-// For `graft watch`: progress.json, at most once a second.  Not flushed, and no failure of the run.
-static void progress_write(void *user, const graft_progress *p)
-{
-    struct follower *f = user;
-    const double now = now_seconds();
-    char *path = f->folder != NULL && now >= f->progress_next ? path_join(f->folder, "progress.json") : NULL;
-    FILE *file = path != NULL ? fopen(path, "we") : NULL;
-    if (file != NULL) {
-        fprintf(file, "{\"stage\":\"%s\",\"epoch\":%d,\"epochs\":%d,\"step\":%ld,\"steps\":%ld,\"loss\":%.6g,"
-                "\"images_per_second\":%.2f,\"seconds_left\":%.0f}\n", p->stage, p->epoch, p->epochs, p->step, p->steps, p->loss,
-                p->images_per_second, p->seconds_left);
-        fclose(file);
-        f->progress_next = now + 1;
-    }
-    mem_free(path);
-}
-
-// Takes the run's folder at its start; the report follows its epochs.
-static void follower_end(struct follower *f)
-{
-    hooks_tap(NULL, NULL);
-    char *path = f->folder != NULL ? path_join(f->folder, "progress.json") : NULL;
-    if (path != NULL)
-        remove(path);
-    mem_free(path);
-    mem_free(f->folder);
-    tensorboard_free(f->tensorboard);
-}
-
-static void follow(void *user, const char *folder, bool ended)
-{
-    struct follower *f = user;
-    const double begin = now_seconds();
-    if (f->folder == NULL) {
-        f->folder = mem_text(folder);
-        return;
-    }
-    if (ended || begin >= f->next) {
-        graft_status status = report_write(folder, NULL);
-        if (status == GRAFT_OK && f->tensorboard == NULL)
-            status = tensorboard_new(folder, &f->tensorboard);
-        if (status == GRAFT_OK)
-            status = tensorboard_follow(f->tensorboard, ended);
-        if (status != GRAFT_OK && !f->told)
-            log_warning("the report or TensorBoard's files cannot be written: %s", graft_message());
-        f->told |= status != GRAFT_OK;
-        f->next = now_seconds() + 100 * (now_seconds() - begin);
-    }
-}
-
-graft_status run_train(const graft_options *o)
+// A run from its options; `resume`: taken up again, `changes` being what was asked otherwise than then.
+static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
-    double rate, momentum, decay, dropout = -1;
+    double minutes, dropout = -1;
+    struct recipe recipe;
     int bn, head, bad, resize = -1;
     struct dataset d = {0};
     struct model m = {0};
     struct input_spec array;
-    char *folder = NULL, *args = NULL;
+    char *args = NULL;
     struct follower follower = {0};
     graft_status status = GRAFT_OK;
+    const bool force = option_set(o, "force");
     TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
     TRY(option_long(o, "epochs", 1, 100000, &epochs));
     TRY(option_long(o, "batch", 1, 4096, &batch));
@@ -137,9 +69,8 @@ graft_status run_train(const graft_options *o)
     TRY(option_long(o, "seed", 0, 1L << 62, &seed));
     TRY(option_long(o, "threads", 0, 1024, &threads));
     TRY(option_long(o, "workers", 1, 64, &workers));
-    TRY(option_double(o, "lr", 1e-12, 1e6, &rate));
-    TRY(option_double(o, "momentum", 0, 0.99999, &momentum));
-    TRY(option_double(o, "decay", 0, 1e3, &decay));
+    TRY(recipe_options(o, (int)epochs, &recipe));
+    TRY(option_double(o, "checkpoint-minutes", 0, 1e6, &minutes));
     TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
@@ -165,23 +96,81 @@ graft_status run_train(const graft_options *o)
         TRY_GOTO(array_input(&d, o, &array));
         request.array = &array;
     }
+    if (resume != NULL)
+        TRY_GOTO(train_resume_check(resume, &d, changes, force));
+    if (resume != NULL && resume->checkpoint != NULL) {
+        request.weights = resume->checkpoint;
+        request.head = HEAD_KEEP;
+    }
     TRY_GOTO(model_open(&request, &m));
-    folder = option_text(o, "output") != NULL ? mem_text(option_text(o, "output")) : next_folder();
     args = options_json(o);
-    if (folder == NULL || args == NULL)
-        TRY_GOTO(fail_memory("the run folder's name"));
+    if (args == NULL)
+        TRY_GOTO(fail_memory("the options"));
     const struct train_options options = {
-        .folder = folder, .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
-        .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
-        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save"),
-        .grown = option_set(o, "no-save") ? NULL : follow, .user = &follower};
-    hooks_tap(progress_write, &follower);
+        .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
+        .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
+        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
+        .save = !option_set(o, "no-save"), .resume = resume, .force = force,
+        .grown = option_set(o, "no-save") ? NULL : follower_grown, .user = &follower};
+    follower_begin(&follower);
     TRY_GOTO(train_run(&m, &d, &options));
 done:
     follower_end(&follower);
     model_close(&m);
     dataset_free(&d);
-    mem_free(folder);
     mem_free(args);
+    return status;
+}
+
+// What may differ from the run's own options without being a change of the run.
+static const char *const free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
+                                           "force", NULL};
+
+// A relative path means another file in another folder: says so when something was not found.
+static graft_status tell_directory(graft_status status, const json_t *args)
+{
+    const char *then = json_string_value(json_object_get(args, "directory"));
+    char *now = getcwd(NULL, 0);
+    if (status == GRAFT_BAD_FILE && then != NULL && now != NULL && strcmp(then, now) != 0)
+        fail(status, "%s (the run was started in '%s')", graft_message(), then);
+    free(now);
+    return status;
+}
+
+static graft_status train_anew(const graft_options *o)
+{
+    static const char *const nothing[] = {NULL};
+    json_t *presets;
+    graft_options *merged;
+    char changes[64];
+    if (option_set(o, "force"))
+        return fail(GRAFT_BAD_OPTION, "--force goes with --resume RUN");
+    TRY(recipe_presets(o, &presets));
+    graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
+    json_decref(presets);
+    if (status == GRAFT_OK) {
+        status = train(merged, NULL, "");
+        graft_options_free(merged);
+    }
+    return status;
+}
+
+graft_status run_train(const graft_options *o)
+{
+    struct train_resume resume;
+    graft_options *merged = NULL;
+    char changes[1024];
+    graft_status status = GRAFT_OK;
+    if (option_text(o, "resume") == NULL)
+        return train_anew(o);
+    if (option_set(o, "output") || option_set(o, "no-save"))
+        return fail(GRAFT_BAD_OPTION, "--resume goes on in the run's own folder, without --%s",
+                    option_set(o, "output") ? "output" : "no-save");
+    TRY(train_resume_open(option_text(o, "resume"), &resume));
+    TRY_GOTO(options_merge(o, resume.args, free_options, changes, sizeof changes, &merged));
+    TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));
+done:
+    graft_options_free(merged);
+    train_resume_close(&resume);
     return status;
 }

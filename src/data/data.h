@@ -59,6 +59,8 @@ void picture_free(struct picture *p);
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out);
 // What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
+// Tells whether a sample changed: of a file its size and time of change, of an array's element its bytes.  0: not there.
+uint64_t sample_stamp(const struct dataset *d, size_t index);
 // One sample whatever its source, into dst (c, size, size).
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec, float *dst);
 

@@ -2,6 +2,7 @@
 
 #include "data/sources.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -300,6 +301,20 @@ graft_status dataset_split(struct dataset *d, const char *val, long limit, uint6
         if (d->samples[i].part == PART_TRAIN && limit > 0 && kept++ >= limit)
             d->samples[i].part = PART_NONE;
     return GRAFT_OK;
+}
+
+uint64_t sample_stamp(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    struct stat st;
+    if (s->data != NULL) {
+        const size_t size = (size_t)d->array_c * d->array_h * d->array_w * (d->array_float ? sizeof(float) : 1);
+        return hash_of((bytes){s->data, size});
+    }
+    if (stat(s->path, &st) != 0)
+        return 0;
+    const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+    return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
 }
 
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec, float *dst)

@@ -372,32 +372,78 @@ done:
     return status;
 }
 
-// `values` is laid out as m->params; of a slot (a prefix is given) only the trainable group exists.
-graft_status model_tensors(const struct model *m, const struct params *values, const char *prefix, struct tensor_set *set)
+static bool part_has(const struct model_part *part, const struct param_entry *e)
+{
+    return e->group == PARAM_TRAINABLE || part->whole;
+}
+
+// The tensors of a part, whose values are laid out as m->params; their data are asked for when it is their turn.
+static graft_status part_tensors(const struct model *m, const struct model_part *part, struct tensor_set *set)
 {
     for (int i = 0; i < m->params.count; i++) {
         const struct param_entry *e = &m->params.entries[i];
         char name[256];
-        size_t count;
-        if (prefix[0] != '\0' && e->group != PARAM_TRAINABLE)
+        if (!part_has(part, e))
             continue;
-        ASSERT(shape_count(e->shape, &count));
-        ASSERT(snprintf(name, sizeof name, "%s%s", prefix, e->name) < (int)sizeof name);
-        float *canonical = mem_alloc(count * sizeof *canonical);
-        if (canonical == NULL)
-            return fail_memory(e->name);
-        param_to_canonical(values, i, canonical);
-        TRY(tensor_set_own(set, canonical));
-        TRY(tensor_set_add(set, name, DTYPE_F32, e->shape, canonical));
+        ASSERT(snprintf(name, sizeof name, "%s%s", part->prefix, e->name) < (int)sizeof name);
+        TRY(tensor_set_add(set, name, DTYPE_F32, e->shape, NULL));
     }
     return GRAFT_OK;
+}
+
+enum { PIECE_FLOATS = 1 << 18 };
+struct writing { const struct model *model; const struct model_part *parts; float *piece; size_t piece_floats; };
+
+static graft_status entry_pieces(struct writing *w, const struct params *values, int entry, struct tensor_sink *sink)
+{
+    size_t rows, size;
+    param_rows(values, entry, &rows, &size);
+    const size_t step = size == 0 || size >= PIECE_FLOATS ? 1 : PIECE_FLOATS / size;
+    if (!mem_grow(&w->piece, &w->piece_floats, size > PIECE_FLOATS ? size : PIECE_FLOATS, sizeof *w->piece))
+        return fail_memory(values->entries[entry].name);
+    for (size_t at = 0; at < rows; at += step) {
+        const size_t count = rows - at < step ? rows - at : step;
+        param_rows_to_canonical(values, entry, at, count, w->piece);
+        TRY(tensor_sink_put(sink, w->piece, count * size * sizeof *w->piece));
+    }
+    return GRAFT_OK;
+}
+
+static graft_status pieces(void *user, size_t item, struct tensor_sink *sink)
+{
+    struct writing *w = user;
+    for (const struct model_part *part = w->parts;; part++)
+        for (int i = 0; i < w->model->params.count; i++)
+            if (part_has(part, &w->model->params.entries[i]) && item-- == 0) {
+                struct params values = w->model->params;
+                values.block = (float *)part->values;
+                return entry_pieces(w, &values, i, sink);
+            }
+}
+
+graft_status model_write(const struct model *m, const char *path, const struct model_part *parts, int n_parts,
+                         const json_t *meta, bool sealed)
+{
+    struct tensor_set set = {0};
+    struct writing writing = {m, parts, NULL, 0};
+    char *metadata = json_text(meta);
+    graft_status status = metadata != NULL ? GRAFT_OK : fail_memory("the model's metadata");
+    for (int i = 0; status == GRAFT_OK && i < n_parts; i++)
+        status = part_tensors(m, &parts[i], &set);
+    if (status == GRAFT_OK)
+        status = safetensors_write_pieces(path, &set, metadata, sealed, pieces, &writing);
+    mem_free(writing.piece);
+    mem_free(metadata);
+    tensor_set_free(&set);
+    return status;
 }
 
 void model_forget_slots(struct tensor_set *set)
 {
     size_t kept = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (strncmp(set->items[i].name, MODEL_SLOT_PREFIX, strlen(MODEL_SLOT_PREFIX)) == 0)
+        if (strncmp(set->items[i].name, MODEL_SLOT_PREFIX, strlen(MODEL_SLOT_PREFIX)) == 0 ||
+            strcmp(set->items[i].name, SAFETENSORS_SEAL) == 0)
             mem_free(set->items[i].name);
         else
             set->items[kept++] = set->items[i];
@@ -406,19 +452,10 @@ void model_forget_slots(struct tensor_set *set)
 
 graft_status model_save(const struct model *m, const char *path, const char *trained)
 {
-    struct tensor_set set = {0};
-    graft_status status = GRAFT_OK;
-    json_t *meta = NULL;
-    char *metadata = NULL;
-    TRY_GOTO(model_metadata(m, trained, &meta));
-    metadata = json_text(meta);
-    if (metadata == NULL)
-        TRY_GOTO(fail_memory("the model's metadata"));
-    TRY_GOTO(model_tensors(m, &m->params, "", &set));
-    TRY_GOTO(safetensors_write(path, &set, metadata));
-done:
-    tensor_set_free(&set);
+    const struct model_part weights = {"", m->params.block, true};
+    json_t *meta;
+    TRY(model_metadata(m, trained, &meta));
+    const graft_status status = model_write(m, path, &weights, 1, meta, false);
     json_decref(meta);
-    mem_free(metadata);
     return status;
 }

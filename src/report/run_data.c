@@ -121,9 +121,22 @@ static void steps_place(struct run_data *d)
         d->steps[i].at = d->steps[i].epoch - 1 + (double)d->steps[i].step / most;
 }
 
+// As results.json says, which knows what the run went by; of a run without one the lowest log-loss.
 static void best_find(struct run_data *d)
 {
     double least = INFINITY;
+    json_t *result = NULL;
+    char *path = path_join(d->folder, "results.json");
+    if (path != NULL && file_exists(path) && json_read_file(path, &result) == GRAFT_OK)
+        for (int i = 0; i < d->n_epochs; i++)
+            if (d->epochs[i].epoch == json_integer_value(json_object_get(result, "best_epoch"))) {
+                d->best = i;
+                least = -INFINITY;
+            }
+    mem_free(path);
+    json_decref(result);
+    if (least < 0)
+        return;
     d->best = d->n_epochs > 0 && !d->epochs[d->n_epochs - 1].validated ? d->n_epochs - 1 : -1;
     for (int i = 0; i < d->n_epochs; i++)
         if (d->epochs[i].validated && d->epochs[i].log_loss < least) {

@@ -70,15 +70,30 @@ void param_from_canonical(const struct params *params, int entry, const float *s
 
 void param_to_canonical(const struct params *params, int entry, float *dst)
 {
+    size_t rows, size;
+    param_rows(params, entry, &rows, &size);
+    param_rows_to_canonical(params, entry, 0, rows, dst);
+}
+
+void param_rows(const struct params *params, int entry, size_t *rows, size_t *size)
+{
+    size_t n_i, area;
+    extents(&params->entries[entry], rows, &n_i, &area);
+    *size = n_i * area;
+}
+
+void param_rows_to_canonical(const struct params *params, int entry, size_t first, size_t count, float *dst)
+{
     const struct param_entry *e = &params->entries[entry];
     const float *src = params->block + e->offset;
     size_t n_o, n_i, area;
     extents(e, &n_o, &n_i, &area);
+    ASSERT(first + count <= n_o);
 #pragma omp parallel for schedule(static)
-    for (size_t o = 0; o < n_o; o++)
+    for (size_t o = first; o < first + count; o++)
         for (size_t i = 0; i < n_i; i++)
             for (size_t p = 0; p < area; p++)
-                dst[(o * n_i + i) * area + p] = src[address(e, params->lanes, o, i, p, n_i, area)];
+                dst[((o - first) * n_i + i) * area + p] = src[address(e, params->lanes, o, i, p, n_i, area)];
 }
 
 void params_fini(struct params *p)

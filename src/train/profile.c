@@ -16,9 +16,13 @@ static const char *const op_names[OP_COUNT] = {
 static graft_status nodes_sum(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans)
 {
     const size_t rows = (size_t)g->n_nodes + 1;
-    if (p->nodes == NULL && (p->nodes = mem_zero(rows, sizeof *p->nodes)) == NULL)
+    if (p->nodes == NULL)
+        p->nodes = mem_zero(rows, sizeof *p->nodes);
+    if (p->kept == NULL)
+        p->kept = mem_zero(rows, sizeof *p->kept);
+    if (p->nodes == NULL || p->kept == NULL)
         return fail_memory("the profile");
-    memset(p->nodes, 0, rows * sizeof *p->nodes);
+    memcpy(p->nodes, p->kept, rows * sizeof *p->nodes);
     for (int i = 0; i < n_plans; i++)
         if (plans[i] != NULL)
             plan_seconds(plans[i], p->nodes);
@@ -33,12 +37,19 @@ graft_status profile_epoch(struct profile *p, const struct graph *g, struct plan
     for (int i = 0; i <= g->n_nodes; i++)
         for (int k = 0; k < STEP_KINDS; k++)
             now[k] += p->nodes[i][k];
-    for (int k = 0; k < STEP_KINDS; k++) { // a plan that was built anew has begun again
-        spent[k] = now[k] > p->kinds[k] ? now[k] - p->kinds[k] : now[k];
+    for (int k = 0; k < STEP_KINDS; k++) {
+        spent[k] = now[k] - p->kinds[k];
         p->kinds[k] = now[k];
     }
     *out = (struct epoch_times){p->wait, spent[STEP_FORWARD], spent[STEP_BACKWARD], spent[STEP_UPDATE], p->validation};
     p->wait = p->validation = 0;
+    return GRAFT_OK;
+}
+
+graft_status profile_keep(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans)
+{
+    TRY(nodes_sum(p, g, plans, n_plans));
+    memcpy(p->kept, p->nodes, ((size_t)g->n_nodes + 1) * sizeof *p->kept);
     return GRAFT_OK;
 }
 
@@ -84,5 +95,6 @@ graft_status profile_write(struct profile *p, const struct graph *g, struct plan
 void profile_fini(struct profile *p)
 {
     mem_free(p->nodes);
+    mem_free(p->kept);
     *p = (struct profile){0};
 }

@@ -351,7 +351,12 @@ static void test_trim_and_sweep(void **state)
     assert_int_equal(file_trim(path, 4), GRAFT_OK);
     check_file(path, "one\n");
     assert_true(file_size(path, &size) == GRAFT_OK && size == 4);
-    assert_true(file_hash(path, &hash) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
+    assert_true(file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
+    uint8_t tail[5];
+    assert_true(file_hash(path, &hash, tail, 3) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"o", 1}));
+    assert_memory_equal(tail, "ne\n", 3);
+    assert_int_equal(file_hash(path, &hash, tail, 5), GRAFT_BAD_FILE);
+    check_message("cut short: 4 bytes");
     assert_int_equal(file_write_all(old, "half", 4), GRAFT_OK);
     file_sweep(folder);
     assert_false(file_exists(old));
@@ -589,11 +594,13 @@ static int zip_teardown(void **state)
     return 0;
 }
 
-// Reads every member within `limit`; *total is their bytes.
+static size_t n_borrowed; // members of the last archive that read_members could borrow
+
+// Reads every member within `limit`, copied and borrowed; *total is their bytes.
 static graft_status read_members(bytes data, size_t limit, size_t *total)
 {
     struct zip_archive *zip;
-    *total = 0;
+    *total = n_borrowed = 0;
     TRY(zip_open_bytes(data, "the archive", &zip));
     graft_status status = GRAFT_OK;
     for (size_t i = 0; i < zip_count(zip) && status == GRAFT_OK; i++) {
@@ -604,6 +611,14 @@ static graft_status read_members(bytes data, size_t limit, size_t *total)
         for (size_t k = 0; k < member.size; k++)
             sum = (uint8_t)(sum + member.ptr[k]);
         *total += member.size;
+        bytes borrowed;
+        bool found = false;
+        if (status == GRAFT_OK && zip_borrow(zip, i, &borrowed, &found) == GRAFT_OK && found) {
+            assert_true(borrowed.ptr >= data.ptr && borrowed.ptr + borrowed.size <= data.ptr + data.size);
+            assert_int_equal(borrowed.size, member.size);
+            assert_memory_equal(borrowed.ptr, member.ptr, member.size);
+        }
+        n_borrowed += found;
         mem_free(owned);
     }
     zip_archive_free(zip);
@@ -617,9 +632,11 @@ static void test_zip_members(void **state)
     (void)state;
     assert_int_equal(read_members(stored.data, 1 << 20, &stored_total), GRAFT_OK);
     assert_int_equal(stored_total, 578 + 176); // x.npy, y.npy
+    assert_int_equal(n_borrowed, 2);
     assert_int_equal(file_map_open(GOLDEN "packed.npz", &packed), GRAFT_OK);
     assert_int_equal(read_members(packed.data, 1 << 20, &packed_total), GRAFT_OK);
     assert_int_equal(packed_total, 578 + 134); // deflated, y of one byte each
+    assert_int_equal(n_borrowed, 0);
     assert_true(packed.data.size < stored.data.size);
     assert_int_equal(read_members(packed.data, 16, &total), GRAFT_BAD_FILE);
     check_message("more than the 16 expected");

@@ -398,11 +398,53 @@ static void test_h5(void **state)
     tensor_set_free(&set);
 }
 
+// Keras 3's model of keras_model.h5; layers come by the name of their group.
+static void check_keras3(const char *file, const char *format, const char *conv, const char *bn)
+{
+    static const struct shape shapes[] = {{4, {3, 3, 3, 4}}, {1, {4}}, {1, {4}}, {1, {4}}, {1, {4}}, {1, {4}}};
+    struct tensor_set set;
+    char name[64];
+    read_ok(file, &set);
+    assert_string_equal(set.format, format);
+    assert_int_equal(set.count, 6);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "%s//%d", i < 2 ? conv : bn, i < 2 ? i : i - 2);
+        check_ramp(&set, name, DTYPE_F32, shapes[i], (float)i);
+    }
+    tensor_set_free(&set);
+}
+
+static void test_keras3(void **state)
+{
+    (void)state;
+    struct tensor_set set;
+    check_keras3("keras3.weights.h5", "Keras 3 .weights.h5", "conv1", "bn");
+    check_keras3("keras3.keras", "Keras 3 .keras", "conv1", "bn");
+    check_keras3("keras3_nameless.weights.h5", "Keras 3 .weights.h5", "conv2d@0", "batch_normalization@0");
+    check_keras3("tfkeras.weights.h5", "Keras 2 .weights.h5", "conv2d@0", "batch_normalization@0");
+    read_ok("keras3.keras", &set);
+    assert_non_null(strstr(set.metadata, "\"keras_version\":\"3.15"));
+    tensor_set_free(&set);
+    read_ok("keras3_bfloat16.weights.h5", &set);
+    assert_int_equal(set.count, 2);
+    check_ramp(&set, "half//0", DTYPE_BF16, SHAPE(3, 2), 0);
+    check_ramp(&set, "half//1", DTYPE_BF16, SHAPE(2), 1);
+    tensor_set_free(&set);
+    read_ok("keras0.h5", &set);
+    assert_string_equal(set.format, "Keras 0 .h5 (nb_layers)");
+    assert_int_equal(set.count, 4);
+    check_ramp(&set, "layer@0//0", DTYPE_F32, SHAPE(2, 3, 3, 3), 0);
+    check_ramp(&set, "layer@0//1", DTYPE_F32, SHAPE(2), 1);
+    check_ramp(&set, "layer@1//0", DTYPE_F32, SHAPE(2, 5), 2);
+    check_ramp(&set, "layer@1//1", DTYPE_F32, SHAPE(5), 3);
+    tensor_set_free(&set);
+    check_refused(weights_read(golden("bad_packed.keras"), &set), &set, "compressed");
+}
+
 static void test_h5_hostile(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {
-        {"keras3.weights.h5", "Keras 3's .weights.h5"},
         {"bad_chunked.h5", "is chunked"},
         {"bad_soft_link.h5", "a soft link"},
         {"bad_external_link.h5", "an external link"},
@@ -416,14 +458,29 @@ static void test_h5_hostile(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         check_refused(weights_read(golden(rows[i][0]), &set), &set, rows[i][1]);
     struct file_map map;
-    assert_int_equal(file_map_open(golden("keras1_fixed.h5"), &map), GRAFT_OK);
-    const char *path = scratch("cut.h5");
-    for (size_t cut = 8; cut < map.data.size; cut += 97) { // a process each: not every byte
-        assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
-        check_refused(weights_read(path, &set), &set, "cut.h5");
+    static const char *const whole[] = {"keras1_fixed.h5", "keras3.weights.h5", "keras3.keras", "keras0.h5"};
+    for (size_t i = 0; i < COUNT_OF(whole); i++) {
+        assert_int_equal(file_map_open(golden(whole[i]), &map), GRAFT_OK);
+        const char *path = scratch("cut.h5");
+        for (size_t cut = 8; cut < map.data.size; cut += 397) { // a process each: not every byte
+            assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
+            check_refused(weights_read(path, &set), &set, "cut.h5");
+        }
+        uint8_t *copy = malloc(map.data.size);
+        memcpy(copy, map.data.ptr, map.data.size);
+        for (size_t at = 5; at < map.data.size; at += 397) { // read or refused; the helper may die, graft may not
+            copy[at] ^= 1 << at % 8;
+            assert_int_equal(file_write_all(path, copy, map.data.size), GRAFT_OK);
+            if (weights_read(path, &set) == GRAFT_OK)
+                tensor_set_free(&set);
+            else
+                check_refused(GRAFT_BAD_FILE, &set, "cut.h5");
+            copy[at] ^= 1 << at % 8;
+        }
+        free(copy);
+        file_map_close(&map);
+        unlink(path);
     }
-    file_map_close(&map);
-    unlink(path);
 }
 
 // What the helper may do instead of its work.
@@ -450,7 +507,7 @@ static void with_helper(const char *script, const char *words)
 static void test_helper(void **state)
 {
     (void)state;
-#define HEAD "#!/bin/sh\necho '{\"keras_version\":\"2\",\"model\":false}'\n"
+#define HEAD "#!/bin/sh\necho '{\"keras_version\":\"2\",\"kind\":\"h5 (weights)\"}'\n"
     with_helper("#!/bin/sh\nexit 1\n", "died");
     with_helper("#!/bin/sh\nkill -SEGV $$\n", "signal 11");
     with_helper("#!/bin/sh\necho nonsense\n", "graft-h5's answer");
@@ -486,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_pickle_hostile), cmocka_unit_test(test_strides_hostile),
         cmocka_unit_test(test_damage),         cmocka_unit_test(test_h5),
         cmocka_unit_test(test_h5_hostile),     cmocka_unit_test(test_helper),
+        cmocka_unit_test(test_keras3),
     };
     return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
 }

@@ -7,7 +7,9 @@ Every tensor's element i (C order) is i / 8 + the tensor's number in its file, s
 import collections
 import os
 import pathlib
+import shutil
 import sys
+import zipfile
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 import h5py
@@ -51,8 +53,32 @@ x = keras.layers.Conv2D(4, 3, name="conv1")(inputs)
 model = keras.Model(inputs, keras.layers.BatchNormalization(name="bn")(x))
 model.set_weights([ramp(i, *w.shape) for i, w in enumerate(model.get_weights())])
 model.save(folder / "keras_model.h5")
-small = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-small.save_weights(folder / "keras3.weights.h5")
+model.save_weights(folder / "keras3.weights.h5")
+model.save(folder / "keras3.keras")
+# As Keras 3.0 to 3.5 wrote them, without the layers' names, and tf.keras 2.13, which called the layers otherwise.
+for name, group in (("keras3_nameless.weights.h5", "layers"), ("tfkeras.weights.h5", "_layer_checkpoint_dependencies")):
+    shutil.copy(folder / "keras3.weights.h5", folder / name)
+    with h5py.File(folder / name, "r+") as file:
+        for layer in file["layers"].values():
+            del layer["vars"].attrs["name"]
+        if group != "layers":
+            file.move("layers", group)
+keras.config.set_dtype_policy("bfloat16")
+half = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(.5), keras.layers.Dense(2, name="half")])
+half.set_weights([ramp(i, *w.shape) for i, w in enumerate(half.get_weights())])
+half.save_weights(folder / "keras3_bfloat16.weights.h5")
+keras.config.set_dtype_policy("float32")
+with zipfile.ZipFile(folder / "keras3.keras") as archive:  # a careless hand packed it again
+    with zipfile.ZipFile(folder / "bad_packed.keras", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+with h5py.File(folder / "keras0.h5", "w", libver="earliest") as file:  # Keras 0.x counted all layers
+    file.attrs["nb_layers"] = 4
+    for layer, shapes in enumerate([[(2, 3, 3, 3), (2,)], [], [(2, 5), (5,)], []]):
+        group = file.create_group(f"layer_{layer}")
+        group.attrs["nb_params"] = len(shapes)
+        for i, shape in enumerate(shapes):
+            group.create_dataset(f"param_{i}", data=ramp(layer + i, *shape))
 
 names = {"conv1/7x7_s2": ["conv1/7x7_s2_W", "conv1/7x7_s2_b"], "relu": [], "last": ["last/kernel:0", "last/bias:0"]}
 shapes = {"conv1/7x7_s2_W": (2, 3, 3, 3), "conv1/7x7_s2_b": (2,), "last/kernel:0": (2, 5), "last/bias:0": (5,)}
