@@ -9,6 +9,6 @@ struct follower {
     double next, progress_next;
     bool told;
 };
-void follower_begin(struct follower *f);                        // taps the progress
+void follower_begin(struct follower *f);                         // taps the progress
 void follower_grown(void *user, const char *folder, bool ended); // train_options.grown; `user` is the follower
 void follower_end(struct follower *f);

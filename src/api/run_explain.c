@@ -25,8 +25,8 @@ static graft_status class_option(const graft_options *o, const struct model *m, 
     if (*out < 0 && *end == '\0' && end != text && number >= 0 && number < m->n_classes)
         *out = (int)number;
     if (*out < 0)
-        return fail(GRAFT_BAD_OPTION, "--class %s: the model has no such class; it has %d, the first is '%s'", text, m->n_classes,
-                    m->classes[0]);
+        return fail(GRAFT_BAD_OPTION, "--class %s: the model has no such class; it has %d, the first is '%s'", text,
+                    m->n_classes, m->classes[0]);
     return GRAFT_OK;
 }
 
@@ -65,8 +65,8 @@ static graft_status explain(const graft_options *o, struct model *m, struct aren
     TRY_GOTO(picture_of_input(input, &m->input, false, &seen));
     TRY_GOTO(picture_with_heat(&seen, heat, h, w, &shown));
     TRY_GOTO(picture_save(&shown, output));
-    result_take(json_pack("{s:s+, s:s, s:f, s:s+, s:i, s:i}", "path", o->inputs[1], "", "class", m->classes[which], "prob",
-                       (double)probabilities[which], "output", output, "", "map_h", h, "map_w", w));
+    result_take(json_pack("{s:s+, s:s, s:f, s:s+, s:i, s:i}", "path", o->inputs[1], "", "class", m->classes[which],
+                          "prob", (double)probabilities[which], "output", output, "", "map_h", h, "map_w", w));
 done:
     picture_free(&original);
     picture_free(&seen);

@@ -86,8 +86,8 @@ struct outcome {
     const struct model *model;
     const struct dataset *data;
     long topk;
-    double temperature; // probabilities are calibrated by it; 0: as they come
-    double reject;      // below it the answer is "unknown"; 0: never
+    double temperature;  // probabilities are calibrated by it; 0: as they come
+    double reject;       // below it the answer is "unknown"; 0: never
     struct csv_file csv; // when asked for: csv.writer.path is not NULL
     float *logits, *probabilities; // (n, classes) or NULL
     float *calibrated;             // (classes)
@@ -132,8 +132,10 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         if (r->logits != NULL)
             memcpy(r->logits + index * (size_t)classes, logits, (size_t)classes * sizeof *logits);
         if (r->csv.writer.path != NULL)
-            status = csv_row(&r->csv, path, p, classes, r->reject <= 0 ? NULL : unknown ? "unknown"
-                             : r->model->classes[best_class(p, classes)]);
+            status = csv_row(&r->csv, path, p, classes,
+                             r->reject <= 0 ? NULL
+                             : unknown      ? "unknown"
+                                            : r->model->classes[best_class(p, classes)]);
         r->done++;
     }
     char *text = json_text(row);
@@ -218,8 +220,10 @@ graft_status run_predict(const graft_options *o)
     if (order == NULL || r.calibrated == NULL)
         TRY_GOTO(fail_memory("the list of pictures"));
     if (option_set(o, "calibrated") && (r.temperature = model_temperature(&m)) == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
-                      "`graft val MODEL -d DATA --calibrate` fits one", o->inputs[0]));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
+                      "`graft val MODEL -d DATA --calibrate` fits one",
+                      o->inputs[0]));
     if (option_text(o, "logits") != NULL &&
         (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
         TRY_GOTO(fail_memory("logits"));
@@ -281,10 +285,11 @@ static graft_status val_result(const struct outcome *r, const struct metrics *m)
                                                  one.f1));
     }
     mem_free(count);
-    json_t *result = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "n", (json_int_t)m->n, "skipped",
-                               (json_int_t)r->bad, "log_loss", m->log_loss, "top1", m->top1, "top5", m->top5, "calibration_error",
-                               calibration_error(r->probabilities, r->labels, r->done, k), "brier",
-                               brier_score(r->probabilities, r->labels, r->done, k), "per_class", classes, "confusion", confusion);
+    json_t *result =
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "n", (json_int_t)m->n, "skipped", (json_int_t)r->bad,
+                  "log_loss", m->log_loss, "top1", m->top1, "top5", m->top5, "calibration_error",
+                  calibration_error(r->probabilities, r->labels, r->done, k), "brier",
+                  brier_score(r->probabilities, r->labels, r->done, k), "per_class", classes, "confusion", confusion);
     if (result != NULL && r->temperature > 0) { // the probabilities are not needed any more as they came
         temperature_apply(r->temperature, r->probabilities, r->done, k);
         json_object_set_new(result, "calibrated",
@@ -307,10 +312,13 @@ static graft_status calibrate(const char *path, struct model *m, const struct ou
 {
     const double temperature = temperature_fit(r->probabilities, r->labels, r->done, m->n_classes);
     if (m->trained == NULL || !path_has_suffix(path, ".safetensors"))
-        return fail(GRAFT_BAD_OPTION, "--calibrate: '%s' is not a graft model, which could keep a temperature; `graft convert` "
-                    "makes one", path);
+        return fail(GRAFT_BAD_OPTION,
+                    "--calibrate: '%s' is not a graft model, which could keep a temperature; `graft convert` "
+                    "makes one",
+                    path);
     if (temperature == 0)
-        return fail(GRAFT_BAD_FILE, "no temperature can be fitted on %zu pictures: at least %d are needed, and one mistake", r->done,
+        return fail(GRAFT_BAD_FILE,
+                    "no temperature can be fitted on %zu pictures: at least %d are needed, and one mistake", r->done,
                     CALIBRATION_LEAST);
     TRY(model_set_temperature(m, temperature));
     TRY(model_save(m, path, m->trained));

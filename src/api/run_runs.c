@@ -12,7 +12,8 @@
 
 static graft_status run_tell(const struct run_data *d)
 {
-    static const char *const states[] = {[RUN_FINISHED] = "finished", [RUN_RUNNING] = "running", [RUN_STOPPED] = "stopped"};
+    static const char *const states[] = {
+        [RUN_FINISHED] = "finished", [RUN_RUNNING] = "running", [RUN_STOPPED] = "stopped"};
     const char *network = json_string_value(json_object_get(d->start, "network"));
     json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:f, s:f}", "state", states[run_state_of(d)], "network",
                           network != NULL ? network : "", "epochs", d->n_epochs, "of",
@@ -38,7 +39,8 @@ static graft_status remove_runs(const graft_options *o)
         const char *folder = o->inputs[i];
         if (!run_folder_is(folder))
             return fail(GRAFT_BAD_FILE, "'%s' is not a run", folder);
-        char *question = mem_format("Remove the run '%s' and its model (%.1f MB) for good?", folder, (double)run_bytes(folder) / 1e6);
+        char *question = mem_format("Remove the run '%s' and its model (%.1f MB) for good?", folder,
+                                    (double)run_bytes(folder) / 1e6);
         if (question == NULL)
             return fail_memory("a question");
         const bool agreed = option_set(o, "yes") || hooks_confirm(question);
@@ -55,8 +57,8 @@ static graft_status remove_runs(const graft_options *o)
 
 graft_status run_runs(const graft_options *o)
 {
-    static const char *const orders[] = {[BY_DATE] = "date", [BY_NAME] = "name", [BY_TOP1] = "top1", [BY_LOG_LOSS] = "log-loss",
-                                         [BY_TIME] = "time", NULL};
+    static const char *const orders[] = {[BY_DATE] = "date",         [BY_NAME] = "name", [BY_TOP1] = "top1",
+                                         [BY_LOG_LOSS] = "log-loss", [BY_TIME] = "time", NULL};
     int order;
     struct run_list list;
     if (o->n_inputs > 0 && strcmp(o->inputs[0], "rm") == 0)
@@ -66,7 +68,8 @@ graft_status run_runs(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "one folder of runs at a time: graft runs [DIR]");
     const char *folder = o->n_inputs > 0 ? o->inputs[0] : "runs";
     if (!file_exists(folder))
-        return fail(GRAFT_BAD_FILE, "there is no folder '%s'; `graft train` makes runs, or name their folder: graft runs DIR", folder);
+        return fail(GRAFT_BAD_FILE,
+                    "there is no folder '%s'; `graft train` makes runs, or name their folder: graft runs DIR", folder);
     TRY(run_list_read(folder, &list));
     run_list_sort(&list, (enum run_order)order);
     graft_status status = GRAFT_OK;
@@ -91,9 +94,10 @@ static graft_status epoch_tell(struct watch *w, const struct run_data *d, int i)
     bool better = true;
     for (int k = 0; k < i; k++)
         better &= !(d->epochs[k].log_loss <= e->log_loss);
-    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:b}", "epoch", e->epoch, "epochs", (int)strtol(run_option(d, "epochs"), NULL, 10),
-                          "train_loss", isfinite(e->train_loss) ? e->train_loss : 0, "seconds",
-                          isfinite(e->seconds) ? e->seconds : 0, "best", better || !e->validated);
+    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:b}", "epoch", e->epoch, "epochs",
+                          (int)strtol(run_option(d, "epochs"), NULL, 10), "train_loss",
+                          isfinite(e->train_loss) ? e->train_loss : 0, "seconds", isfinite(e->seconds) ? e->seconds : 0,
+                          "best", better || !e->validated);
     if (o != NULL && e->validated) {
         json_object_set_new(o, "val_loss", json_real(e->val_loss));
         json_object_set_new(o, "val_log_loss", json_real(e->log_loss));
@@ -136,12 +140,15 @@ static void progress_tell(const struct watch *w)
     json_t *o = NULL;
     if (path != NULL && file_exists(path) && json_read_file(path, &o) == GRAFT_OK) {
         const char *stage = json_string_value(json_object_get(o, "stage"));
-        hooks_progress(&(graft_progress){.stage = stage != NULL ? stage : "train",
-            .epoch = (int)json_integer_value(json_object_get(o, "epoch")),
-            .epochs = (int)json_integer_value(json_object_get(o, "epochs")), .step = json_integer_value(json_object_get(o, "step")),
-            .steps = json_integer_value(json_object_get(o, "steps")), .loss = json_number_value(json_object_get(o, "loss")),
-            .images_per_second = json_number_value(json_object_get(o, "images_per_second")),
-            .seconds_left = json_number_value(json_object_get(o, "seconds_left"))});
+        hooks_progress(
+            &(graft_progress){.stage = stage != NULL ? stage : "train",
+                              .epoch = (int)json_integer_value(json_object_get(o, "epoch")),
+                              .epochs = (int)json_integer_value(json_object_get(o, "epochs")),
+                              .step = json_integer_value(json_object_get(o, "step")),
+                              .steps = json_integer_value(json_object_get(o, "steps")),
+                              .loss = json_number_value(json_object_get(o, "loss")),
+                              .images_per_second = json_number_value(json_object_get(o, "images_per_second")),
+                              .seconds_left = json_number_value(json_object_get(o, "seconds_left"))});
     }
     json_decref(o);
     mem_free(path);

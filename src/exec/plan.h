@@ -19,8 +19,8 @@ struct arena; // shared by the plans of a run: as large as the largest of them
 graft_status arena_new(struct arena **out);
 void arena_free(struct arena *arena);
 
-// PLAN_EXPLAIN: forward as in PLAN_INFER, then the gradient, with respect to the value `keep`, of the logits weighted by
-// `targets`; no parameter gets a gradient.
+// PLAN_EXPLAIN: forward as in PLAN_INFER, then the gradient, with respect to the value `keep`, of the logits weighted
+// by `targets`; no parameter gets a gradient.
 enum plan_mode { PLAN_INFER, PLAN_TRAIN, PLAN_EXPLAIN };
 struct plan_options {
     int batch;
@@ -43,7 +43,8 @@ struct run {
     const float *input;   // (n, c, h, w) preprocessed
     const float *targets; // (n, classes) rows of probabilities (PLAN_EXPLAIN: any weights); NULL in PLAN_INFER
     uint64_t seed, step;  // dropout's key
-    grad_ready ready; void *user;
+    grad_ready ready;
+    void *user;
 };
 // Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean cross-entropy of the batch (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);

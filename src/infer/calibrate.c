@@ -1,5 +1,6 @@
 // infer/calibrate.c: the temperature by Newton's method on b = 1 / T, kept within a bracket.
-//   loss(b) = mean of log sum_c exp(b z_c) - b z_label,  z = log p;   loss' = mean of E[z] - z_label;   loss'' = mean of Var[z]
+//   loss(b) = mean of log sum_c exp(b z_c) - b z_label,  z = log p;   loss' = mean of E[z] - z_label;   loss'' = mean
+//   of Var[z]
 // The loss is convex in b, so the bracket closes on its one minimum.
 // Source: Guo et al. 2017.
 

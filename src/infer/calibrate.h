@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 enum { CALIBRATION_LEAST = 50 }; // pictures: a temperature fitted on fewer would be mostly chance
-// The T from 0.05 to 20 of the lowest log-loss; 0 where there is none: fewer pictures, or every one right (then any lower T
-// would be lower still).
+// The T from 0.05 to 20 of the lowest log-loss; 0 where there is none: fewer pictures, or every one right (then any
+// lower T would be lower still).
 double temperature_fit(const float *probabilities, const int *labels, size_t n, int classes);
 void temperature_apply(double temperature, float *probabilities, size_t n, int classes);

@@ -1,5 +1,6 @@
 // infer/explain.c: Grad-CAM over the last map A (n, c, h, w) before the head.
-//   weight_k = mean over the map of d logit / d A_k;   heat = max(0, sum over k of weight_k A_k), divided by its largest
+//   weight_k = mean over the map of d logit / d A_k;   heat = max(0, sum over k of weight_k A_k), divided by its
+//   largest
 // For a head of global average and one dense layer the weights are those of the class, divided by h w (CAM).
 // Source: Selvaraju et al. 2017; Zhou et al. 2016.
 
@@ -45,8 +46,10 @@ graft_status explainer_new(struct model *m, struct arena *arena, int batch, stru
     const struct value *v = &m->graph.values[e->keep];
     const size_t size = (size_t)batch * v->c * v->h * v->w;
     if (v->h * v->w < 2)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION, "at %dx%d the last map of %s is a single place: there is nothing to tell apart; use a "
-                      "larger --imgsz", m->input.size, m->input.size, m->network->name));
+        TRY_GOTO(fail(GRAFT_BAD_OPTION,
+                      "at %dx%d the last map of %s is a single place: there is nothing to tell apart; use a "
+                      "larger --imgsz",
+                      m->input.size, m->input.size, m->network->name));
     e->map = mem_alloc(size * sizeof *e->map);
     e->gradient = mem_alloc(size * sizeof *e->gradient);
     e->targets = mem_zero((size_t)batch * (size_t)m->n_classes, sizeof *e->targets);
@@ -125,7 +128,8 @@ graft_status explainer_run(struct explainer *e, const float *input, int *classes
     plan_kept(e->plan, false, e->map);
     plan_kept(e->plan, true, e->gradient);
     for (int i = 0; i < batch; i++)
-        heat_of(e->map + (size_t)i * v->c * area, e->gradient + (size_t)i * v->c * area, v->c, area, heat + (size_t)i * area);
+        heat_of(e->map + (size_t)i * v->c * area, e->gradient + (size_t)i * v->c * area, v->c, area,
+                heat + (size_t)i * area);
     if (probabilities != NULL)
         plan_softmax(plan_logits(e->plan), probabilities, batch, n_classes);
     return GRAFT_OK;
@@ -170,7 +174,8 @@ static void heat_colour(float heat, float rgb[3])
 // Bilinear, the map's places in the middle of their cells.
 static float heat_at(const float *heat, int h, int w, float y, float x)
 {
-    const float fy = fminf(fmaxf(y * (float)h - 0.5f, 0), (float)(h - 1)), fx = fminf(fmaxf(x * (float)w - 0.5f, 0), (float)(w - 1));
+    const float fy = fminf(fmaxf(y * (float)h - 0.5f, 0), (float)(h - 1)),
+                fx = fminf(fmaxf(x * (float)w - 0.5f, 0), (float)(w - 1));
     const int y0 = (int)fy, x0 = (int)fx, y1 = y0 + 1 < h ? y0 + 1 : y0, x1 = x0 + 1 < w ? x0 + 1 : x0;
     const float dy = fy - (float)y0, dx = fx - (float)x0;
     return (heat[y0 * w + x0] * (1 - dx) + heat[y0 * w + x1] * dx) * (1 - dy) +

@@ -46,7 +46,7 @@ static void runs_row(struct comparison *c, size_t i)
     for (int k = 0; k < e->run.n_epochs; k++)
         seconds += isfinite(e->run.epochs[k].seconds) ? e->run.epochs[k].seconds : 0;
     html_put(t, "<tr><th scope=\"row\">%s%s</th><td class=\"words\">%s</td><td>%d</td>", e->name,
-              i == c->best ? ", best" : "", network != NULL ? network : "", e->run.n_epochs);
+             i == c->best ? ", best" : "", network != NULL ? network : "", e->run.n_epochs);
     if (f->n > 0) {
         html_put(t, "<td>%.1f&nbsp;%%<br/><small>", f->m.top1 * 100);
         page_interval(t, f->top1, true);
@@ -64,14 +64,17 @@ static void runs_table(struct comparison *c)
     struct text *t = &c->text;
     page_section(t, "figures", "Figures");
     page_scroll(t, "Figures");
-    html_put(t, "<table>\n<thead><tr><th scope=\"col\">Run</th><th scope=\"col\" class=\"words\">Network</th><th scope=\"col\">"
-                "Epochs</th><th scope=\"col\">Top-1</th><th scope=\"col\">Log-loss</th><th scope=\"col\">Macro F1</th><th "
-                "scope=\"col\">ECE</th><th scope=\"col\">Pictures</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n");
+    html_put(
+        t,
+        "<table>\n<thead><tr><th scope=\"col\">Run</th><th scope=\"col\" class=\"words\">Network</th><th scope=\"col\">"
+        "Epochs</th><th scope=\"col\">Top-1</th><th scope=\"col\">Log-loss</th><th scope=\"col\">Macro F1</th><th "
+        "scope=\"col\">ECE</th><th scope=\"col\">Pictures</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < c->n; i++)
         runs_row(c, i);
-    html_put(t, "</tbody>\n</table>\n</div>\n<p class=\"soft\">Each run by its best epoch; the best run is the one of the lowest "
-                "log-loss. Ranges are 95&nbsp;%% intervals (accuracy: Wilson; log-loss: bootstrap of pictures). Where they overlap, "
-                "look at the same pictures below before you call one run better.</p>\n</section>\n");
+    html_put(t, "</tbody>\n</table>\n</div>\n<p class=\"soft\">Each run by its best epoch; the best run is the one of "
+                "the lowest log-loss. Ranges are 95&nbsp;%% intervals (accuracy: Wilson; log-loss: bootstrap of "
+                "pictures). Where they overlap, look at the same pictures below before you call one run "
+                "better.</p>\n</section>\n");
 }
 
 // By epoch, all runs in one chart.  `pick` gives the value.
@@ -97,8 +100,15 @@ static graft_status chart(struct comparison *c, const char *id, const char *titl
             last = d->epochs[k].epoch > last ? d->epochs[k].epoch : last;
         }
     }
-    const struct chart_spec spec = {.id = id, .title = title, .description = "A line a run; the table above has the figures.",
-                                    .x_name = "epoch", .x0 = 1, .x1 = last, .whole = true, .fit = fit, .unit = unit,
+    const struct chart_spec spec = {.id = id,
+                                    .title = title,
+                                    .description = "A line a run; the table above has the figures.",
+                                    .x_name = "epoch",
+                                    .x0 = 1,
+                                    .x1 = last,
+                                    .whole = true,
+                                    .fit = fit,
+                                    .unit = unit,
                                     .mark = NAN};
     html_put(&c->text, "<figure>\n<figcaption>%s</figcaption>\n", title);
     chart_begin(&drawn, &c->text, &spec);
@@ -175,14 +185,16 @@ static graft_status pair_row(struct comparison *c, size_t other)
     }
     mem_free(x);
     mem_free(y);
-    html_put(&c->text, "<tr><th scope=\"row\">%s</th><td>%zu</td><td>%zu</td><td>%zu</td>", c->entries[other].name, shared, only_a,
-             only_b);
+    html_put(&c->text, "<tr><th scope=\"row\">%s</th><td>%zu</td><td>%zu</td><td>%zu</td>", c->entries[other].name,
+             shared, only_a, only_b);
     if (shared == 0)
         html_put(&c->text, "<td class=\"words\">no picture in common</td></tr>\n");
     else {
         const double chance = sign_test(only_a, only_b);
         html_put(&c->text, "<td class=\"words\">%.2g: %s</td></tr>\n", chance,
-                 chance < 0.01 ? "a real difference" : chance < 0.05 ? "probably a difference" : "may well be chance");
+                 chance < 0.01   ? "a real difference"
+                 : chance < 0.05 ? "probably a difference"
+                                 : "may well be chance");
     }
     return GRAFT_OK;
 }
@@ -193,12 +205,14 @@ static graft_status same_pictures(struct comparison *c)
     if (c->best == c->n || c->n < 2)
         return GRAFT_OK;
     page_section(t, "same", "On the same pictures");
-    html_put(t, "<p class=\"soft\">Beside the best run, <b>%s</b>: on how many of the pictures that both validated on only one of the "
-                "two is right, and how likely so uneven a split is by chance (two-sided sign test).</p>\n", c->entries[c->best].name);
+    html_put(t,
+             "<p class=\"soft\">Beside the best run, <b>%s</b>: on how many of the pictures that both validated on only"
+             " one of the two is right, and how likely so uneven a split is by chance (two-sided sign test).</p>\n",
+             c->entries[c->best].name);
     page_scroll(t, "On the same pictures");
-    html_put(t, "<table>\n<thead><tr><th scope=\"col\">Run</th><th scope=\"col\">In common</th><th scope=\"col\">Only the best is "
-                "right</th><th scope=\"col\">Only this is right</th><th scope=\"col\" class=\"words\">Chance</th></tr></thead>\n"
-                "<tbody>\n");
+    html_put(t, "<table>\n<thead><tr><th scope=\"col\">Run</th><th scope=\"col\">In common</th><th scope=\"col\">Only "
+                "the best is right</th><th scope=\"col\">Only this is right</th><th scope=\"col\" "
+                "class=\"words\">Chance</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < c->n; i++)
         if (i != c->best && c->entries[i].figures.n > 0)
             TRY(pair_row(c, i));
@@ -249,7 +263,10 @@ static void classes(struct comparison *c)
 static const char *option_shown(const struct run_data *d, const char *name)
 {
     const json_t *value = json_object_get(d->args, name);
-    return json_is_string(value) ? json_string_value(value) : json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "not set";
+    return json_is_string(value)  ? json_string_value(value)
+           : json_is_true(value)  ? "yes"
+           : json_is_false(value) ? "no"
+                                  : "not set";
 }
 
 static void options(struct comparison *c)
@@ -289,8 +306,10 @@ static graft_status page_make(struct comparison *c)
     page_begin(t, "Runs compared: graft report");
     html_put(t, "<header>\n<p class=\"soft\">graft report</p>\n<h1>%zu runs compared</h1>\n", c->n);
     if (c->best < c->n)
-        html_put(t, "<p class=\"lead\"><b>%s</b> has the lowest log-loss, <b>%.3f</b>, and is right on <b>%.1f&nbsp;%%</b> of its "
-                    "validation pictures.</p>\n", c->entries[c->best].name, c->entries[c->best].figures.m.log_loss,
+        html_put(t,
+                 "<p class=\"lead\"><b>%s</b> has the lowest log-loss, <b>%.3f</b>, and is right on <b>%.1f&nbsp;%%</b>"
+                 " of its validation pictures.</p>\n",
+                 c->entries[c->best].name, c->entries[c->best].figures.m.log_loss,
                  c->entries[c->best].figures.m.top1 * 100);
     html_put(t, "</header>\n<main id=\"main\">\n");
     runs_table(c);

@@ -9,7 +9,11 @@
 // Length of the well-formed UTF-8 character at `s`, 0: there is none (overlong forms and surrogates are none).
 static int utf8_length(const unsigned char *s)
 {
-    const int length = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    const int length = s[0] < 0x80                   ? 1
+                       : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+                       : (s[0] & 0xf0) == 0xe0       ? 3
+                       : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                                     : 0;
     for (int i = 1; i < length; i++)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
@@ -25,8 +29,12 @@ static void put_escaped(struct text *t, const char *text, size_t most)
     const char *end = text + strnlen(text, most);
     while (text < end) {
         const int length = utf8_length((const unsigned char *)text);
-        const char *entity = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '"' ? "&quot;"
-                             : *text == '\'' ? "&#39;" : NULL;
+        const char *entity = *text == '&'    ? "&amp;"
+                             : *text == '<'  ? "&lt;"
+                             : *text == '>'  ? "&gt;"
+                             : *text == '"'  ? "&quot;"
+                             : *text == '\'' ? "&#39;"
+                                             : NULL;
         const bool control = (unsigned char)*text < 0x20 ? *text != '\n' && *text != '\t' : *text == 0x7f;
         if (length > end - text)
             break; // a character that the precision cuts

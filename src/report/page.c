@@ -9,10 +9,12 @@
 
 void page_begin(struct text *t, const char *title)
 {
-    html_put(t, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-                "<meta name=\"color-scheme\" content=\"light dark\"/>\n"
-                "<meta name=\"generator\" content=\"graft %s\"/>\n<title>%s</title>\n<style>", GRAFT_VERSION, title);
+    html_put(t,
+             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+             "<meta name=\"color-scheme\" content=\"light dark\"/>\n"
+             "<meta name=\"generator\" content=\"graft %s\"/>\n<title>%s</title>\n<style>",
+             GRAFT_VERSION, title);
     text_put(t, "%s", report_style);
     html_put(t, "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the figures</a>\n");
 }
@@ -77,11 +79,13 @@ static void tiles(struct page *p)
     html_put(t, "<b>%.3f</b><small>", f->brier);
     page_interval(t, f->brier_range, false);
     html_put(t, "</small></dd></div>\n</dl>\n");
-    html_put(t, "<p class=\"soft\">Small print: ranges are 95&nbsp;%% intervals, of accuracies by Wilson&#39;s score method, of "
-                "log-loss and Brier score by 1,000 bootstrap resamples of the pictures. They cover the chance of which pictures "
-                "were held out, not that of another seed. The epoch was chosen on these same pictures, which flatters the "
-                "figures a little; a test part that nothing was chosen by gives the honest ones (<code>graft val MODEL -d DATA "
-                "--split test</code>).</p>\n");
+    html_put(
+        t,
+        "<p class=\"soft\">Small print: ranges are 95&nbsp;%% intervals, of accuracies by Wilson&#39;s score method, of"
+        " log-loss and Brier score by 1,000 bootstrap resamples of the pictures. They cover the chance of which "
+        "pictures were held out, not that of another seed. The epoch was chosen on these same pictures, which flatters "
+        "the figures a little; a test part that nothing was chosen by gives the honest ones (<code>graft val MODEL -d "
+        "DATA --split test</code>).</p>\n");
 }
 
 static void lead(struct page *p)
@@ -94,9 +98,11 @@ static void lead(struct page *p)
     html_put(t, "<p class=\"lead\"><b>%s</b>", network != NULL ? network : "A network");
     const json_int_t pictures = json_integer_value(json_object_get(d->start, "train"));
     if (pictures > 0)
-        html_put(t, ", trained on %zu picture%s of %d classes", (size_t)pictures, pictures == 1 ? "" : "s", d->n_classes);
+        html_put(t, ", trained on %zu picture%s of %d classes", (size_t)pictures, pictures == 1 ? "" : "s",
+                 d->n_classes);
     if (f->n > 0) {
-        html_put(t, ", is right on <b>%.1f&nbsp;%%</b> of %zu validation pictures (95&nbsp;%% interval ", f->m.top1 * 100, f->n);
+        html_put(t, ", is right on <b>%.1f&nbsp;%%</b> of %zu validation pictures (95&nbsp;%% interval ",
+                 f->m.top1 * 100, f->n);
         page_interval(t, f->top1, true);
         html_put(t, ") after epoch %d", d->best >= 0 ? d->epochs[d->best].epoch : 0);
         if (epochs > 0)
@@ -105,9 +111,11 @@ static void lead(struct page *p)
         html_put(t, ", %d epoch%s, without validation", d->n_epochs, d->n_epochs == 1 ? "" : "s");
     html_put(t, ".</p>\n");
     if (d->end == NULL)
-        html_put(t, "<p class=\"state\"><b>Not finished.</b> The run goes on, was stopped or died; this is how far it got.</p>\n");
+        html_put(t, "<p class=\"state\"><b>Not finished.</b> The run goes on, was stopped or died; this is how far it "
+                    "got.</p>\n");
     if (d->bad_lines > 0)
-        html_put(t, "<p class=\"state\">%d lines of events.jsonl could not be read and are left out.</p>\n", d->bad_lines);
+        html_put(t, "<p class=\"state\">%d lines of events.jsonl could not be read and are left out.</p>\n",
+                 d->bad_lines);
 }
 
 static void when(struct text *t, const struct run_data *d)
@@ -122,10 +130,11 @@ static void when(struct text *t, const struct run_data *d)
 
 static void contents(struct page *p)
 {
-    static const struct { const char *id, *name; } entries[] = {
-        {"curves", "Curves"}, {"confusion", "Confusion"}, {"classes", "Classes"}, {"trust", "Calibration"},
-        {"mistakes", "Mistakes"}, {"pictures", "Training pictures"}, {"skipped", "Skipped"}, {"time", "Time"},
-        {"repeat", "Repeat"}};
+    static const struct {
+        const char *id, *name;
+    } entries[] = {{"curves", "Curves"},     {"confusion", "Confusion"}, {"classes", "Classes"},
+                   {"trust", "Calibration"}, {"mistakes", "Mistakes"},   {"pictures", "Training pictures"},
+                   {"skipped", "Skipped"},   {"time", "Time"},           {"repeat", "Repeat"}};
     html_put(&p->text, "<nav aria-label=\"Contents\"><ul>\n");
     for (size_t i = 0; i < COUNT_OF(entries); i++) {
         const bool needs_predictions = i >= 1 && i <= 4;

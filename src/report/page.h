@@ -16,9 +16,9 @@ struct figures {
     size_t n, right1, right5;
     struct metrics m;
     double temperature, calm_ece, calm_loss; // fitted on these pictures, and what it makes of them; 0: none
-    double ece, brier, macro_f1; // macro: over classes that have pictures
+    double ece, brier, macro_f1;             // macro: over classes that have pictures
     struct interval top1, top5, loss, brier_range;
-    double *losses;              // (n), each picture's
+    double *losses; // (n), each picture's
     struct class_row *classes;
     struct mistake *mistakes;
     size_t n_mistakes;

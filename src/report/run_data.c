@@ -1,7 +1,8 @@
 // report/run_data.c: a run folder into memory.
 // In: events.jsonl, args.json, classes.txt, split.csv, skipped.csv, val_predictions.csv, layers.csv, media/val.csv,
 // media/train.csv.
-// Hostile or torn files cost what they say, never more: unknown class names, wrong field counts and bad lines are left out.
+// Hostile or torn files cost what they say, never more: unknown class names, wrong field counts and bad lines are left
+// out.
 
 #include "report/run_data.h"
 #include "base/file.h"
@@ -31,8 +32,8 @@ void run_data_free(struct run_data *d)
     }
     for (size_t i = 0; i < d->n_layers; i++)
         mem_free(d->layers[i].name);
-    void *const blocks[] = {d->folder, d->classes, d->epochs, d->steps, d->skipped, d->balance, d->paths, d->labels,
-                            d->probabilities, d->media, d->layers};
+    void *const blocks[] = {d->folder, d->classes, d->epochs,        d->steps, d->skipped, d->balance,
+                            d->paths,  d->labels,  d->probabilities, d->media, d->layers};
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
         mem_free(blocks[i]);
     *d = (struct run_data){0};
@@ -60,13 +61,17 @@ static int class_of(const struct run_data *d, const char *name)
 
 static graft_status epoch_take(struct run_data *d, const json_t *o)
 {
-    static const char *const parts[TIME_PARTS] = {"wait_seconds", "forward_seconds", "backward_seconds", "update_seconds",
-                                                  "val_seconds"};
+    static const char *const parts[TIME_PARTS] = {"wait_seconds", "forward_seconds", "backward_seconds",
+                                                  "update_seconds", "val_seconds"};
     struct epoch_row row = {.epoch = (int)json_integer_value(json_object_get(o, "epoch")),
-                                  .validated = json_object_get(o, "val_log_loss") != NULL,
-                                  .train_loss = number(o, "train_loss"), .val_loss = number(o, "val_loss"),
-                                  .log_loss = number(o, "val_log_loss"), .top1 = number(o, "val_top1"),
-                                  .top5 = number(o, "val_top5"), .rate = number(o, "lr"), .seconds = number(o, "seconds"),
+                            .validated = json_object_get(o, "val_log_loss") != NULL,
+                            .train_loss = number(o, "train_loss"),
+                            .val_loss = number(o, "val_loss"),
+                            .log_loss = number(o, "val_log_loss"),
+                            .top1 = number(o, "val_top1"),
+                            .top5 = number(o, "val_top5"),
+                            .rate = number(o, "lr"),
+                            .seconds = number(o, "seconds"),
                             .time = number(o, "time")};
     for (int i = 0; i < TIME_PARTS; i++)
         row.part[i] = number(o, parts[i]);
@@ -83,7 +88,8 @@ static graft_status epoch_take(struct run_data *d, const json_t *o)
 static graft_status step_take(struct run_data *d, const json_t *o)
 {
     const struct step_row row = {.epoch = (int)json_integer_value(json_object_get(o, "epoch")),
-                                 .step = (int)json_integer_value(json_object_get(o, "step")), .loss = number(o, "loss"),
+                                 .step = (int)json_integer_value(json_object_get(o, "step")),
+                                 .loss = number(o, "loss"),
                                  .rate = number(o, "lr")};
     if (row.epoch < 1 || row.step < 1)
         return GRAFT_OK;
@@ -295,7 +301,8 @@ static graft_status predictions_read(struct run_data *d)
     TRY_GOTO(classes_set(d, field + 2, columns - 2));
     for (const char *at = c.at; *at != '\0'; at++)
         rows += *at == '\n';
-    rows = rows < strlen(c.at) / columns ? rows : strlen(c.at) / columns; // a field takes a byte: the file bounds the product
+    rows = rows < strlen(c.at) / columns ? rows
+                                         : strlen(c.at) / columns; // a field takes a byte: the file bounds the product
     d->labels = mem_alloc((rows + 1) * sizeof *d->labels);
     d->paths = mem_alloc((rows + 1) * sizeof *d->paths);
     d->probabilities = mul_size(rows + 1, columns - 2, &cells) ? mem_zero(cells, sizeof *d->probabilities) : NULL;
@@ -366,8 +373,8 @@ static graft_status layers_read(struct run_data *d)
             continue;
         if (!mem_grow(&d->layers, &d->layer_capacity, d->n_layers + 1, sizeof *d->layers))
             TRY_GOTO(fail_memory("the layers"));
-        d->layers[d->n_layers] =
-            (struct layer_row){mem_text(field[0]), strtod(field[1], NULL), strtod(field[2], NULL), strtod(field[3], NULL)};
+        d->layers[d->n_layers] = (struct layer_row){mem_text(field[0]), strtod(field[1], NULL), strtod(field[2], NULL),
+                                                    strtod(field[3], NULL)};
         if (d->layers[d->n_layers++].name == NULL)
             TRY_GOTO(fail_memory("the layers"));
     }
@@ -386,8 +393,11 @@ static graft_status media_take(struct run_data *d, char **field, bool training)
     if (!mem_grow(&d->media, &d->media_capacity, d->n_media + 1, sizeof *d->media))
         return fail_memory("the pictures");
     struct media_row *row = &d->media[d->n_media++];
-    *row = (struct media_row){.path = mem_text(field[0]), .file = mem_text(field[3]), .label = class_of(d, field[1]),
-                              .predicted = class_of(d, field[2]), .training = training};
+    *row = (struct media_row){.path = mem_text(field[0]),
+                              .file = mem_text(field[3]),
+                              .label = class_of(d, field[1]),
+                              .predicted = class_of(d, field[2]),
+                              .training = training};
     if (media_name(field[4]))
         row->cam = mem_text(field[4]);
     return row->path != NULL && row->file != NULL ? GRAFT_OK : fail_memory("the pictures");

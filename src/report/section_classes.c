@@ -1,5 +1,6 @@
 // report/section_classes.c: which classes are taken for which, and each class's figures.
-// Few classes: a table of numbers, shaded.  Many: a map of dots, where only what is not zero is drawn, and the pairs in words.
+// Few classes: a table of numbers, shaded.  Many: a map of dots, where only what is not zero is drawn, and the pairs in
+// words.
 
 #include "base/memory.h"
 #include "report/page.h"
@@ -19,7 +20,8 @@ static void confusion_cell(struct text *t, size_t n, size_t of, bool right)
         return;
     }
     const double v = shade(n, of);
-    html_put(t, "<td class=\"%s%s\" style=\"--v:%.2f\">%zu</td>", right ? "hit" : "miss", v >= (right ? 0.85 : 0.89) ? " deep" : "", v, n);
+    html_put(t, "<td class=\"%s%s\" style=\"--v:%.2f\">%zu</td>", right ? "hit" : "miss",
+             v >= (right ? 0.85 : 0.89) ? " deep" : "", v, n);
 }
 
 static void confusion_table(struct page *p)
@@ -33,9 +35,11 @@ static void confusion_table(struct page *p)
     }
     confusion_of(p->run->probabilities, p->run->labels, p->run->n, k, count);
     page_scroll(t, "Confusion matrix");
-    html_put(t, "<table class=\"confusion\">\n<caption>A row is the true class, a column what the model said; the number is of "
-                "pictures, the shade its share of the row. <span class=\"key hit\">right</span> <span class=\"key miss\">wrong"
-                "</span></caption>\n<thead><tr><td></td>");
+    html_put(
+        t,
+        "<table class=\"confusion\">\n<caption>A row is the true class, a column what the model said; the number is of "
+        "pictures, the shade its share of the row. <span class=\"key hit\">right</span> <span class=\"key miss\">wrong"
+        "</span></caption>\n<thead><tr><td></td>");
     for (int c = 0; c < k; c++)
         html_put(t, "<th scope=\"col\"><span>%s</span></th>", p->run->classes[c]);
     html_put(t, "</tr></thead>\n<tbody>\n");
@@ -54,13 +58,15 @@ static void confusion_map(struct page *p)
     const int k = p->run->n_classes;
     const struct figures *f = p->figures;
     struct text *t = &p->text;
-    html_put(t, "<figure class=\"map\">\n<figcaption>Rows are the true classes from top to bottom, columns what the model said, in "
-                "the order of <code>classes.txt</code>; the shade is the share of the row. <span class=\"key hit\">right</span> "
-                "<span class=\"key miss\">wrong</span></figcaption>\n"
-                "<svg viewBox=\"-1 -1 %d %d\" role=\"img\" aria-labelledby=\"map-t map-d\"><title id=\"map-t\">Confusion of %d "
-                "classes</title><desc id=\"map-d\">%zu of %zu pictures lie on the diagonal, that is, are right; the most confused "
-                "pairs follow in words.</desc>\n<rect class=\"frame\" x=\"0\" y=\"0\" width=\"%d\" height=\"%d\"/>\n",
-             k + 2, k + 2, k, f->right1, f->n, k, k);
+    html_put(
+        t,
+        "<figure class=\"map\">\n<figcaption>Rows are the true classes from top to bottom, columns what the model said,"
+        " in the order of <code>classes.txt</code>; the shade is the share of the row. <span class=\"key "
+        "hit\">right</span> <span class=\"key miss\">wrong</span></figcaption>\n<svg viewBox=\"-1 -1 %d %d\" "
+        "role=\"img\" aria-labelledby=\"map-t map-d\"><title id=\"map-t\">Confusion of %d classes</title><desc "
+        "id=\"map-d\">%zu of %zu pictures lie on the diagonal, that is, are right; the most confused pairs follow in "
+        "words.</desc>\n<rect class=\"frame\" x=\"0\" y=\"0\" width=\"%d\" height=\"%d\"/>\n",
+        k + 2, k + 2, k, f->right1, f->n, k, k);
     for (int c = 0; c < k; c++)
         if (f->classes[c].right > 0)
             html_put(t, "<rect class=\"hit\" style=\"--v:%.2f\" x=\"%d\" y=\"%d\" width=\"1\" height=\"1\"/>",
@@ -114,9 +120,11 @@ void section_confusion(struct page *p)
 // A class's recall with its interval, drawn: the bar to the figure, the line over the interval.
 static void recall_bar(struct text *t, double recall, struct interval i)
 {
-    html_put(t, "<svg class=\"bar\" viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" "
-                "width=\"100\" height=\"12\"/><rect class=\"fill\" width=\"%.1f\" height=\"12\"/><rect class=\"whisker\" "
-                "x=\"%.1f\" y=\"5\" width=\"%.1f\" height=\"2\"/></svg>", recall * 100, i.low * 100, (i.high - i.low) * 100);
+    html_put(t,
+             "<svg class=\"bar\" viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
+             "class=\"track\" width=\"100\" height=\"12\"/><rect class=\"fill\" width=\"%.1f\" height=\"12\"/><rect "
+             "class=\"whisker\" x=\"%.1f\" y=\"5\" width=\"%.1f\" height=\"2\"/></svg>",
+             recall * 100, i.low * 100, (i.high - i.low) * 100);
 }
 
 static void class_row(struct page *p, int c)
@@ -128,7 +136,8 @@ static void class_row(struct page *p, int c)
     for (size_t k = 0; k < p->figures->n_pairs && worst == NULL; k++)
         if (p->figures->pairs[k].label == c)
             worst = &p->figures->pairs[k];
-    html_put(t, "<tr><th scope=\"row\">%s</th><td>%zu</td><td>%zu</td>", p->run->classes[c], p->run->balance[c][0], row->own);
+    html_put(t, "<tr><th scope=\"row\">%s</th><td>%zu</td><td>%zu</td>", p->run->classes[c], p->run->balance[c][0],
+             row->own);
     if (row->own == 0)
         html_put(t, "<td class=\"wide\">no picture</td><td>&ndash;</td><td>&ndash;</td><td></td></tr>\n");
     else {
@@ -142,7 +151,10 @@ static void class_row(struct page *p, int c)
     }
 }
 
-struct ranked { double f1; int class_index; };
+struct ranked {
+    double f1;
+    int class_index;
+};
 
 static int worst_first(const void *left, const void *right)
 {
@@ -156,9 +168,11 @@ static void class_table(struct page *p, const struct ranked *order, int begin, i
 {
     struct text *t = &p->text;
     page_scroll(t, "Classes");
-    html_put(t, "<table>\n<thead><tr><th scope=\"col\">Class</th><th scope=\"col\">To train on</th><th scope=\"col\">To validate"
-                "</th><th scope=\"col\" class=\"wide\">Recall (95&nbsp;%% interval)</th><th scope=\"col\">Precision</th><th "
-                "scope=\"col\">F1</th><th scope=\"col\" class=\"words\">Most often taken for</th></tr></thead>\n<tbody>\n");
+    html_put(
+        t, "<table>\n<thead><tr><th scope=\"col\">Class</th><th scope=\"col\">To train on</th><th scope=\"col\">To "
+           "validate</th><th scope=\"col\" class=\"wide\">Recall (95&nbsp;%% interval)</th><th "
+           "scope=\"col\">Precision</th><th scope=\"col\">F1</th><th scope=\"col\" class=\"words\">Most often taken "
+           "for</th></tr></thead>\n<tbody>\n");
     for (int i = begin; i < end; i++)
         class_row(p, order[i].class_index);
     html_put(t, "</tbody>\n</table>\n</div>\n");
@@ -176,8 +190,10 @@ void section_classes(struct page *p)
     for (int c = 0; c < k; c++) // a class without pictures has no figure: it comes last
         order[c] = (struct ranked){p->figures->classes[c].own > 0 ? p->figures->classes[c].f1 : 2, c};
     qsort(order, (size_t)k, sizeof *order, worst_first);
-    html_put(&p->text, "<p class=\"soft\">Recall: the share of a class&#39;s pictures that are found. Precision: the share of what "
-                       "is given the class&#39;s name that has it rightly. F1 weighs both.</p>\n");
+    html_put(
+        &p->text,
+        "<p class=\"soft\">Recall: the share of a class&#39;s pictures that are found. Precision: the share of what "
+        "is given the class&#39;s name that has it rightly. F1 weighs both.</p>\n");
     const int shown = k <= CLASS_ROWS ? k : CLASS_ROWS / 2;
     class_table(p, order, 0, shown);
     if (shown < k) {

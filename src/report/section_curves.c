@@ -11,7 +11,7 @@ enum { MOST_POINTS = 400, DOTS = 30 }; // of a line of steps; epochs that still 
 struct curves {
     double *epoch, *train, *val, *top1, *top5, *rate; // by epoch
     size_t n;
-    double *at, *step_loss, *step_rate;               // by step, averaged where there are many
+    double *at, *step_loss, *step_rate; // by step, averaged where there are many
     size_t n_steps;
 };
 
@@ -49,7 +49,10 @@ static graft_status curves_make(const struct run_data *d, struct curves *c)
     return GRAFT_OK;
 }
 
-static void figure_begin(struct text *t, const char *title) { html_put(t, "<figure>\n<figcaption>%s</figcaption>\n", title); }
+static void figure_begin(struct text *t, const char *title)
+{
+    html_put(t, "<figure>\n<figcaption>%s</figcaption>\n", title);
+}
 
 static void loss_chart(struct text *t, const struct run_data *d, const struct curves *c, const struct chart_spec *axes)
 {
@@ -58,10 +61,13 @@ static void loss_chart(struct text *t, const struct run_data *d, const struct cu
     const bool validated = d->best >= 0 && d->epochs[d->best].validated;
     char description[256];
     const struct epoch_row *first = &d->epochs[0], *last = &d->epochs[c->n - 1];
-    int used = snprintf(description, sizeof description, "Training loss from %.3f to %.3f", first->train_loss, last->train_loss);
+    int used = snprintf(description, sizeof description, "Training loss from %.3f to %.3f", first->train_loss,
+                        last->train_loss);
     if (validated)
-        snprintf(description + used, sizeof description - (size_t)used, ", validation log-loss from %.3f to %.3f, lowest %.3f at "
-                 "epoch %d", first->log_loss, last->log_loss, d->epochs[d->best].log_loss, d->epochs[d->best].epoch);
+        snprintf(description + used, sizeof description - (size_t)used,
+                 ", validation log-loss from %.3f to %.3f, lowest %.3f at "
+                 "epoch %d",
+                 first->log_loss, last->log_loss, d->epochs[d->best].log_loss, d->epochs[d->best].epoch);
     spec.id = "loss";
     spec.title = "Loss by epoch";
     spec.description = description;
@@ -77,14 +83,16 @@ static void loss_chart(struct text *t, const struct run_data *d, const struct cu
     html_put(t, "</figure>\n");
 }
 
-static void accuracy_chart(struct text *t, const struct run_data *d, const struct curves *c, const struct chart_spec *axes)
+static void accuracy_chart(struct text *t, const struct run_data *d, const struct curves *c,
+                           const struct chart_spec *axes)
 {
     struct chart_spec spec = *axes;
     struct chart chart;
     const bool five = d->n_classes > 5;
     char description[160];
-    snprintf(description, sizeof description, "Top-1 accuracy on validation pictures from %.1f %% to %.1f %%, best epoch %.1f %%",
-             c->top1[0] * 100, c->top1[c->n - 1] * 100, d->epochs[d->best].top1 * 100);
+    snprintf(description, sizeof description,
+             "Top-1 accuracy on validation pictures from %.1f %% to %.1f %%, best epoch %.1f %%", c->top1[0] * 100,
+             c->top1[c->n - 1] * 100, d->epochs[d->best].top1 * 100);
     spec.id = "accuracy";
     spec.title = "Validation accuracy by epoch";
     spec.description = description;
@@ -132,9 +140,9 @@ static void epoch_table(struct text *t, const struct run_data *d)
 {
     html_put(t, "<details>\n<summary>The epochs as a table</summary>\n");
     page_scroll(t, "Epochs");
-    html_put(t, "<table>\n<thead><tr><th scope=\"col\">Epoch</th><th scope=\"col\">Training loss</th><th scope=\"col\">Validation "
-                "log-loss</th><th scope=\"col\">Top-1</th><th scope=\"col\">Top-5</th><th scope=\"col\">Rate</th><th "
-                "scope=\"col\">Seconds</th></tr></thead>\n<tbody>\n");
+    html_put(t, "<table>\n<thead><tr><th scope=\"col\">Epoch</th><th scope=\"col\">Training loss</th><th "
+                "scope=\"col\">Validation log-loss</th><th scope=\"col\">Top-1</th><th scope=\"col\">Top-5</th><th "
+                "scope=\"col\">Rate</th><th scope=\"col\">Seconds</th></tr></thead>\n<tbody>\n");
     for (int i = 0; i < d->n_epochs; i++) {
         const struct epoch_row *e = &d->epochs[i];
         html_put(t, "<tr><th scope=\"row\">%d%s</th>", e->epoch, i == d->best && e->validated ? ", best" : "");
@@ -160,8 +168,11 @@ void section_curves(struct page *p)
         p->text.broken = true;
     else {
         const bool validated = d->best >= 0 && d->epochs[d->best].validated;
-        const struct chart_spec axes = {.x_name = "epoch", .x0 = c.n_steps > 0 ? 0 : c.epoch[0], .x1 = c.epoch[c.n - 1],
-                                        .whole = true, .mark = validated ? d->epochs[d->best].epoch : NAN,
+        const struct chart_spec axes = {.x_name = "epoch",
+                                        .x0 = c.n_steps > 0 ? 0 : c.epoch[0],
+                                        .x1 = c.epoch[c.n - 1],
+                                        .whole = true,
+                                        .mark = validated ? d->epochs[d->best].epoch : NAN,
                                         .mark_name = "best"};
         html_put(&p->text, "<div class=\"charts\">\n");
         loss_chart(&p->text, d, &c, &axes);

@@ -60,9 +60,12 @@ static graft_status mistake_put(struct page *p, const struct mistake *m)
     struct text *t = &p->text;
     html_put(t, "<li><figure>");
     TRY(pictures_put(p, m));
-    html_put(t, "<figcaption>said <b class=\"wrong\">%s</b> %.0f&nbsp;%%<br/>is <b>%s</b> %.0f&nbsp;%%<br/><small>%s</small>"
-                "</figcaption></figure></li>\n", d->classes[m->predicted], (double)m->confidence * 100, d->classes[m->label],
-             (double)own * 100, d->paths[m->row]);
+    html_put(
+        t,
+        "<figcaption>said <b class=\"wrong\">%s</b> %.0f&nbsp;%%<br/>is <b>%s</b> %.0f&nbsp;%%<br/><small>%s</small>"
+        "</figcaption></figure></li>\n",
+        d->classes[m->predicted], (double)m->confidence * 100, d->classes[m->label], (double)own * 100,
+        d->paths[m->row]);
     return GRAFT_OK;
 }
 
@@ -71,8 +74,8 @@ static graft_status pair_put(struct page *p, const struct confused_pair *pair)
     const struct run_data *d = p->run;
     const struct figures *f = p->figures;
     int shown = 0;
-    html_put(&p->text, "<h4>%s taken for %s <small>%zu of %zu</small></h4>\n<ul class=\"gallery small\">\n", d->classes[pair->label],
-             d->classes[pair->predicted], pair->n, f->classes[pair->label].own);
+    html_put(&p->text, "<h4>%s taken for %s <small>%zu of %zu</small></h4>\n<ul class=\"gallery small\">\n",
+             d->classes[pair->label], d->classes[pair->predicted], pair->n, f->classes[pair->label].own);
     for (size_t i = 0; i < f->n_mistakes && shown < EXAMPLES; i++) {
         const struct mistake *m = &f->mistakes[i];
         if (m->label != pair->label || m->predicted != pair->predicted)
@@ -102,8 +105,10 @@ graft_status section_mistakes(struct page *p)
     if (f->n_mistakes == 0)
         html_put(&p->text, "<p>None: all %zu validation pictures are right.</p>\n", f->n);
     else {
-        html_put(&p->text, "<h3>The most confident</h3>\n<p class=\"soft\">%zu of %zu pictures are wrong; these are the ones the "
-                           "model was surest of. Look for wrong labels first.%s</p>\n<ul class=\"gallery\">\n", f->n_mistakes, f->n,
+        html_put(&p->text,
+                 "<h3>The most confident</h3>\n<p class=\"soft\">%zu of %zu pictures are wrong; these are the ones the "
+                 "model was surest of. Look for wrong labels first.%s</p>\n<ul class=\"gallery\">\n",
+                 f->n_mistakes, f->n,
                  evidence_kept(p->run) ? " Beside each, Grad-CAM: bright is what spoke for its answer." : "");
         for (size_t i = 0; i < f->n_mistakes && i < MISTAKES; i++)
             TRY(mistake_put(p, &f->mistakes[i]));
@@ -127,9 +132,10 @@ graft_status section_training(struct page *p)
             continue;
         if (shown++ == 0) {
             page_section(&p->text, "pictures", "What it was trained on");
-            html_put(&p->text, "<p class=\"soft\">The first batch as it entered the network: resized, cropped and, where asked, "
-                               "augmented. If people cannot tell the classes here, neither can the model.</p>\n<ul "
-                               "class=\"gallery small\">\n");
+            html_put(&p->text,
+                     "<p class=\"soft\">The first batch as it entered the network: resized, cropped and, where asked, "
+                     "augmented. If people cannot tell the classes here, neither can the model.</p>\n<ul "
+                     "class=\"gallery small\">\n");
         }
         html_put(&p->text, "<li><figure>");
         TRY(picture_put(p, m->file, "A training picture of ", name, &done));

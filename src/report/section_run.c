@@ -16,14 +16,14 @@ void section_skipped(struct page *p)
     if (d->n_skipped == 0)
         html_put(t, "<p>None: every picture could be read.</p>\n");
     else {
-        html_put(t, "<p>%zu picture%s could not be read and %s not used.</p>\n", d->n_skipped, d->n_skipped == 1 ? "" : "s",
-                 d->n_skipped == 1 ? "was" : "were");
+        html_put(t, "<p>%zu picture%s could not be read and %s not used.</p>\n", d->n_skipped,
+                 d->n_skipped == 1 ? "" : "s", d->n_skipped == 1 ? "was" : "were");
         page_scroll(t, "Pictures left out");
-        html_put(t, "<table>\n<thead><tr><th scope=\"col\" class=\"words\">File</th><th scope=\"col\" class=\"words\">Reason</th>"
-                    "</tr></thead>\n<tbody>\n");
+        html_put(t, "<table>\n<thead><tr><th scope=\"col\" class=\"words\">File</th><th scope=\"col\" "
+                    "class=\"words\">Reason</th></tr></thead>\n<tbody>\n");
         for (size_t i = 0; i < d->n_skipped && i < SKIPPED; i++)
-            html_put(t, "<tr><th scope=\"row\" class=\"words\">%s</th><td class=\"words\">%s</td></tr>\n", d->skipped[i].path,
-                     d->skipped[i].reason);
+            html_put(t, "<tr><th scope=\"row\" class=\"words\">%s</th><td class=\"words\">%s</td></tr>\n",
+                     d->skipped[i].path, d->skipped[i].reason);
         html_put(t, "</tbody>\n</table>\n</div>\n");
         if (d->n_skipped > SKIPPED)
             html_put(t, "<p class=\"soft\">%zu more in <code>skipped.csv</code>.</p>\n", d->n_skipped - SKIPPED);
@@ -55,10 +55,11 @@ static void layers(struct page *p)
     html_put(t, "<details>\n<summary>The slowest layers</summary>\n");
     page_scroll(t, "Layers");
     html_put(t, "<table>\n<thead><tr><th scope=\"col\" class=\"words\">Layer</th><th scope=\"col\">Forward, s</th><th "
-                "scope=\"col\">Backward, s</th><th scope=\"col\">Update, s</th><th scope=\"col\">Share</th></tr></thead>\n<tbody>\n");
+                "scope=\"col\">Backward, s</th><th scope=\"col\">Update, s</th><th "
+                "scope=\"col\">Share</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < p->run->n_layers && i < LAYERS; i++) {
-        html_put(t, "<tr><th scope=\"row\" class=\"words\">%s</th><td>%.2f</td><td>%.2f</td><td>%.2f</td><td>", rows[i].name,
-                 rows[i].forward, rows[i].backward, rows[i].update);
+        html_put(t, "<tr><th scope=\"row\" class=\"words\">%s</th><td>%.2f</td><td>%.2f</td><td>%.2f</td><td>",
+                 rows[i].name, rows[i].forward, rows[i].backward, rows[i].update);
         html_share(t, all > 0 ? (rows[i].forward + rows[i].backward + rows[i].update) / all : 0);
         html_put(t, "</td></tr>\n");
     }
@@ -68,8 +69,8 @@ static void layers(struct page *p)
 
 void section_time(struct page *p)
 {
-    static const char *const names[TIME_PARTS + 1] = {"waiting for pictures", "forward", "backward", "update", "validation",
-                                                      "the rest"};
+    static const char *const names[TIME_PARTS + 1] = {"waiting for pictures", "forward", "backward", "update",
+                                                      "validation",           "the rest"};
     const struct run_data *d = p->run;
     struct text *t = &p->text;
     double part[TIME_PARTS + 1] = {0}, all = 0;
@@ -95,8 +96,10 @@ void section_time(struct page *p)
         for (int k = 0; k <= TIME_PARTS; k++)
             if (part[k] > 0.001 * all)
                 html_put(t, "<i class=\"k%d\" style=\"width:%.2f%%\"></i>", k, part[k] / all * 100);
-        html_put(t, "</div>\n<table class=\"narrow\">\n<thead><tr><th scope=\"col\" class=\"words\">Part</th><th scope=\"col\">"
-                    "Time</th><th scope=\"col\">Share</th></tr></thead>\n<tbody>\n");
+        html_put(
+            t,
+            "</div>\n<table class=\"narrow\">\n<thead><tr><th scope=\"col\" class=\"words\">Part</th><th scope=\"col\">"
+            "Time</th><th scope=\"col\">Share</th></tr></thead>\n<tbody>\n");
         for (int k = 0; k <= TIME_PARTS; k++) {
             html_put(t, "<tr><th scope=\"row\" class=\"words\"><i class=\"swatch k%d\"></i>%s</th><td>", k, names[k]);
             html_duration(t, part[k]);
@@ -154,12 +157,16 @@ static void options_table(struct page *p)
     const char *name;
     const json_t *value;
     struct text *t = &p->text;
-    html_put(t, "<details>\n<summary>The options as a table</summary>\n<table class=\"narrow\">\n<thead><tr><th scope=\"col\" "
-                "class=\"words\">Option</th><th scope=\"col\" class=\"words\">Value</th></tr></thead>\n<tbody>\n");
+    html_put(
+        t,
+        "<details>\n<summary>The options as a table</summary>\n<table class=\"narrow\">\n<thead><tr><th scope=\"col\" "
+        "class=\"words\">Option</th><th scope=\"col\" class=\"words\">Value</th></tr></thead>\n<tbody>\n");
     json_object_foreach((json_t *)p->run->args, name, value)
     {
-        const char *text = json_is_string(value) ? json_string_value(value) : json_is_true(value) ? "yes" :
-                           json_is_false(value) ? "no" : "not set";
+        const char *text = json_is_string(value)  ? json_string_value(value)
+                           : json_is_true(value)  ? "yes"
+                           : json_is_false(value) ? "no"
+                                                  : "not set";
         html_put(t, "<tr><th scope=\"row\" class=\"words\">%s</th><td class=\"words\">%s</td></tr>\n", name, text);
     }
     html_put(t, "</tbody>\n</table>\n</details>\n");
@@ -182,7 +189,8 @@ void section_repeat(struct page *p)
         if (version != NULL)
             html_put(&p->text, " It was made by graft %s", version);
         if (version != NULL && machine != NULL)
-            html_put(&p->text, " with %s, %d threads", machine, (int)json_integer_value(json_object_get(p->run->start, "threads")));
+            html_put(&p->text, " with %s, %d threads", machine,
+                     (int)json_integer_value(json_object_get(p->run->start, "threads")));
         html_put(&p->text, "%s</p>\n", version != NULL ? "." : "");
         options_table(p);
     }

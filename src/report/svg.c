@@ -57,7 +57,8 @@ static void axis_y(const struct chart *c, double step)
 {
     for (double y = c->y0; y <= c->y1 + step / 2; y += step) {
         const double at = place_y(c, y);
-        html_put(c->out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, LEFT + PLOT_W, at, at);
+        html_put(c->out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, LEFT + PLOT_W, at,
+                 at);
         html_put(c->out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT - 6, at + 4);
         put_value(c->out, c->spec->unit, y, step);
         html_put(c->out, "</text>");
@@ -81,8 +82,8 @@ void chart_begin(struct chart *c, struct text *out, const struct chart_spec *spe
 {
     *c = (struct chart){.out = out, .spec = spec};
     const double step = range_find(c);
-    html_put(out, "<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s-t %s-d\">", WIDTH, HEIGHT,
-             spec->id, spec->id);
+    html_put(out, "<svg class=\"chart\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s-t %s-d\">", WIDTH,
+             HEIGHT, spec->id, spec->id);
     html_put(out, "<title id=\"%s-t\">%s</title><desc id=\"%s-d\">%s</desc>\n", spec->id, spec->title, spec->id,
              spec->description);
     axis_y(c, step);

@@ -5,15 +5,18 @@
 #include "report/html.h"
 
 enum chart_unit { UNIT_PLAIN, UNIT_SHARE };
-struct chart_values { const double *y; size_t n; };
+struct chart_values {
+    const double *y;
+    size_t n;
+};
 struct chart_spec {
-    const char *id;           // unique in the page: the title's and the description's ids come from it
+    const char *id; // unique in the page: the title's and the description's ids come from it
     const char *title, *description, *x_name;
     double x0, x1;
-    bool whole;               // x counts something: whole ticks only
+    bool whole;                     // x counts something: whole ticks only
     const struct chart_values *fit; // what the range must hold, ended by {NULL}; NANs are left out
     enum chart_unit unit;
-    double mark;              // x of a thin upright line; NAN: none
+    double mark; // x of a thin upright line; NAN: none
     const char *mark_name;
 };
 enum { CHART_SERIES = 8 };
@@ -21,7 +24,11 @@ struct chart {
     struct text *out;
     const struct chart_spec *spec;
     double y0, y1;
-    struct { double x, y; const char *name; int series; } ends[CHART_SERIES];
+    struct {
+        double x, y;
+        const char *name;
+        int series;
+    } ends[CHART_SERIES];
     int n_ends;
 };
 void chart_begin(struct chart *c, struct text *out, const struct chart_spec *spec);

@@ -1,9 +1,10 @@
 // report/tensorboard.c: TensorBoard event files.
 // Grammar:  file = record...;  record = u64 length | u32 crc of it | Event | u32 crc of that; little-endian;
 //           crc = rotate(CRC-32C, 15 to the right) + 0xa282ead8.
-//           Event (protobuf): 1 wall time (double), 2 step, 3 file version (the first alone), 5 summary {1 value {1 tag,
-//           2 scalar (float), 4 image {1 height, 2 width, 3 channels, 4 encoded}, 5 histogram, 9 metadata, 8 tensor}}
-//           hparams: metadata's plugin_data {1 "hparams", 2 HParamsPluginData {1 version, 2 experiment | 3 start | 4 end}}
+//           Event (protobuf): 1 wall time (double), 2 step, 3 file version (the first alone), 5 summary {1 value {1
+//           tag, 2 scalar (float), 4 image {1 height, 2 width, 3 channels, 4 encoded}, 5 histogram, 9 metadata, 8
+//           tensor}} hparams: metadata's plugin_data {1 "hparams", 2 HParamsPluginData {1 version, 2 experiment | 3
+//           start | 4 end}}
 // Source:   the schemas that TensorBoard's package ships (tensorboard/compat/proto, plugins/hparams).
 
 #include "report/tensorboard.h"
@@ -27,9 +28,9 @@ enum { STATUS_SUCCESS = 1 };
 
 struct tensorboard {
     char *folder, *path[FILES];
-    int epochs;     // written so far
+    int epochs; // written so far
     size_t steps;
-    bool started;   // the hyperparameters are written
+    bool started; // the hyperparameters are written
 };
 
 static void put_u32(uint8_t *at, uint32_t value)
@@ -60,7 +61,8 @@ static graft_status record_append(const char *path, bytes event)
 }
 
 // Ends an event whose one summary value is `take_value`.
-static graft_status value_append(struct tensorboard *t, int file, double time, int64_t step, struct pb_writer *take_value)
+static graft_status value_append(struct tensorboard *t, int file, double time, int64_t step,
+                                 struct pb_writer *take_value)
 {
     struct pb_writer event = {0}, summary = {0};
     pb_message(&summary, 1, take_value);
@@ -84,7 +86,8 @@ static graft_status scalar(struct tensorboard *t, int file, double time, int64_t
     return value_append(t, file, time, step, &value);
 }
 
-static graft_status image(struct tensorboard *t, double time, int64_t step, const char *tag, int w, int h, bytes encoded)
+static graft_status image(struct tensorboard *t, double time, int64_t step, const char *tag, int w, int h,
+                          bytes encoded)
 {
     struct pb_writer value = {0}, picture = {0};
     pb_int(&picture, 1, h);
@@ -97,7 +100,8 @@ static graft_status image(struct tensorboard *t, double time, int64_t step, cons
 }
 
 // A value of the hparams plugin; `take_data` is field `number` of HParamsPluginData.
-static graft_status hparams(struct tensorboard *t, double time, const char *tag, uint32_t number, struct pb_writer *take_data)
+static graft_status hparams(struct tensorboard *t, double time, const char *tag, uint32_t number,
+                            struct pb_writer *take_data)
 {
     struct pb_writer value = {0}, metadata = {0}, plugin = {0}, content = {0}, tensor = {0}, shape = {0}, dim = {0};
     pb_int(&content, 1, 0);
@@ -117,7 +121,8 @@ static graft_status hparams(struct tensorboard *t, double time, const char *tag,
 // The metrics that TensorBoard's table shows, by file and tag.
 static graft_status experiment_append(struct tensorboard *t, double time)
 {
-    static const char *const metrics[][2] = {{"validation", "epoch_top1"}, {"validation", "epoch_log_loss"}, {"train", "epoch_loss"}};
+    static const char *const metrics[][2] = {
+        {"validation", "epoch_top1"}, {"validation", "epoch_log_loss"}, {"train", "epoch_loss"}};
     struct pb_writer experiment = {0};
     pb_double(&experiment, 4, time);
     for (size_t i = 0; i < COUNT_OF(metrics); i++) {
@@ -179,10 +184,14 @@ static graft_status end_append(struct tensorboard *t, double time)
 
 static graft_status epoch_append(struct tensorboard *t, const struct epoch_row *e)
 {
-    const struct { int file; const char *tag; double value; } values[] = {
-        {TRAIN, "epoch_loss", e->train_loss}, {TRAIN, "epoch_learning_rate", e->rate}, {TRAIN, "epoch_seconds", e->seconds},
-        {VALIDATION, "epoch_loss", e->val_loss}, {VALIDATION, "epoch_log_loss", e->log_loss},
-        {VALIDATION, "epoch_top1", e->top1}, {VALIDATION, "epoch_top5", e->top5}};
+    const struct {
+        int file;
+        const char *tag;
+        double value;
+    } values[] = {{TRAIN, "epoch_loss", e->train_loss},        {TRAIN, "epoch_learning_rate", e->rate},
+                  {TRAIN, "epoch_seconds", e->seconds},        {VALIDATION, "epoch_loss", e->val_loss},
+                  {VALIDATION, "epoch_log_loss", e->log_loss}, {VALIDATION, "epoch_top1", e->top1},
+                  {VALIDATION, "epoch_top5", e->top5}};
     for (size_t i = 0; i < COUNT_OF(values); i++)
         TRY(scalar(t, values[i].file, e->time > 0 ? e->time : now_date(), e->epoch, values[i].tag, values[i].value));
     return GRAFT_OK;

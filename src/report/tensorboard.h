@@ -1,6 +1,7 @@
 // report/tensorboard.h: a run folder as TensorBoard event files in its tb/: scalars in train/ and validation/ under the
 // same names (so that TensorBoard lays them over each other, as Keras's), hyperparameters and pictures in tb/ itself.
-// They are made from the run folder alone, so a run that went on from a checkpoint writes them anew, without what was undone.
+// They are made from the run folder alone, so a run that went on from a checkpoint writes them anew, without what was
+// undone.
 #pragma once
 
 #include "base/status.h"

@@ -55,7 +55,8 @@ static graft_status folder_make(const struct media *m)
     return status;
 }
 
-static void row_put(const struct media *m, struct text *t, uint32_t index, int predicted, const char *file, const char *cam)
+static void row_put(const struct media *m, struct text *t, uint32_t index, int predicted, const char *file,
+                    const char *cam)
 {
     const struct sample *s = &m->data->samples[index];
     text_put_field(t, s->path);
@@ -75,7 +76,8 @@ static graft_status batch_write(struct media *m, const struct batch *b, struct t
         struct picture seen;
         char name[32];
         snprintf(name, sizeof name, "train-%02d.jpg", i);
-        TRY(picture_of_input(b->input + (size_t)i * in->c * in->h * in->w, &m->model->input, m->data->array_float, &seen));
+        TRY(picture_of_input(b->input + (size_t)i * in->c * in->h * in->w, &m->model->input, m->data->array_float,
+                             &seen));
         const graft_status status = jpeg_write(m, &seen, name);
         picture_free(&seen);
         TRY(status);
@@ -186,7 +188,8 @@ static void choose(struct media *m, const uint32_t *index, const struct mistake 
 }
 
 // The surest mistakes, and some of each of the most confused pairs.
-static graft_status chosen_find(struct media *m, const uint32_t *index, const int *labels, const float *probabilities, size_t n)
+static graft_status chosen_find(struct media *m, const uint32_t *index, const int *labels, const float *probabilities,
+                                size_t n)
 {
     struct mistake *mistakes;
     struct confused_pair *pairs;

@@ -61,7 +61,8 @@ static void row_put(struct text *t, const char *name, const double seconds[STEP_
     text_put(t, ",%.4f,%.4f,%.4f\n", seconds[STEP_FORWARD], seconds[STEP_BACKWARD], seconds[STEP_UPDATE]);
 }
 
-graft_status profile_write(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans, const char *folder)
+graft_status profile_write(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans,
+                           const char *folder)
 {
     struct text t = {0};
     char *path = path_join(folder, "layers.csv");

@@ -551,7 +551,8 @@ static graft_status run_start(struct trainer *t)
     snprintf(start, sizeof start,
              "{\"event\":\"start\",\"network\":\"%s\",\"train\":%zu,\"val\":%zu,\"classes\":%d,"
              "\"time\":%.3f,\"graft\":\"%s\",\"isa\":\"%s\",\"threads\":%d}",
-             t->model->network->name, t->n, t->n_val, t->model->n_classes, now_date(), GRAFT_VERSION, exec_isa(), exec_threads());
+             t->model->network->name, t->n, t->n_val, t->model->n_classes, now_date(), GRAFT_VERSION, exec_isa(),
+             exec_threads());
     return run_folder_event(&t->folder, start);
 }
 

@@ -48,8 +48,10 @@ static void fill(struct params *p, const struct graph *g)
         for (const char *c = name; *c != '\0'; c++)
             key = key * 31 + (uint8_t)*c;
         for (size_t k = 0; k < n; k++)
-            values[k] = strstr(name, "running_var") != NULL ? 1 + 0.5f * draw(key, k) : strcmp(name, "shift.weight") == 0 ? 1 :
-                        strcmp(name, "shift.bias") == 0 ? 0 : 0.5f * draw(key, k);
+            values[k] = strstr(name, "running_var") != NULL ? 1 + 0.5f * draw(key, k)
+                        : strcmp(name, "shift.weight") == 0 ? 1
+                        : strcmp(name, "shift.bias") == 0   ? 0
+                                                            : 0.5f * draw(key, k);
         param_from_canonical(p, i, values);
         free(values);
     }
@@ -72,7 +74,8 @@ static void check(bool wide)
     struct plan *plan;
     struct reference r, whole;
     int map;
-    static float input[BATCH * 3 * AREA], targets[BATCH * CLASSES], kept[BATCH * CHANNELS * AREA], gradient[BATCH * CHANNELS * AREA];
+    static float input[BATCH * 3 * AREA], targets[BATCH * CLASSES], kept[BATCH * CHANNELS * AREA],
+        gradient[BATCH * CHANNELS * AREA];
     make_network(&g, wide, &map);
     assert_int_equal(graph_freeze(&g, 0, BN_TRAIN), GRAFT_OK); // all would train; nothing of it may show
     fill(&p, &g);
@@ -107,7 +110,8 @@ static void check(bool wide)
             for (int c = 0; c < CHANNELS; c++) {
                 // a step that no rectifier or maximum of this head changes its mind over; the head is linear within it
                 const double h = 1e-7;
-                const double slope = (logit(&r, kept, shift, c, h, n, target) - logit(&r, kept, shift, c, -h, n, target)) / (2 * h);
+                const double slope =
+                    (logit(&r, kept, shift, c, h, n, target) - logit(&r, kept, shift, c, -h, n, target)) / (2 * h);
                 double sum = 0;
                 for (int i = 0; i < AREA; i++)
                     sum += gradient[(n * CHANNELS + c) * AREA + i];

@@ -92,10 +92,11 @@ static void test_nothing_to_fit(void **state)
         sure[2 * i + i % 2] = 0.9f;
         sure[2 * i + 1 - i % 2] = 0.1f;
     }
-    assert_true(temperature_fit(sure, right, N, 2) == 0);                              // all are right
+    assert_true(temperature_fit(sure, right, N, 2) == 0);                                     // all are right
     assert_true(temperature_fit(probabilities, labels, CALIBRATION_LEAST - 1, CLASSES) == 0); // too few
     right[0] = 1;
-    const double lower = temperature_fit(sure, right, N, 2); // 299 of 300 right at 0.9: closed form, logit(0.9) / T = logit(299/300)
+    const double lower =
+        temperature_fit(sure, right, N, 2); // 299 of 300 right at 0.9: closed form, logit(0.9) / T = logit(299/300)
     assert_true(fabs(lower - log(9) / log(299)) < 1e-6);
     right[0] = 0;
     for (int i = 0; i < N; i++)
@@ -117,7 +118,8 @@ static void test_kept_by_the_model(void **state)
     assert_int_equal(model_set_temperature(&m, 2.5), GRAFT_OK); // in place of the other
     assert_true(model_temperature(&m) == 2.5);
     mem_free(m.trained);
-    static const char *const senseless[] = {"{\"temperature\":-1}", "{\"temperature\":1e9}", "{\"temperature\":\"x\"}", "no JSON"};
+    static const char *const senseless[] = {"{\"temperature\":-1}", "{\"temperature\":1e9}", "{\"temperature\":\"x\"}",
+                                            "no JSON"};
     for (size_t i = 0; i < COUNT_OF(senseless); i++) {
         m.trained = (char *)senseless[i];
         assert_true(model_temperature(&m) == 0);
@@ -126,7 +128,7 @@ static void test_kept_by_the_model(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_beside_scikit_learn), cmocka_unit_test(test_nothing_to_fit),
-                                       cmocka_unit_test(test_kept_by_the_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_beside_scikit_learn),
+                                       cmocka_unit_test(test_nothing_to_fit), cmocka_unit_test(test_kept_by_the_model)};
     return cmocka_run_group_tests_name("calibrate", tests, setup, teardown);
 }

@@ -63,24 +63,25 @@ void run_make(const char *name)
     char media[256];
     snprintf(media, sizeof media, "%s/media", name);
     assert_int_equal(file_make_folder(media), GRAFT_OK);
-    put_in(name, "events.jsonl",
-           "{\"event\":\"start\",\"network\":\"vgg16\",\"train\":20,\"val\":10,\"classes\":3}\n"
-           "{\"event\":\"step\",\"epoch\":1,\"step\":1,\"loss\":1.5,\"lr\":0.001}\n"
-           "{\"event\":\"epoch\",\"epoch\":1,\"train_loss\":1.2,\"val_loss\":1.0,\"val_log_loss\":1.0,\"val_top1\":0.5,"
-           "\"val_top5\":1,\"lr\":0.001,\"seconds\":3,\"wait_seconds\":0.5,\"forward_seconds\":1,\"backward_seconds\":1,"
-           "\"update_seconds\":0.25,\"val_seconds\":0.2}\n"
-           "{\"event\":\"epoch\",\"epoch\":2,\"train_loss\":0.9,\"val_loss\":0.8,\"val_log_loss\":0.8,\"val_top1\":0.7,"
-           "\"val_top5\":1,\"lr\":0.0005,\"seconds\":3}\n"
-           "{\"event\":\"end\",\"seconds\":6,\"skipped\":1,\"rss_mb\":100}\n");
-    put_in(name, "args.json", "{\"command\":\"train\",\"model\":\"vgg16\",\"data\":\"my pets/it's\",\"epochs\":\"2\","
-                              "\"dropout\":null,\"log-steps\":true,\"no-save\":false,\"output\":\"x\"}\n");
+    put_in(
+        name, "events.jsonl",
+        "{\"event\":\"start\",\"network\":\"vgg16\",\"train\":20,\"val\":10,\"classes\":3}\n"
+        "{\"event\":\"step\",\"epoch\":1,\"step\":1,\"loss\":1.5,\"lr\":0.001}\n"
+        "{\"event\":\"epoch\",\"epoch\":1,\"train_loss\":1.2,\"val_loss\":1.0,\"val_log_loss\":1.0,\"val_top1\":0.5,"
+        "\"val_top5\":1,\"lr\":0.001,\"seconds\":3,\"wait_seconds\":0.5,\"forward_seconds\":1,\"backward_seconds\":1,"
+        "\"update_seconds\":0.25,\"val_seconds\":0.2}\n"
+        "{\"event\":\"epoch\",\"epoch\":2,\"train_loss\":0.9,\"val_loss\":0.8,\"val_log_loss\":0.8,\"val_top1\":0.7,"
+        "\"val_top5\":1,\"lr\":0.0005,\"seconds\":3}\n"
+        "{\"event\":\"end\",\"seconds\":6,\"skipped\":1,\"rss_mb\":100}\n");
+    put_in(name, "args.json",
+           "{\"command\":\"train\",\"model\":\"vgg16\",\"data\":\"my pets/it's\",\"epochs\":\"2\","
+           "\"dropout\":null,\"log-steps\":true,\"no-save\":false,\"output\":\"x\"}\n");
     put_in(name, "classes.txt", "cat\ndog\nowl\n");
     put_in(name, "split.csv", "path,label,split\na.jpg,cat,train\nb.jpg,cat,train\nc.jpg,dog,train\n0.jpg,cat,val\n");
     put_in(name, "skipped.csv", "path,reason\nbad.jpg,\"bad.jpg: the file is empty\"\n");
     put_in(name, "val_predictions.csv",
-           "path,label,cat,dog,owl\n"
-           "0.jpg,cat,0.9,0.05,0.05\n1.jpg,cat,0.8,0.1,0.1\n2.jpg,cat,0.1,0.85,0.05\n3.jpg,cat,0.7,0.2,0.1\n"
-           "4.jpg,dog,0.1,0.8,0.1\n5.jpg,dog,0.2,0.6,0.2\n6.jpg,dog,0.55,0.4,0.05\n"
+           "path,label,cat,dog,owl\n0.jpg,cat,0.9,0.05,0.05\n1.jpg,cat,0.8,0.1,0.1\n2.jpg,cat,0.1,0.85,0.05\n"
+           "3.jpg,cat,0.7,0.2,0.1\n4.jpg,dog,0.1,0.8,0.1\n5.jpg,dog,0.2,0.6,0.2\n6.jpg,dog,0.55,0.4,0.05\n"
            "7.jpg,owl,0.1,0.1,0.8\n8.jpg,owl,0.2,0.2,0.6\n9.jpg,owl,0.3,0.4,0.3\n");
     put_in(name, "layers.csv", "layer,forward,backward,update\nconv_stem,0.5,0.7,0.1\nclassifier,0.1,0.1,0\n");
 }
@@ -95,7 +96,10 @@ static bool is_void(const char *name)
 }
 
 enum { MOST_OPEN = 64, MOST_IDS = 512, NAME = 64 };
-struct ids { char name[MOST_IDS][NAME]; int n; };
+struct ids {
+    char name[MOST_IDS][NAME];
+    int n;
+};
 
 static bool has_id(const struct ids *ids, const char *name)
 {

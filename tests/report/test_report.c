@@ -19,15 +19,22 @@
 static void test_intervals(void **state)
 {
     (void)state;
-    static const struct { size_t right, n; double low, high; } wilson[] = {
-        {180, 300, 0.543636596341, 0.653834809414}, {0, 10, 0, 0.277532799863}, {10, 10, 0.722467200137, 1},
-        {7, 9, 0.452588969107, 0.936774892882}};
-    static const struct { size_t a, b; double p; } sign[] = {
-        {147, 2, 3.13218232746e-41}, {5, 5, 1}, {3, 9, 0.14599609375}, {0, 0, 1}, {1, 12, 0.00341796875},
-        {400, 450, 0.0927654499705}};
+    static const struct {
+        size_t right, n;
+        double low, high;
+    } wilson[] = {{180, 300, 0.543636596341, 0.653834809414},
+                  {0, 10, 0, 0.277532799863},
+                  {10, 10, 0.722467200137, 1},
+                  {7, 9, 0.452588969107, 0.936774892882}};
+    static const struct {
+        size_t a, b;
+        double p;
+    } sign[] = {{147, 2, 3.13218232746e-41}, {5, 5, 1}, {3, 9, 0.14599609375}, {0, 0, 1}, {1, 12, 0.00341796875},
+                {400, 450, 0.0927654499705}};
     for (size_t i = 0; i < COUNT_OF(wilson); i++) {
         const struct interval found = wilson_interval(wilson[i].right, wilson[i].n);
-        assert_true(fabs(found.low - wilson[i].low) < 1e-11 && fabs(found.high - wilson[i].high) < 1e-11); // 12 digits are given
+        assert_true(fabs(found.low - wilson[i].low) < 1e-11 &&
+                    fabs(found.high - wilson[i].high) < 1e-11); // 12 digits are given
     }
     for (size_t i = 0; i < COUNT_OF(sign); i++) // lgamma loses some digits of large arguments
         assert_true(fabs(sign_test(sign[i].a, sign[i].b) - sign[i].p) < 1e-9 * fmax(sign[i].p, 1e-3));
@@ -58,12 +65,17 @@ static void test_bootstrap(void **state)
 static void test_html_text(void **state)
 {
     (void)state;
-    static const struct { const char *text, *html; } cases[] = {
-        {"a<b>&\"'", "a&lt;b&gt;&amp;&quot;&#39;"}, {"caf\xc3\xa9", "caf\xc3\xa9"}, {"\xe2\x82\xac\xf0\x9f\x98\xba", "\xe2\x82\xac\xf0\x9f\x98\xba"},
-        {"\xff", "\xef\xbf\xbd"}, {"a\xc3", "a\xef\xbf\xbd"}, {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"}, // overlong
-        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                                    // a surrogate
-        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                    // past U+10FFFF
-        {"\x01\x1f\x7f\t", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\t"}};
+    static const struct {
+        const char *text, *html;
+    } cases[] = {{"a<b>&\"'", "a&lt;b&gt;&amp;&quot;&#39;"},
+                 {"caf\xc3\xa9", "caf\xc3\xa9"},
+                 {"\xe2\x82\xac\xf0\x9f\x98\xba", "\xe2\x82\xac\xf0\x9f\x98\xba"},
+                 {"\xff", "\xef\xbf\xbd"},
+                 {"a\xc3", "a\xef\xbf\xbd"},
+                 {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},                                 // overlong
+                 {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 // a surrogate
+                 {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, // past U+10FFFF
+                 {"\x01\x1f\x7f\t", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\t"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct text t = {0};
         html_text(&t, cases[i].text);
@@ -144,7 +156,8 @@ static void test_report(void **state)
     has(html, "waiting for pictures");
     has(html, "conv_stem");
     has(html, "<th scope=\"row\">cat</th><td>2</td><td>4</td>"); // trained on, validated
-    assert_true(strstr(html, "2.jpg") < strstr(html, "6.jpg") && strstr(html, "6.jpg") < strstr(html, "9.jpg")); // the surest first
+    assert_true(strstr(html, "2.jpg") < strstr(html, "6.jpg") &&
+                strstr(html, "6.jpg") < strstr(html, "9.jpg")); // the surest first
     free(html);
 }
 
@@ -198,7 +211,8 @@ static void test_many_classes(void **state)
 static void test_parts_missing(void **state)
 {
     (void)state;
-    static const char *const files[] = {"args.json", "classes.txt", "split.csv", "skipped.csv", "val_predictions.csv", "layers.csv"};
+    static const char *const files[] = {"args.json",   "classes.txt",         "split.csv",
+                                        "skipped.csv", "val_predictions.csv", "layers.csv"};
     run_make("part");
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         char path[64];
@@ -206,7 +220,8 @@ static void test_parts_missing(void **state)
         assert_int_equal(remove(path), 0);
         free(report_of("part"));
     }
-    file_put_text("part/events.jsonl", "{\"event\":\"start\",\"network\":\"vgg16\",\"train\":20,\"val\":0,\"classes\":3}\n");
+    file_put_text("part/events.jsonl",
+                  "{\"event\":\"start\",\"network\":\"vgg16\",\"train\":20,\"val\":0,\"classes\":3}\n");
     char *html = report_of("part");
     has(html, "Not finished.");
     has(html, "No epoch has ended yet.");
@@ -225,8 +240,8 @@ static void test_parts_missing(void **state)
 static void test_cut_files(void **state)
 {
     (void)state;
-    static const char *const files[] = {"events.jsonl", "args.json", "classes.txt", "split.csv", "skipped.csv",
-                                        "val_predictions.csv", "layers.csv"};
+    static const char *const files[] = {"events.jsonl", "args.json",           "classes.txt", "split.csv",
+                                        "skipped.csv",  "val_predictions.csv", "layers.csv"};
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         char path[64];
         run_make("cut");
@@ -252,10 +267,11 @@ static void test_epochs_repeated(void **state)
     (void)state;
     struct run_data d;
     run_make("again");
-    file_put_text("again/events.jsonl",
-                  "{\"event\":\"start\",\"network\":\"vgg16\"}\n{\"event\":\"epoch\",\"epoch\":1,\"val_log_loss\":3}\n"
-                  "{\"event\":\"epoch\",\"epoch\":2,\"val_log_loss\":1}\n{\"event\":\"epoch\",\"epoch\":2,\"val_log_loss\":2}\n"
-                  "no JSON\n{\"event\":\"epoch\",\"epoch\":3,\"val_log_loss\":2.5}\n");
+    file_put_text(
+        "again/events.jsonl",
+        "{\"event\":\"start\",\"network\":\"vgg16\"}\n{\"event\":\"epoch\",\"epoch\":1,\"val_log_loss\":3}\n"
+        "{\"event\":\"epoch\",\"epoch\":2,\"val_log_loss\":1}\n{\"event\":\"epoch\",\"epoch\":2,\"val_log_loss\":2}\n"
+        "no JSON\n{\"event\":\"epoch\",\"epoch\":3,\"val_log_loss\":2.5}\n");
     assert_int_equal(run_data_read("again", &d), GRAFT_OK);
     assert_int_equal(d.n_epochs, 3);
     assert_int_equal(d.best, 1);
@@ -269,15 +285,17 @@ static void test_compare(void **state)
     (void)state;
     run_make("one/x");
     run_make("two/x");
-    file_put_text("two/x/args.json", "{\"command\":\"train\",\"model\":\"vgg16\",\"data\":\"<pets>\",\"epochs\":\"2\"}\n");
-    file_put_text("two/x/val_predictions.csv",
-                  "path,label,cat,dog,owl\n2.jpg,cat,0.9,0.05,0.05\n0.jpg,cat,0.1,0.8,0.1\n6.jpg,dog,0,1,0\nnew.jpg,owl,0,0,1\n");
+    file_put_text("two/x/args.json",
+                  "{\"command\":\"train\",\"model\":\"vgg16\",\"data\":\"<pets>\",\"epochs\":\"2\"}\n");
+    file_put_text(
+        "two/x/val_predictions.csv",
+        "path,label,cat,dog,owl\n2.jpg,cat,0.9,0.05,0.05\n0.jpg,cat,0.1,0.8,0.1\n6.jpg,dog,0,1,0\nnew.jpg,owl,0,0,1\n");
     if (report_compare((char *[]){(char *)"one/x", (char *)"two/x"}, 2, "c.html") != GRAFT_OK)
         fail_msg("%s", graft_message());
     char *html = file_text("c.html");
     html_check(html);
-    has(html, "one/x");                                                 // both end in x: whole names
-    has(html, "<td>3</td><td>2</td><td>1</td>");                        // in common; only the best; only the other
+    has(html, "one/x");                          // both end in x: whole names
+    has(html, "<td>3</td><td>2</td><td>1</td>"); // in common; only the best; only the other
     has(html, "<td class=\"words\">&lt;pets&gt;</td>");
     free(html);
     assert_int_equal(report_compare((char *[]){(char *)"one/x", (char *)"nowhere"}, 2, "c.html"), GRAFT_BAD_FILE);
@@ -329,11 +347,12 @@ static void test_memory_runs_out(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_intervals), cmocka_unit_test(test_bootstrap), cmocka_unit_test(test_html_text),
-        cmocka_unit_test(test_csv), cmocka_unit_test(test_round_steps), cmocka_unit_test(test_report),
-        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_many_classes), cmocka_unit_test(test_parts_missing),
-        cmocka_unit_test(test_cut_files), cmocka_unit_test(test_epochs_repeated), cmocka_unit_test(test_compare),
-        cmocka_unit_test(test_memory_runs_out)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_intervals),       cmocka_unit_test(test_bootstrap),
+                                       cmocka_unit_test(test_html_text),       cmocka_unit_test(test_csv),
+                                       cmocka_unit_test(test_round_steps),     cmocka_unit_test(test_report),
+                                       cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_many_classes),
+                                       cmocka_unit_test(test_parts_missing),   cmocka_unit_test(test_cut_files),
+                                       cmocka_unit_test(test_epochs_repeated), cmocka_unit_test(test_compare),
+                                       cmocka_unit_test(test_memory_runs_out)};
     return cmocka_run_group_tests_name("report", tests, folder_setup, folder_teardown);
 }

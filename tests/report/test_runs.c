@@ -24,9 +24,12 @@ static void add(char *text, size_t size, const char *line)
 static void on_log(void *user, graft_level level, const char *text)
 {
     (void)level;
-    add(((struct seen *)user)->log, sizeof ((struct seen *)user)->log, text);
+    add(((struct seen *)user)->log, sizeof((struct seen *)user)->log, text);
 }
-static void on_result(void *user, const char *json) { add(((struct seen *)user)->results, sizeof ((struct seen *)user)->results, json); }
+static void on_result(void *user, const char *json)
+{
+    add(((struct seen *)user)->results, sizeof((struct seen *)user)->results, json);
+}
 static void on_progress(void *user, const graft_progress *p)
 {
     assert_string_equal(p->stage, "train");
@@ -53,13 +56,17 @@ static graft_status run(const char *command, struct seen *seen, const char *cons
         assert_int_equal(graft_options_add_input(o, *inputs), GRAFT_OK);
     if (sort != NULL)
         assert_int_equal(graft_options_set(o, "sort", sort), GRAFT_OK);
-    const graft_hooks hooks = {.user = seen, .log = on_log, .progress = on_progress, .result = on_result, .confirm = confirm,
+    const graft_hooks hooks = {.user = seen,
+                               .log = on_log,
+                               .progress = on_progress,
+                               .result = on_result,
+                               .confirm = confirm,
                                .cancelled = cancelled};
     const graft_status status = graft_run(o, &hooks);
     graft_options_free(o);
     return status;
 }
-#define RUN(command, seen, sort, ...) run(command, seen, (const char *const[]){__VA_ARGS__ __VA_OPT__(,) NULL}, sort)
+#define RUN(command, seen, sort, ...) run(command, seen, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL}, sort)
 
 static void events(const char *folder, const char *start, double loss, double top1, double seconds, bool ended)
 {
@@ -67,9 +74,10 @@ static void events(const char *folder, const char *start, double loss, double to
     assert_int_equal(file_make_folder(folder), GRAFT_OK);
     snprintf(path, sizeof path, "%s/events.jsonl", folder);
     snprintf(text, sizeof text,
-             "{\"event\":\"start\",\"network\":\"vgg16\",\"time\":%s}\n{\"event\":\"epoch\",\"epoch\":1,\"train_loss\":1,\"val_loss\":%g,"
-             "\"val_log_loss\":%g,\"val_top1\":%g,\"val_top5\":1,\"lr\":0.1,\"seconds\":%g}\n%s", start, loss, loss, top1, seconds,
-             ended ? "{\"event\":\"end\",\"seconds\":1}\n" : "");
+             "{\"event\":\"start\",\"network\":\"vgg16\",\"time\":%s}\n"
+             "{\"event\":\"epoch\",\"epoch\":1,\"train_loss\":1,\"val_loss\":%g,\"val_log_loss\":%g,\"val_top1\":%g,"
+             "\"val_top5\":1,\"lr\":0.1,\"seconds\":%g}\n%s",
+             start, loss, loss, top1, seconds, ended ? "{\"event\":\"end\",\"seconds\":1}\n" : "");
     file_put_text(path, text);
 }
 
@@ -95,7 +103,8 @@ static void test_table(void **state)
     events("all/train10", "200", 0.4, 0.70, 60, false);
     events("all/deep/er/a", "100", 0.9, 0.90, 40, true);
     assert_int_equal(file_make_folder("all/young"), GRAFT_OK);
-    file_put_text("all/young/events.jsonl", "{\"event\":\"start\",\"network\":\"vgg16\",\"time\":400}\n"); // no epoch yet
+    file_put_text("all/young/events.jsonl",
+                  "{\"event\":\"start\",\"network\":\"vgg16\",\"time\":400}\n"); // no epoch yet
     file_put_text("all/note.txt", "no run");
     expect_order("date", (const char *const[]){"all/young", "all/train2", "all/train10", "all/deep/er/a"});
     expect_order("name", (const char *const[]){"all/deep/er/a", "all/train2", "all/train10", "all/young"});
@@ -174,7 +183,8 @@ static void test_watch(void **state)
     char text[32];
     pthread_t thread;
     events("live", "100", 0.5, 0.8, 5, false);
-    file_put_text("live/progress.json", "{\"stage\":\"train\",\"epoch\":2,\"epochs\":2,\"step\":3,\"steps\":9,\"loss\":0.5}\n");
+    file_put_text("live/progress.json",
+                  "{\"stage\":\"train\",\"epoch\":2,\"epochs\":2,\"step\":3,\"steps\":9,\"loss\":0.5}\n");
     snprintf(text, sizeof text, "%ld\n", (long)getpid());
     file_put_text("live/.lock", text);
     assert_int_equal(pthread_create(&thread, NULL, grow, NULL), 0);
@@ -197,6 +207,7 @@ static void test_watch(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_remove), cmocka_unit_test(test_watch)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_remove),
+                                       cmocka_unit_test(test_watch)};
     return cmocka_run_group_tests_name("runs", tests, folder_setup, folder_teardown);
 }

@@ -32,7 +32,12 @@ static uint32_t masked(bytes data)
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
-struct value { char tag[96]; double scalar, time; long long step; bool image, hparams; };
+struct value {
+    char tag[96];
+    double scalar, time;
+    long long step;
+    bool image, hparams;
+};
 enum { MOST = 256 };
 
 static bool next(struct reader *r, struct pb_field *f)
