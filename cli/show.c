@@ -120,6 +120,18 @@ static void show_pull(const json_t *o)
 
 static void show_bench(const json_t *o)
 {
+    static bool header;
+    if (json_object_get(o, "layer") != NULL) {
+        if (!header)
+            printf("%-32s %-11s %-8s %-16s %9s %8s %5s %8s %6s\n", "layer", "operation", "pass", "algorithm", "ms", "GF/s",
+                   "peak", "MB", "GB/s");
+        header = true;
+        printf("%-32s %-11s %-8s %-16s %9.3f %8.1f %4.0f%% %8.2f %6.1f\n",
+               text_of(o, "layer")[0] != '\0' ? text_of(o, "layer") : "-", text_of(o, "op"),
+               text_of(o, "pass"), text_of(o, "algorithm"), number_of(o, "ms"), number_of(o, "gflop_s"),
+               100 * number_of(o, "peak_share"), number_of(o, "mb"), number_of(o, "gb_s"));
+        return;
+    }
     printf("%s, %s, batch %.0f, %s, %.0f threads: %.2f images/s (best %.2f), first step after %.2f s, peak memory %.0f MiB\n",
            text_of(o, "network"), text_of(o, "mode"), number_of(o, "batch"), text_of(o, "isa"), number_of(o, "threads"),
            number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));

@@ -16,6 +16,8 @@
 #define IMGSZ {"imgsz", 0, "N", "0", "side of the network's input; 0: the network's own", "img-size imgsize"}
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
+#define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
+#define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
@@ -26,6 +28,8 @@ static const graft_option_info train_options[] = {
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
+    {"aux-weights", 0, "A,B..", NULL, "weights of the auxiliary heads' losses (default: googlenet 1,1, others 0)", NULL},
+    HEADS,
     {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
     {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL},
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"},
@@ -67,15 +71,15 @@ static const graft_option_info train_options[] = {
     {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
     {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
-    OFFLINE, THREADS, WORKERS, ENDED};
+    EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
-    {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax", NULL},
-    BATCH, IMGSZ, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
+    {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
+    HEADS, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     {"data", 'd', "DATA", NULL, "as for train", NULL},
@@ -83,11 +87,13 @@ static const graft_option_info val_options[] = {
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    BATCH, RESIZE, OFFLINE, THREADS, WORKERS, ENDED};
+    HEADS, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
-    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, OFFLINE, ENDED};
+    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL},
+    {"weights-only", 0, NULL, NULL, "an .h5 without the graph, for a model that keras.applications builds", NULL}, IMGSZ,
+    OFFLINE, ENDED};
 static const graft_option_info models_options[] = {
     {"layers", 0, NULL, NULL, "the network's rows: index, name, shape", NULL}, ENDED};
 static const graft_option_info pull_options[] = {
@@ -95,12 +101,13 @@ static const graft_option_info pull_options[] = {
 static const graft_option_info bench_options[] = {
     {"mode", 0, "MODE", "train", "train, infer or head (only the head trains)", NULL},
     {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
+    {"layers", 0, NULL, NULL, "each step of the plan too: time, rate, share of the processor's peak, bytes, algorithm", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
-    BATCH, IMGSZ, THREADS, ENDED};
+    BATCH, IMGSZ, EXACT, THREADS, ENDED};
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
-    IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
+    HEADS, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
 static const graft_option_info runs_options[] = {
     {"sort", 0, "BY", "date", "date, name, top1, log-loss or time", NULL},
     {"yes", 'y', NULL, NULL, "rm: do not ask", NULL}, ENDED};
@@ -121,7 +128,8 @@ static const struct command commands[] = {
      "graft val runs/train/model.safetensors -d pets/", val_options, run_val},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
-     "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx", convert_options,
+     "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"
+     "  graft convert runs/train/model.safetensors model.keras", convert_options,
      run_convert},
     {"models", NULL, "list the networks", "[NET] [--layers]", "graft models\n  graft models vgg16 --layers", models_options,
      run_models},

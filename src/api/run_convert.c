@@ -13,26 +13,43 @@
 static graft_status to_onnx(const struct exported *e, const char *path) { return onnx_write(path, e); }
 static graft_status to_keras(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_ARCHIVE); }
 static graft_status to_h5(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_H5); }
+static graft_status to_h5_weights(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_H5_WEIGHTS); }
+static graft_status to_weights(const struct exported *e, const char *path) { return keras_write(path, e, KERAS_WEIGHTS); }
 
 static const struct target {
     const char *suffix, *format;
     graft_status (*write)(const struct exported *e, const char *path); // NULL: model_save
+    bool weights_only; // for a model of keras.applications that Keras builds itself
 } targets[] = {
-    {".safetensors", "safetensors (graft model)", NULL},
-    {".onnx", "ONNX opset 17", to_onnx},
-    {".keras", "Keras 3 .keras", to_keras},
-    {".h5", "Keras .h5 (model)", to_h5},
-};
+    {".safetensors", "safetensors (graft model)", NULL, false},
+    {".onnx", "ONNX opset 17", to_onnx, false},
+    {".keras", "Keras 3 .keras", to_keras, false},
+    {".weights.h5", "Keras 3 .weights.h5", to_weights, true}, // before .h5, which it ends in too
+    {".h5", "Keras .h5 (model)", to_h5, false},
+}, h5_weights = {".h5", "Keras .h5 (weights)", to_h5_weights, true};
 
-static graft_status target_find(const char *path, const struct target **out)
+static graft_status target_find(const char *path, bool weights_only, const struct target **out)
 {
     char known[128] = "";
     for (size_t i = 0; i < COUNT_OF(targets); i++) {
-        if (path_has_suffix(path, targets[i].suffix))
-            return *out = &targets[i], GRAFT_OK;
+        if (path_has_suffix(path, targets[i].suffix)) {
+            *out = weights_only && targets[i].write == to_h5 ? &h5_weights : &targets[i];
+            if (weights_only && !(*out)->weights_only)
+                return fail(GRAFT_BAD_OPTION, "--weights-only: %s files are whole models; .h5 and .weights.h5 can be without",
+                            targets[i].suffix);
+            return GRAFT_OK;
+        }
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i > 0 ? ", " : "", targets[i].suffix);
     }
     return fail(GRAFT_BAD_OPTION, "'%s': the extension says what to write; graft writes %s", path, known);
+}
+
+static bool keras_builds(const struct network *net)
+{
+    for (const struct dialect *d = net->dialects; d->title != NULL; d++)
+        if (d->layout == FILE_KERAS && strcmp(d->title, "keras.applications") == 0)
+            return true;
+    return false;
 }
 
 // Writing over the source would be safe (the old file stays until the new one is whole), but is never meant.
@@ -80,7 +97,7 @@ graft_status run_convert(const graft_options *o)
     if (o->n_inputs != 2)
         return fail(GRAFT_BAD_OPTION, "from which file to which? graft convert SRC DST");
     const char *from = o->inputs[0], *to = o->inputs[1];
-    TRY(target_find(to, &target));
+    TRY(target_find(to, option_set(o, "weights-only"), &target));
     if (same_file(from, to))
         return fail(GRAFT_BAD_OPTION, "'%s' and '%s' are the same file", from, to);
     const bool known = zoo_find(from) != NULL && !file_exists(from);
@@ -89,6 +106,9 @@ graft_status run_convert(const graft_options *o)
                                           .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)imgsz,
                                           .dropout = -1, .resize = -1, .bn = BN_TRAIN};
     TRY_GOTO(model_open(&request, &m));
+    if (target->weights_only && !keras_builds(m.network))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s is no network of keras.applications, so weights alone are of no use to Keras; write "
+                      ".keras or .h5 without --weights-only, which carry the graph", m.network->name));
     TRY_GOTO(write_target(&m, target, to));
     const long long bytes = stat(to, &st) == 0 ? (long long)st.st_size : 0;
     json_t *result = json_pack("{s:s*, s:s*, s:s, s:s, s:i, s:I, s:I}", "source", from, "target", to, "format",

@@ -15,12 +15,14 @@
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
 {
     int resize = -1;
+    enum predicting predicting;
+    TRY(heads_option(o, &predicting));
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
     const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
-                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size, .dropout = 0, .resize = resize,
-                                          .bn = BN_FROZEN};
+                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
+                                          .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
     return model_open(&request, out);
 }
 
@@ -96,12 +98,13 @@ struct outcome {
 };
 
 
-static graft_status report(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+static graft_status report(void *user, uint32_t index, const struct prediction *prediction, const char *error)
 {
     struct outcome *r = user;
     const int classes = r->model->n_classes;
     const char *path = r->data->samples[index].path;
     graft_status status = GRAFT_OK;
+    const float *p = prediction != NULL ? prediction->probabilities : NULL;
     if (p != NULL && r->temperature > 0) {
         memcpy(r->calibrated, p, (size_t)classes * sizeof *p);
         temperature_apply(r->temperature, r->calibrated, 1, classes);
@@ -111,7 +114,7 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
     json_t *row = json_pack("{s:s+}", "path", path, "");
     if (row == NULL)
         row = json_pack("{s:s}", "path", "(a name that is not UTF-8)");
-    if (p == NULL) {
+    if (prediction == NULL) {
         r->bad++;
         json_object_set_new(row, "error", json_string(error));
     } else {
@@ -130,7 +133,7 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         if (r->reject > 0)
             json_object_set_new(row, "unknown", json_boolean(unknown));
         if (r->logits != NULL)
-            memcpy(r->logits + index * (size_t)classes, logits, (size_t)classes * sizeof *logits);
+            memcpy(r->logits + index * (size_t)classes, prediction->logits, (size_t)classes * sizeof(float));
         if (r->csv.writer.path != NULL)
             status = csv_row(&r->csv, path, p, classes,
                              r->reject <= 0 ? NULL
@@ -165,9 +168,9 @@ static graft_status logits_write(const char *path, const float *logits, size_t n
     return status;
 }
 
-static graft_status plan_ready(struct model *m, int batch, struct arena **arena, struct plan **plan)
+static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena, struct plan **plan)
 {
-    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER};
+    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
     TRY(arena_new(arena));
     TRY(plan_build(&m->graph, &m->params, *arena, &options, plan));
     return arena_reserve(*arena);
@@ -229,7 +232,7 @@ graft_status run_predict(const graft_options *o)
         TRY_GOTO(fail_memory("logits"));
     if (option_text(o, "csv") != NULL)
         TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m, r.reject > 0));
-    TRY_GOTO(plan_ready(&m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
+    TRY_GOTO(plan_ready(o, &m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, d.count, (int)workers, "predict", report, &r));
     if (r.logits != NULL)
         TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
@@ -251,16 +254,16 @@ done:
     return status;
 }
 
-static graft_status collect(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+static graft_status collect(void *user, uint32_t index, const struct prediction *p, const char *error)
 {
     struct outcome *r = user;
-    (void)logits;
     if (p == NULL) {
         r->bad++;
         log_warning("left out: %s", error);
         return GRAFT_OK;
     }
-    memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p, (size_t)r->model->n_classes * sizeof *p);
+    memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p->probabilities,
+           (size_t)r->model->n_classes * sizeof(float));
     r->labels[r->done++] = r->data->samples[index].label;
     return GRAFT_OK;
 }
@@ -362,7 +365,7 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), splits[split]));
-    TRY_GOTO(plan_ready(&m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
+    TRY_GOTO(plan_ready(o, &m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));

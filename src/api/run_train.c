@@ -38,6 +38,40 @@ static const char *network_option(const graft_options *o)
     return network != NULL || file ? network : "efficientnet_lite0";
 }
 
+graft_status heads_option(const graft_options *o, enum predicting *out)
+{
+    static const char *const rules[] = {"mean", "main", NULL};
+    int rule;
+    *out = PREDICT_AS_SAVED;
+    if (option_text(o, "heads") == NULL)
+        return GRAFT_OK;
+    TRY(option_choice(o, "heads", rules, &rule));
+    *out = rule == 0 ? PREDICT_MEAN : PREDICT_MAIN;
+    return GRAFT_OK;
+}
+
+// "0.3,0.3": one weight an auxiliary head.
+static graft_status aux_option(const graft_options *o, float *weights, struct model_request *r)
+{
+    const char *at = option_text(o, "aux-weights");
+    if (at == NULL)
+        return GRAFT_OK;
+    r->aux_weights = weights;
+    for (;;) {
+        char *end;
+        const double weight = strtod(at, &end);
+        if (end == at || (*end != ',' && *end != '\0') || !(weight >= 0 && weight <= 1000))
+            return fail(GRAFT_BAD_OPTION, "--aux-weights %s: numbers from 0 to 1000 with commas between are expected",
+                        option_text(o, "aux-weights"));
+        if (r->n_aux_weights < MAX_OUTPUTS)
+            weights[r->n_aux_weights] = (float)weight;
+        r->n_aux_weights++;
+        if (*end == '\0')
+            return GRAFT_OK;
+        at = end + 1;
+    }
+}
+
 static graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
 {
     if (d->array_h != d->array_w || d->array_c != 3)
@@ -57,6 +91,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     struct dataset d = {0};
     struct model m = {0};
     struct input_spec array;
+    enum predicting predicting;
+    float aux_weights[MAX_OUTPUTS];
     char *args = NULL;
     struct follower follower = {0};
     graft_status status = GRAFT_OK;
@@ -74,6 +110,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
+    TRY(heads_option(o, &predicting));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
@@ -90,8 +127,9 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,
-                                    .seed = (uint64_t)seed};
+                                    .predicting = predicting, .seed = (uint64_t)seed};
     freeze_option(o, &request);
+    TRY_GOTO(aux_option(o, aux_weights, &request));
     if (d.array_float) {
         TRY_GOTO(array_input(&d, o, &array));
         request.array = &array;
@@ -110,7 +148,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
-        .save = !option_set(o, "no-save"), .resume = resume, .force = force,
+        .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"), .resume = resume, .force = force,
         .grown = option_set(o, "no-save") ? NULL : follower_grown, .user = &follower};
     follower_begin(&follower);
     TRY_GOTO(train_run(&m, &d, &options));

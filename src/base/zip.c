@@ -118,8 +118,10 @@ static bool directory_find(bytes data, size_t *at, size_t *end)
         *end = data.size - back;
         if (number_at(data, *end, 4) != 0x06054b50 || number_at(data, *end + 20, 2) != back - END_SIZE)
             continue;
-        *at = number_at(data, *end + 16, 4);
-        return *at <= *end && number_at(data, *end + 12, 4) == *end - *at;
+        const size_t size = number_at(data, *end + 12, 4), last = *end;
+        *at = number_at(data, last + 16, 4);
+        *end = *at + size; // torch has the records of ZIP64 between the two, whether it needs them or not
+        return *at <= last && size <= last - *at;
     }
     return false;
 }

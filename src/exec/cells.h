@@ -20,13 +20,13 @@ struct step {
     graft_status (*run)(struct plan *plan, const struct step *step, const struct run *run);
     const struct cell *cell;
     int src, src2, dst, extra, extra2, scratch; // buffers; their meaning is the run function's
-    struct dnn_conv *conv;                      // NULL: conv_own with `shape`
+    struct dnn_conv *conv;                      // NULL: winograd, or conv_own with `shape`
+    struct winograd *winograd;
     struct dnn_conv_shape shape;
     enum dnn_pass pass;
     size_t offset, size;                        // floats: channel offset of a concat's part, element counts
     int entry;                                  // parameter whose gradient is ready
     bool flag;
-    double seconds;                             // spent in it so far
 };
 struct fold { const struct cell *cell; float *weight, *bias; }; // derived weights, in the plan's own block
 
@@ -38,10 +38,12 @@ struct plan {
     struct plan_options options;
     const struct kernel_table *kernels;
     struct cell *cells; int n_cells;
-    struct step *steps; int n_steps, n_forward; size_t step_capacity;
+    struct step *steps; int n_steps; size_t step_capacity;
+    int first_backward;                 // step
     struct buffer *buffers; int n_buffers; size_t buffer_capacity;
     int *value_buffer, *value_gradient; // by value
     bool *needs_gradient;               // by value
+    bool *masked;                       // by value: its gradient arrives masked by the activation behind it
     struct fold *folds; int n_folds;
     float *fold_block; size_t fold_floats;
     uint64_t fold_version; bool folded;
@@ -61,12 +63,14 @@ static inline float *plan_param(const struct plan *p, int entry)
 static inline int blocks_of(int c, int lanes) { return (c + lanes - 1) / lanes; }
 size_t value_floats(const struct plan *p, int value); // of the whole batch, tails included
 struct map_shape value_map(const struct plan *p, int value);
+const struct node *only_consumer(const struct plan *p, int value); // NULL: several, or it is an output
+enum dnn_act value_act(const struct plan *p, int value); // the activation that made it, seen through max pools
 
 // steps.c: emits the steps of a cell.
 graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
-graft_status loss_step(struct plan *p);
-bool step_updates(const struct step *s); // it hands a gradient to the run's hook
+graft_status loss_steps(struct plan *p);
+bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
 // explain.c: which values have a gradient in PLAN_EXPLAIN; its steps after the forward ones.
 void explain_mark(struct plan *p);
 graft_status explain_steps(struct plan *p);

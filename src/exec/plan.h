@@ -27,6 +27,8 @@ struct plan_options {
     enum plan_mode mode;
     enum bn_mode bn;
     int keep;    // PLAN_EXPLAIN: a value whose map and gradient plan_kept reads
+    bool exact;  // no Winograd: rounding as of the direct sums
+    bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.
@@ -43,15 +45,20 @@ struct run {
     const float *input;   // (n, c, h, w) preprocessed
     const float *targets; // (n, classes) rows of probabilities (PLAN_EXPLAIN: any weights); NULL in PLAN_INFER
     uint64_t seed, step;  // dropout's key
-    grad_ready ready;
-    void *user;
+    grad_ready ready; void *user;
+    double *seconds;      // what each step takes, plan_step_count of them; NULL: not measured
 };
-// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean cross-entropy of the batch (PLAN_TRAIN).
+// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean over the batch of the outputs' weighted sum of
+// cross-entropies (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
-// Seconds spent so far, added to what is there: by node of the graph, last what belongs to none (n_nodes + 1 rows).
-enum step_kind { STEP_FORWARD, STEP_BACKWARD, STEP_UPDATE, STEP_KINDS };
-void plan_seconds(const struct plan *plan, double (*seconds)[STEP_KINDS]);
-const float *plan_logits(const struct plan *plan); // (n, classes), valid until the next plan_run on the arena
+const float *plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
 // (n, c, h, w) of the kept value, or of its gradient; valid as the logits are.
 void plan_kept(const struct plan *plan, bool gradient, float *dst);
-void plan_softmax(const float *logits, float *probabilities, int n, int classes);
+const float *plan_output(const struct plan *plan, int output); // of any output of the graph; NULL: it does not run
+void plan_probabilities(const struct plan *plan, float *probabilities); // (n, classes): the prediction
+
+// What a step is and costs.  Texts live as long as the graph and the plan.
+struct plan_step { const char *layer, *op, *pass, *algorithm; double flops, bytes; };
+int plan_step_count(const struct plan *plan);
+struct plan_step plan_step_at(const struct plan *plan, int index);
+double exec_peak(void); // multiply-adds a second (counted as two) of all threads, measured for some tens of milliseconds

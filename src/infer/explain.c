@@ -131,7 +131,7 @@ graft_status explainer_run(struct explainer *e, const float *input, int *classes
         heat_of(e->map + (size_t)i * v->c * area, e->gradient + (size_t)i * v->c * area, v->c, area,
                 heat + (size_t)i * area);
     if (probabilities != NULL)
-        plan_softmax(plan_logits(e->plan), probabilities, batch, n_classes);
+        plan_probabilities(e->plan, probabilities);
     return GRAFT_OK;
 }
 

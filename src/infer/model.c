@@ -28,12 +28,6 @@ void model_close(struct model *m)
     *m = (struct model){0};
 }
 
-static bool in_head(const struct model *m, const char *name)
-{
-    const size_t length = strlen(m->network->head);
-    return strncmp(name, m->network->head, length) == 0 && name[length] == '.';
-}
-
 // Glorot uniform, U(-a, a), a = sqrt(6 / (fan_in + fan_out)), fans times the kernel's area; biases 0; BatchNorm and scale 1 and 0.
 static graft_status parameter_create(struct model *m, int entry, uint64_t seed)
 {
@@ -104,7 +98,19 @@ static graft_status metadata_read(const char *path, const struct tensor_set *set
     return GRAFT_OK;
 }
 
-// Fills the parameters; re-creates the head's where `new_head` or where a no-top file has none.
+// An auxiliary classifier that does not predict may have been left at another number of classes than the main head: whoever
+// replaces only the main one leaves it so.
+static bool idle_head_differs(const struct model *m, const struct param_entry *e, const struct named_tensor *t)
+{
+    for (int i = 0; i < network_aux_count(m->network); i++) {
+        const size_t length = strlen(m->network->aux[i].name);
+        if (!m->network->aux[i].predicts && strncmp(e->name, m->network->aux[i].name, length) == 0 && e->name[length] == '.')
+            return t != NULL && t->shape.dim[0] != e->shape.dim[0];
+    }
+    return false;
+}
+
+// Fills the parameters; re-creates the heads' where `new_head` or where a no-top file has none.
 static graft_status fill(struct model *m, const struct tensor_set *set, bool new_head, uint64_t seed)
 {
     int loaded = 0, created = 0, ignored = 0;
@@ -116,8 +122,9 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
         // With a new head the dense layers start again at the first that the file lacks (a no-top file), or that another
         // input size has made of another shape: what follows it would see features it was not trained on.
         const bool dense = m->graph.nodes[m->graph.params[i].node].op == OP_DENSE;
-        restart |= new_head && dense && (t == NULL || (!shape_equal(t->shape, e->shape) && !in_head(m, e->name)));
-        if ((new_head && in_head(m, e->name)) || (restart && dense)) {
+        const bool head = network_heads(m->network, e->name);
+        restart |= new_head && dense && (t == NULL || (!shape_equal(t->shape, e->shape) && !head));
+        if ((new_head && head) || (restart && dense) || idle_head_differs(m, e, t)) {
             ignored += t != NULL;
             if (created++ == 0)
                 snprintf(first_created, sizeof first_created, "%s", e->name);
@@ -131,14 +138,18 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
         if (!shape_equal(t->shape, e->shape) || !shape_count(t->shape, &count))
             return fail(GRAFT_BAD_FILE, "tensor '%s' is %s; %s at this input size needs %s", e->name, shape_text(t->shape),
                         m->network->name, shape_text(e->shape));
-        float *values = mem_alloc(count * sizeof *values);
-        if (values == NULL)
-            return fail_memory(e->name);
-        const graft_status status = tensor_to_f32(t, values);
-        if (status == GRAFT_OK)
-            param_from_canonical(&m->params, i, values);
-        mem_free(values);
-        TRY(status);
+        if (t->dtype == DTYPE_F32) // straight from the mapped file: no second copy of the weights
+            param_from_file(&m->params, i, t->data, &t->order);
+        else {
+            float *values = mem_alloc(count * sizeof *values);
+            if (values == NULL)
+                return fail_memory(e->name);
+            const graft_status status = tensor_to_f32(t, values);
+            if (status == GRAFT_OK)
+                param_from_canonical(&m->params, i, values);
+            mem_free(values);
+            TRY(status);
+        }
         loaded++;
     }
     log_info("weights: %s (%s), %d tensors loaded, %d re-created%s%s, %d of the file ignored", m->source, set->format,
@@ -155,7 +166,20 @@ static graft_status freeze(struct model *m, const struct model_request *r)
             return fail(GRAFT_BAD_OPTION, "--freeze %s: no such layer in %s; `graft models %s --layers` lists them",
                         r->freeze_name, m->network->name, m->network->name);
     }
-    return graph_freeze(&m->graph, rows < 0 ? m->graph.n_rows - 1 : rows, r->bn);
+    return graph_freeze(&m->graph, rows < 0 ? graph_head_row(&m->graph) : rows, r->bn);
+}
+
+// Loss weights and which heads predict, then what trains.
+static graft_status outputs_set(struct model *m, const struct model_request *r)
+{
+    const int n = network_aux_count(m->network);
+    if (r->aux_weights != NULL && r->n_aux_weights != n)
+        return fail(GRAFT_BAD_OPTION, "--aux-weights has %d numbers; %s has %d auxiliary heads", r->n_aux_weights,
+                    m->network->name, n);
+    if (r->predicting != PREDICT_AS_SAVED)
+        m->main_only = r->predicting == PREDICT_MAIN;
+    graph_outputs_set(&m->graph, r->aux_weights, m->main_only);
+    return freeze(m, r);
 }
 
 static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
@@ -188,13 +212,13 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         const char *rule = json_string_value(json_object_get(input, "rule"));
         m->input.size = (int)json_integer_value(json_object_get(input, "size"));
         m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
+        m->main_only = json_is_true(json_object_get(input, "main_head_only"));
         m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
                         : rule != NULL && strcmp(rule, "squash") == 0 ? RESIZE_SQUASH : RESIZE_CROP;
     }
-    const struct named_tensor *head = NULL;
-    for (size_t i = 0; i < set->count; i++)
-        if (in_head(m, set->items[i].name))
-            head = &set->items[i];
+    char head_weight[128];
+    snprintf(head_weight, sizeof head_weight, "%s.weight", m->network->head);
+    const struct named_tensor *head = tensor_find(set, head_weight);
     const int file_classes = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
     if (classes != NULL && (int)json_array_size(classes) != file_classes)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), file_classes));
@@ -233,7 +257,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         m->input = *r->array;
     const float dropout = r->dropout >= 0 ? r->dropout : m->network->dropout;
     TRY_GOTO(m->network->build(m->network, &m->graph, m->input.size, m->n_classes, dropout));
-    TRY_GOTO(freeze(m, r));
+    TRY_GOTO(outputs_set(m, r));
     TRY_GOTO(params_init(&m->params, &m->graph));
     TRY_GOTO(fill(m, set, !keep, r->seed));
 done:
@@ -256,7 +280,7 @@ static graft_status open_random(const struct model_request *r, const struct netw
     if (r->array != NULL)
         m->input = *r->array;
     TRY(net->build(net, &m->graph, m->input.size, m->n_classes, r->dropout >= 0 ? r->dropout : net->dropout));
-    TRY(freeze(m, r));
+    TRY(outputs_set(m, r));
     TRY(params_init(&m->params, &m->graph));
     for (int i = 0; i < m->params.count; i++)
         TRY(parameter_create(m, i, r->seed));
@@ -353,6 +377,8 @@ graft_status model_metadata(const struct model *m, const char *trained, json_t *
     json_t *classes = json_array();
     json_t *input = json_pack("{s:i, s:i, s:s, s:s}", "size", m->input.size, "resize", m->input.resize, "rule",
                               rules[m->input.rule], "preprocessing", m->network->name);
+    if (m->main_only)
+        json_object_set_new(input, "main_head_only", json_true());
     for (int i = 0; i < m->n_classes; i++)
         if (json_array_append_new(classes, json_string(m->classes[i])) != 0)
             TRY_GOTO(fail(GRAFT_FAILED, "class name '%s' is not UTF-8 and cannot go into a model file", m->classes[i]));

@@ -6,6 +6,7 @@
 #include "zoo/zoo.h"
 
 enum head_rule { HEAD_AUTO, HEAD_KEEP, HEAD_NEW };
+enum predicting { PREDICT_AS_SAVED, PREDICT_MEAN, PREDICT_MAIN }; // which heads of several: the file's word, else the network's
 struct model_request {
     const char *network;  // -m, or NULL: the file decides
     const char *weights;  // a file, "imagenet" (published: from the caches, else downloaded), "none" (random)
@@ -19,6 +20,9 @@ struct model_request {
     int freeze;           // rows; -1: all but the head
     const char *freeze_name;
     enum bn_mode bn;
+    const float *aux_weights; // by auxiliary head of the network; NULL: its own
+    int n_aux_weights;
+    enum predicting predicting;
     uint64_t seed;
     const struct input_spec *array; // preprocessed arrays: the input they fix, or NULL
 };
@@ -29,6 +33,7 @@ struct model {
     struct input_spec input;
     char **classes;
     int n_classes;
+    bool main_only; // of several heads that predict only the main one does
     char *source; // weights: file, or "none"
     bool checkpoint; // the file is a run's state, not its result
     char *trained; // JSON text: what a graft model file says of its training; NULL: nothing

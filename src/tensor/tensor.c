@@ -165,24 +165,35 @@ static float from_half(uint16_t h)
     return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
+// Where element `i` of the shape's order is.
+static size_t place_in_file(const struct file_order *order, size_t i)
+{
+    if (order->places == 0)
+        return i;
+    const size_t p = i % order->places, row = i / order->places;
+    return row / order->in * order->step_o + row % order->in * order->step_i +
+           (order->turned ? order->places - 1 - p : p) * order->step_p;
+}
+
 graft_status tensor_to_f32(const struct named_tensor *tensor, float *dst)
 {
     size_t count;
     if (!shape_count(tensor->shape, &count))
         return fail(GRAFT_BAD_FILE, "tensor '%s' has an impossible shape %s", tensor->name, shape_text(tensor->shape));
     const uint8_t *src = tensor->data; // may be unaligned
-    if (tensor->dtype == DTYPE_F32) {
+    if (tensor->dtype == DTYPE_F32 && tensor->order.places == 0) {
         memcpy(dst, src, count * sizeof *dst);
         return GRAFT_OK;
     }
 #define CONVERT(type, expression)                                                                                      \
     for (size_t i = 0; i < count; i++) {                                                                               \
         type x;                                                                                                        \
-        memcpy(&x, src + i * sizeof x, sizeof x);                                                                      \
+        memcpy(&x, src + place_in_file(&tensor->order, i) * sizeof x, sizeof x);                                       \
         dst[i] = (float)(expression);                                                                                  \
     }                                                                                                                  \
     return GRAFT_OK
     switch (tensor->dtype) {
+    case DTYPE_F32: CONVERT(float, x);
     case DTYPE_F16: CONVERT(uint16_t, from_half(x));
     case DTYPE_BF16: CONVERT(uint16_t, from_bits((uint32_t)x << 16));
     case DTYPE_F64: CONVERT(double, x);

@@ -1,4 +1,4 @@
-// train/profile.c: the time of a run by part and by layer.
+// train/profile.c: the time of a run by part and by layer, from what plans measure of their steps.
 
 #include "train/profile.h"
 #include "base/file.h"
@@ -6,86 +6,97 @@
 #include "base/text.h"
 #include <string.h>
 
-static const char *const op_names[OP_COUNT] = {
-#define OP(id, text, n_min, n_max) [OP_##id] = text,
-#include "graph/ops.def"
-#undef OP
-};
-
-// Fills p->nodes with the plans' seconds so far.
-static graft_status nodes_sum(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans)
+static int slot_of(const struct profile *p, const struct plan *plan)
 {
-    const size_t rows = (size_t)g->n_nodes + 1;
-    if (p->nodes == NULL)
-        p->nodes = mem_zero(rows, sizeof *p->nodes);
-    if (p->kept == NULL)
-        p->kept = mem_zero(rows, sizeof *p->kept);
-    if (p->nodes == NULL || p->kept == NULL)
-        return fail_memory("the profile");
-    memcpy(p->nodes, p->kept, rows * sizeof *p->nodes);
-    for (int i = 0; i < n_plans; i++)
-        if (plans[i] != NULL)
-            plan_seconds(plans[i], p->nodes);
-    return GRAFT_OK;
+    for (int i = 0; i < PROFILE_PLANS; i++)
+        if (p->slots[i].plan == plan)
+            return i;
+    return -1;
 }
 
-graft_status profile_epoch(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans,
-                           struct epoch_times *out)
+double *profile_begin(struct profile *p, const struct plan *plan)
 {
-    double now[STEP_KINDS] = {0}, spent[STEP_KINDS];
-    TRY(nodes_sum(p, g, plans, n_plans));
-    for (int i = 0; i <= g->n_nodes; i++)
-        for (int k = 0; k < STEP_KINDS; k++)
-            now[k] += p->nodes[i][k];
-    for (int k = 0; k < STEP_KINDS; k++) {
-        spent[k] = now[k] - p->kinds[k];
-        p->kinds[k] = now[k];
+    int i = slot_of(p, plan);
+    if (i >= 0)
+        return p->slots[i].step;
+    i = slot_of(p, NULL);
+    if (i < 0)
+        return NULL;
+    const size_t steps = (size_t)plan_step_count(plan);
+    double *block = mem_zero(2 * steps + 1, sizeof *block);
+    if (block == NULL)
+        return NULL;
+    p->slots[i].plan = plan;
+    p->slots[i].step = block;
+    p->slots[i].sum = block + steps;
+    return block;
+}
+
+void profile_end(struct profile *p, const struct plan *plan)
+{
+    const int slot = slot_of(p, plan), steps = plan_step_count(plan);
+    for (int i = 0; slot >= 0 && i < steps; i++)
+        p->slots[slot].sum[i] += p->slots[slot].step[i];
+}
+
+static graft_status row_add(struct profile *p, const char *name, enum profile_kind kind, double seconds)
+{
+    size_t i = 0;
+    while (i < p->n_rows && strcmp(p->rows[i].name, name) != 0)
+        i++;
+    if (i == p->n_rows) {
+        char *copy = mem_text(name);
+        if (copy == NULL || !mem_grow(&p->rows, &p->capacity, p->n_rows + 1, sizeof *p->rows)) {
+            mem_free(copy);
+            return fail_memory("the profile");
+        }
+        p->rows[p->n_rows++] = (struct profile_row){.name = copy};
     }
-    *out = (struct epoch_times){p->wait, spent[STEP_FORWARD], spent[STEP_BACKWARD], spent[STEP_UPDATE], p->validation};
+    p->rows[i].seconds[kind] += seconds;
+    p->kinds[kind] += seconds;
+    return GRAFT_OK;
+}
+
+graft_status profile_settle(struct profile *p)
+{
+    graft_status status = GRAFT_OK;
+    for (int i = 0; i < PROFILE_PLANS; i++) {
+        const struct plan *plan = p->slots[i].plan;
+        for (int k = 0; plan != NULL && status == GRAFT_OK && k < plan_step_count(plan); k++) {
+            const struct plan_step s = plan_step_at(plan, k);
+            const enum profile_kind kind = strcmp(s.op, "update") == 0      ? KIND_UPDATE
+                                           : strcmp(s.pass, "forward") == 0 ? KIND_FORWARD
+                                                                            : KIND_BACKWARD;
+            status = row_add(p, s.layer[0] != '\0' ? s.layer : s.op, kind, p->slots[i].sum[k]);
+        }
+        mem_free(p->slots[i].step);
+        p->slots[i].plan = NULL;
+        p->slots[i].step = p->slots[i].sum = NULL;
+    }
+    return status;
+}
+
+graft_status profile_epoch(struct profile *p, struct epoch_times *out)
+{
+    TRY(profile_settle(p));
+    *out = (struct epoch_times){p->wait, p->kinds[KIND_FORWARD], p->kinds[KIND_BACKWARD], p->kinds[KIND_UPDATE],
+                                p->validation};
     p->wait = p->validation = 0;
+    memset(p->kinds, 0, sizeof p->kinds);
     return GRAFT_OK;
 }
 
-graft_status profile_keep(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans)
-{
-    TRY(nodes_sum(p, g, plans, n_plans));
-    memcpy(p->kept, p->nodes, ((size_t)g->n_nodes + 1) * sizeof *p->kept);
-    return GRAFT_OK;
-}
-
-static void row_put(struct text *t, const char *name, const double seconds[STEP_KINDS])
-{
-    if (seconds[STEP_FORWARD] + seconds[STEP_BACKWARD] + seconds[STEP_UPDATE] == 0)
-        return;
-    text_put_field(t, name);
-    text_put(t, ",%.4f,%.4f,%.4f\n", seconds[STEP_FORWARD], seconds[STEP_BACKWARD], seconds[STEP_UPDATE]);
-}
-
-graft_status profile_write(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans,
-                           const char *folder)
+graft_status profile_write(struct profile *p, const char *folder)
 {
     struct text t = {0};
     char *path = path_join(folder, "layers.csv");
-    double other[OP_COUNT + 1][STEP_KINDS] = {{0}};
-    graft_status status = path != NULL ? GRAFT_OK : fail_memory("a path");
-    if (status == GRAFT_OK)
-        status = nodes_sum(p, g, plans, n_plans);
     text_put(&t, "layer,forward,backward,update\n");
-    for (int row = 0; status == GRAFT_OK && row < g->n_rows; row++) {
-        double seconds[STEP_KINDS] = {0};
-        for (int i = 0; i < g->n_nodes; i++)
-            for (int k = 0; g->nodes[i].row == row && k < STEP_KINDS; k++)
-                seconds[k] += p->nodes[i][k];
-        row_put(&t, graph_row_name(g, row), seconds);
+    for (size_t i = 0; i < p->n_rows; i++) {
+        const double *s = p->rows[i].seconds;
+        text_put_field(&t, p->rows[i].name);
+        text_put(&t, ",%.4f,%.4f,%.4f\n", s[KIND_FORWARD], s[KIND_BACKWARD], s[KIND_UPDATE]);
     }
-    for (int i = 0; status == GRAFT_OK && i <= g->n_nodes; i++)
-        if (i == g->n_nodes || g->nodes[i].row < 0)
-            for (int k = 0; k < STEP_KINDS; k++)
-                other[i < g->n_nodes ? g->nodes[i].op : OP_COUNT][k] += p->nodes[i][k];
-    for (int op = 0; status == GRAFT_OK && op <= OP_COUNT; op++)
-        row_put(&t, op < OP_COUNT ? op_names[op] : "loss and sums", other[op]);
-    if (status == GRAFT_OK)
-        status = text_status(&t);
+    graft_status status = path != NULL ? text_status(&t) : fail_memory("a path");
     if (status == GRAFT_OK)
         status = file_write_all(path, t.data, t.size);
     text_fini(&t);
@@ -95,7 +106,10 @@ graft_status profile_write(struct profile *p, const struct graph *g, struct plan
 
 void profile_fini(struct profile *p)
 {
-    mem_free(p->nodes);
-    mem_free(p->kept);
+    for (int i = 0; i < PROFILE_PLANS; i++)
+        mem_free(p->slots[i].step);
+    for (size_t i = 0; i < p->n_rows; i++)
+        mem_free(p->rows[i].name);
+    mem_free(p->rows);
     *p = (struct profile){0};
 }

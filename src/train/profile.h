@@ -3,22 +3,30 @@
 
 #include "exec/plan.h"
 
+enum profile_kind { KIND_FORWARD, KIND_BACKWARD, KIND_UPDATE, PROFILE_KINDS };
+struct profile_row {
+    char *name; // of a layer, or of an operation that belongs to none
+    double seconds[PROFILE_KINDS];
+};
+enum { PROFILE_PLANS = 2 };
 struct profile {
-    double wait, validation;     // of the epoch so far
-    double kinds[STEP_KINDS];    // of the plans up to the epoch's begin
-    double (*kept)[STEP_KINDS];  // (n_nodes + 1): of plans that are gone
-    double (*nodes)[STEP_KINDS]; // scratch, as large
+    double wait, validation, kinds[PROFILE_KINDS]; // of the epoch so far
+    struct profile_row *rows;                      // of the run so far
+    size_t n_rows, capacity;
+    struct {
+        const struct plan *plan;
+        double *step, *sum; // by step of the plan: of the last run; since the last profile_settle
+    } slots[PROFILE_PLANS];
 };
 struct epoch_times {
     double wait, forward, backward, update, validation;
 };
-// Of the epoch that ends now; the next one begins.  `plans` may hold NULLs.
-graft_status profile_epoch(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans,
-                           struct epoch_times *out);
-// The plans are about to be freed.
-graft_status profile_keep(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans);
-// layers.csv in the run folder: layer,forward,backward,update in seconds; rows as `models NET --layers` has them, then
-// what belongs to no row by operation.
-graft_status profile_write(struct profile *p, const struct graph *g, struct plan *const *plans, int n_plans,
-                           const char *folder);
+// Around a plan_run: what goes into run.seconds (NULL: no memory, nothing is measured), and its end.
+double *profile_begin(struct profile *p, const struct plan *plan);
+void profile_end(struct profile *p, const struct plan *plan);
+// Before plans are freed: what was measured of them goes to its rows.
+graft_status profile_settle(struct profile *p);
+graft_status profile_epoch(struct profile *p, struct epoch_times *out); // of the epoch that ends; the next one begins
+// layers.csv in the run folder: layer,forward,backward,update in seconds, in the order in which a step runs through them.
+graft_status profile_write(struct profile *p, const char *folder);
 void profile_fini(struct profile *p);

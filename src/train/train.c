@@ -58,7 +58,8 @@ static graft_status batch_fitting(struct trainer *t, size_t available, int batch
     int fits = 0, too_large = batch;
     while (too_large - fits > 1) {
         const int middle = fits + (too_large - fits) / 2;
-        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn};
+        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                       .exact = t->options->exact};
         struct arena *arena;
         struct plan *plan;
         TRY(arena_new(&arena));
@@ -100,13 +101,14 @@ static void plans_free(struct trainer *t)
 static graft_status plans_build(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
+    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
     o.batch = (int)(t->n % (size_t)batch);
     if (o.batch > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->partial));
     o.batch = batch;
     o.mode = PLAN_INFER;
+    o.losses = true;
     if (t->n_val > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->validation));
     return arena_reserve(t->arena);
@@ -139,7 +141,7 @@ static graft_status phase_enter(struct trainer *t, int epoch)
     if (phase == t->phase)
         return GRAFT_OK;
     const int batch = plan_batch(t->full);
-    TRY(profile_keep(&t->profile, &t->model->graph, (struct plan *[]){t->full, t->partial}, 2));
+    TRY(profile_settle(&t->profile));
     t->phase = phase;
     TRY(graph_freeze(&t->model->graph, t->phases[phase].rows, t->options->bn));
     plans_free(t);
@@ -167,8 +169,9 @@ static graft_status partial_make(struct trainer *t, int batch)
 {
     if (t->partial != NULL && plan_batch(t->partial) == batch)
         return GRAFT_OK;
-    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
-    TRY(profile_keep(&t->profile, &t->model->graph, &t->partial, 1));
+    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                   .exact = t->options->exact};
+    TRY(profile_settle(&t->profile));
     plan_free(t->partial);
     TRY(plan_build(&t->model->graph, &t->model->params, t->arena, &o, &t->partial));
     return arena_reserve(t->arena);
@@ -215,8 +218,10 @@ static graft_status step_run(struct trainer *t, const struct batch *b, double *l
     schedule_at(&t->options->recipe.schedule, &t->plateau, &moment, &t->at.rate, &momentum);
     optimizer_begin(&t->optimizer, t->at.rate, momentum, b->n);
     const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
-                            .ready = optimizer_gradient, .user = &t->optimizer};
+                            .ready = optimizer_gradient, .user = &t->optimizer,
+                            .seconds = profile_begin(&t->profile, plan)};
     TRY(plan_run(plan, &run, loss));
+    profile_end(&t->profile, plan);
     const uint64_t before = t->optimizer.updates;
     optimizer_end(&t->optimizer);
     update_done(t, before);
@@ -390,20 +395,27 @@ done:
     return status;
 }
 
-static graft_status take_prediction(void *user, uint32_t index, const float *logits, const float *probabilities,
-                                    const char *error)
+// -log softmax(logits)[label]
+static double cross_entropy(const float *logits, int classes, int label)
 {
-    struct trainer *t = user;
-    const int classes = t->model->n_classes, label = t->data->samples[index].label;
-    if (probabilities == NULL)
-        return skip(t, index, error);
     double top = logits[0], sum = 0;
     for (int c = 1; c < classes; c++)
         top = fmax(top, logits[c]);
     for (int c = 0; c < classes; c++)
         sum += exp(logits[c] - top);
-    t->val_loss_sum += log(sum) + top - logits[label];
-    memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, probabilities, (size_t)classes * sizeof *probabilities);
+    return log(sum) + top - logits[label];
+}
+
+static graft_status take_prediction(void *user, uint32_t index, const struct prediction *p, const char *error)
+{
+    struct trainer *t = user;
+    const int classes = t->model->n_classes, label = t->data->samples[index].label;
+    if (p == NULL)
+        return skip(t, index, error);
+    for (int k = 0; k < t->model->graph.n_outputs; k++) // the loss that training minimises
+        if (t->model->graph.outputs[k].weight > 0)
+            t->val_loss_sum += t->model->graph.outputs[k].weight * cross_entropy(p->output[k], classes, label);
+    memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, p->probabilities, (size_t)classes * sizeof(float));
     t->val_labels[t->n_predicted] = label;
     t->val_index[t->n_predicted++] = index;
     return GRAFT_OK;
@@ -444,6 +456,14 @@ static graft_status stop(struct trainer *t, const struct epoch_result *r)
 static void summary(const struct trainer *t)
 {
     const struct model *m = t->model;
+    if (m->graph.n_outputs > 1) {
+        char text[256] = "";
+        for (int k = 0; k < m->graph.n_outputs - 1; k++)
+            snprintf(text + strlen(text), sizeof text - strlen(text), " + %g %s", (double)m->graph.outputs[k].weight,
+                     m->network->aux[k].name);
+        log_info("loss: %s%s; %s predicts", m->network->head, text,
+                 m->graph.outputs[0].predicts ? "the mean of the heads' softmaxes" : "the main head");
+    }
     log_info("data: %zu pictures to train on, %zu to validate, %d classes", t->n, t->n_val, m->n_classes);
     log_info("network: %s at %dx%d, %zu of %zu parameters train; %s, %d threads, %s", m->network->name, m->input.size,
              m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(),
@@ -502,7 +522,7 @@ static graft_status epoch_measure(struct trainer *t, double begin, struct epoch_
     TRY(epoch_validate(t, r));
     r->seconds = now_seconds() - begin;
     r->elapsed = t->elapsed + now_seconds() - t->begin;
-    TRY(profile_epoch(&t->profile, &t->model->graph, (struct plan *[]){t->full, t->partial}, 2, &r->times));
+    TRY(profile_epoch(&t->profile, &r->times));
     TRY(run_folder_epoch(&t->folder, r));
     const double value = monitored(t, r);
     *better = is_better(t, value);
@@ -566,7 +586,7 @@ static graft_status leave_report(struct trainer *t)
         return fail_memory("a path");
     media_end(&t->media, path);
     mem_free(path);
-    return profile_write(&t->profile, &t->model->graph, (struct plan *[]){t->full, t->partial}, 2, t->folder.path);
+    return profile_write(&t->profile, t->folder.path);
 }
 
 static graft_status run_end(struct trainer *t)

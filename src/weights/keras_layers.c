@@ -50,7 +50,8 @@ static graft_status layer_add(struct maker *k, char *take_name, const char *clas
     ASSERT(n_in <= LAYER_INPUTS && !name_taken(m, take_name));
     struct keras_layer *layer = &m->layers[m->count];
     *layer = (struct keras_layer){.name = take_name, .class_name = class_name, .config = take_config, .n_in = n_in, .node = -1};
-    memcpy(layer->in, in, (size_t)n_in * sizeof *in);
+    for (int i = 0; i < n_in; i++)
+        layer->in[i] = in[i];
     *out = m->count++;
     return GRAFT_OK;
 }

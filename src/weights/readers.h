@@ -13,6 +13,9 @@ graft_status pth_legacy_read(bytes data, struct tensor_set *out);
 graft_status h5_read(const char *path, bytes data, size_t offset, struct tensor_set *out);
 // A ZIP archive that is no Keras model leaves `*is_keras` false and `out` as it was.
 graft_status keras_zip_read(const char *path, bytes data, struct tensor_set *out, bool *is_keras);
+bool caffe_recognises(bytes data); // protobuf has no magic: the whole file must be fields of a Caffe network
+graft_status caffe_read(bytes data, struct tensor_set *out);
+graft_status tfjs_read(const char *path, bytes data, struct tensor_set *out); // model.json; its shards lie beside it
 graft_status keras_metadata(struct tensor_set *set, const json_t *more); // adds the texts of an object to the set's
 extern int h5_helper_seconds; // how long the helper may take (30); tests shorten it
 

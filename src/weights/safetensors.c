@@ -172,6 +172,7 @@ static graft_status header_make(const struct tensor_set *set, const char *metada
     for (size_t i = 0; i < set->count; i++) {
         const struct named_tensor *tensor = &set->items[i];
         size_t count, size, end;
+        ASSERT(tensor->order.places == 0); // the bytes are written as they lie
         ASSERT(shape_count(tensor->shape, &count) && mul_size(count, dtype_size(tensor->dtype), &size) &&
                add_size(at, size, &end) && end <= INT64_MAX);
         ASSERT(strcmp(tensor->name, metadata_key) != 0 && !json_object_get(root, tensor->name));

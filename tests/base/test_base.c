@@ -813,6 +813,38 @@ static struct param_entry entry_of(enum param_layout layout, struct shape shape,
     return (struct param_entry){"p", shape, layout, PARAM_TRAINABLE, c, h, w, 0, 0};
 }
 
+// The same numbers from a file that holds them in another order make the same block: Keras's (place, in, out), Theano's
+// dense (in, place, out), and a torch kernel turned round.
+static void check_orders(struct params *p, const float *src, size_t count)
+{
+    const struct param_entry *e = &p->entries[0];
+    const size_t out = (size_t)e->shape.dim[0],
+                 in = e->layout == LAYOUT_DENSE ? (size_t)e->c : e->shape.rank > 1 ? (size_t)e->shape.dim[1] : 1,
+                 places = count / out / in;
+    const struct file_order orders[] = {{out, in, places, 1, out, in * out, false}, {out, in, places, 1, out, in * out, true},
+                                        {out, in, places, 1, places * out, out, false},
+                                        {out, in, places, in * places, places, 1, true}};
+    float *expected = mem_alloc(p->size * sizeof *expected), *file = mem_alloc(count * sizeof *file),
+          *back = mem_alloc(count * sizeof *back);
+    memcpy(expected, p->block, p->size * sizeof *expected);
+    for (size_t k = 0; k < COUNT_OF(orders); k++) {
+        const struct file_order *s = &orders[k];
+        for (size_t i = 0; i < count; i++) {
+            const size_t x = i % places, there = s->turned ? places - 1 - x : x;
+            file[i / places / in * s->step_o + i / places % in * s->step_i + there * s->step_p] = src[i];
+        }
+        for (size_t i = 0; i < e->size; i++)
+            p->block[e->offset + i] = -7;
+        param_from_file(p, 0, file, s);
+        assert_memory_equal(p->block, expected, p->size * sizeof *expected);
+        assert_int_equal(tensor_to_f32(&(struct named_tensor){"t", DTYPE_F32, e->shape, file, *s}, back), GRAFT_OK);
+        assert_memory_equal(back, src, count * sizeof *src);
+    }
+    mem_free(expected);
+    mem_free(file);
+    mem_free(back);
+}
+
 // Canonical values 1, 2, ...: back as they were; the padding around them is zero, so the sum of the block is theirs.
 static void check_layout(struct param_entry entry, int lanes)
 {
@@ -845,6 +877,7 @@ static void check_layout(struct param_entry entry, int lanes)
     assert_int_equal(zeros, entry.size - count);
     for (int i = 0; i < MARGIN; i++) // neighbours untouched
         assert_true(p.block[i] == -7 && p.block[p.size - 1 - (size_t)i] == -7);
+    check_orders(&p, src, count);
     mem_free(src);
     mem_free(dst);
     params_fini(&p);

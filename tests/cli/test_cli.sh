@@ -65,6 +65,12 @@ expect 0 'weights: run/model.safetensors (safetensors), ' 'the weight file names
 expect 0 'ONNX opset 17, efficientnet_lite0, 2 classes' 'convert to ONNX' "$graft" convert run/model.safetensors run/model.onnx
 expect 0 'graft model' 'convert to safetensors' "$graft" convert run/model.safetensors run/again.safetensors
 if cmp -s run/model.safetensors run/again.safetensors; then ok 'a graft model converts to itself'; else not_ok 'a graft model converts to itself'; fi
+expect 0 'Keras 3 .keras' 'convert to .keras' "$graft" convert run/model.safetensors run/model.keras
+expect 0 'Keras .h5 (model)' 'convert .keras to .h5' "$graft" convert run/model.keras run/model.h5
+expect 0 'graft model' 'convert .h5 back' "$graft" convert run/model.h5 run/again.safetensors
+if cmp -s run/model.safetensors run/again.safetensors; then ok 'through Keras and back'; else not_ok 'through Keras and back'; fi
+expect 3 'no network of keras.applications' 'weights alone' "$graft" convert run/model.safetensors run/model.weights.h5
+expect 2 'whole models' 'weights alone of what' "$graft" convert --weights-only run/model.safetensors run/model.onnx
 expect 2 'graft writes .safetensors' 'convert to what' "$graft" convert run/model.safetensors run/model.txt
 expect 2 'the same file' 'convert onto itself' "$graft" convert run/model.safetensors ./run/model.safetensors
 expect 3 'nowhere' 'convert into no folder' "$graft" convert run/model.safetensors nowhere/model.onnx
@@ -74,6 +80,8 @@ last=$(grep '"step"' run/events.jsonl | tail -n 1 | sed 's/.*"loss":\([0-9.e-]*\
 if awk "BEGIN { exit !($last < $first / 2) }"; then ok 'the loss falls'; else echo "$first $last" >log; not_ok 'the loss falls'; fi
 "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run2 >/dev/null 2>&1
 if cmp -s run/model.safetensors run2/model.safetensors; then ok 'the same seed gives the same bits'; else not_ok 'the same seed gives the same bits'; fi
+expect 0 'best' 'without Winograd' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --train-limit 8 --epochs 1 --val 8 -b 8 --exact -o run7
+expect 0 'winograd' 'the layers of a plan' "$graft" bench resnet18 --imgsz 64 --batch 1 --steps 1 --layers
 expect 1 'smaller' 'a loss that is not a number' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 -b 8 -o run3
 if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs more address space than the limit
     limited() { ( ulimit -v 4000000; "$@" ) }

@@ -152,6 +152,11 @@ static int fault_rename(const char *from, const char *to)
         snprintf(renamed.to, sizeof renamed.to, "%s", to);
     }
     const int result = kept.rename(from, to);
+    for (int i = n_written; result == 0 && i-- > 0;) // what is at risk under the old name is now under the new one
+        if (strcmp(written[i].path, to) == 0)
+            written[i] = written[--n_written];
+        else if (strcmp(written[i].path, from) == 0)
+            snprintf(written[i].path, sizeof written[i].path, "%s", to);
     goes_wrong(true);
     return result;
 }

@@ -116,6 +116,19 @@ def keras_sources(name, model, folder, x, expected):
         path.unlink()
 
 
+def keras_targets(name, network, source, folder, x, expected):
+    """Weights alone, into models that keras.applications builds."""
+    for file, option in (("alone.weights.h5", []), ("alone.h5", ["--weights-only"])):
+        if run(graft, "convert", "-q", *option, source, folder / file):
+            model = network.make()
+            model.load_weights(folder / file)
+            compare(f"{name}: {file}, by Keras's load_weights", expected, network.logits(model, x))
+            if file == "alone.h5":
+                model = network.make()
+                model.load_weights(folder / file, by_name=True)
+                compare(f"{name}: {file}, by name", expected, network.logits(model, x))
+
+
 def chain(folder, name):
     folder.mkdir(parents=True, exist_ok=True)
     network = peers.NETWORKS[name]
@@ -134,6 +147,8 @@ def chain(folder, name):
         if not run(graft, "convert", "-q", *hint, source, target):
             return
         compare(f"{name}: {source.name} to {target.name}, by {tool}", expected, use(name, str(target), x))
+        if suffix == ".safetensors" and isinstance(network, peers.Keras):
+            keras_targets(name, network, target, folder, x, expected)
         source = target
 
 
