@@ -66,6 +66,7 @@ static const graft_option_info train_options[] = {
     RESIZE,
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
+    {"histograms", 0, NULL, NULL, "distribution of weights and gradients by epoch, for TensorBoard", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
     {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch", NULL},
     {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},

@@ -159,23 +159,10 @@ enum run_state run_state_of(const struct run_data *d)
 // What a run writes, by folder.
 static bool is_ours(const char *folder, const char *name)
 {
-    static const char *const files[] = {"args.json",
-                                        "classes.txt",
-                                        "confusion_matrix.csv",
-                                        "events.jsonl",
-                                        "layers.csv",
-                                        "model.safetensors",
-                                        "per_class.csv",
-                                        "progress.json",
-                                        "report.html",
-                                        "results.csv",
-                                        "results.json",
-                                        "skipped.csv",
-                                        "split.csv",
-                                        "val_predictions.csv",
-                                        ".lock",
-                                        "media",
-                                        "tb"};
+    static const char *const files[] = {
+        "args.json",     "classes.txt", "confusion_matrix.csv", "events.jsonl", "histograms.jsonl", "layers.csv",
+        "model.safetensors", "per_class.csv", "progress.json",  "report.html",  "results.csv",      "results.json",
+        "skipped.csv",   "split.csv",   "val_predictions.csv",  ".lock",        "media",            "tb"};
     if (strcmp(folder, "media") == 0)
         return path_has_suffix(name, ".jpg") || path_has_suffix(name, ".csv");
     if (folder[0] != '\0') // tb and its folders

@@ -30,6 +30,7 @@ struct tensorboard {
     char *folder, *path[FILES];
     int epochs; // written so far
     size_t steps;
+    size_t histograms; // bytes of histograms.jsonl
     bool started; // the hyperparameters are written
 };
 
@@ -326,6 +327,75 @@ void tensorboard_free(struct tensorboard *t)
     mem_free(t);
 }
 
+// An array of numbers as doubles, heap; NULL: it is none.
+static double *numbers(const json_t *array, size_t *n)
+{
+    *n = json_array_size(array);
+    double *values = *n > 0 ? mem_alloc(*n * sizeof *values) : NULL;
+    for (size_t i = 0; values != NULL && i < *n; i++)
+        values[i] = json_number_value(json_array_get(array, i));
+    return values;
+}
+
+static graft_status histogram_append(struct tensorboard *t, const json_t *o)
+{
+    static const char *const keys[] = {"min", "max", "num", "sum", "sum_squares"}; // fields 1 to 5
+    const char *kind = json_string_value(json_object_get(o, "kind"));
+    const char *name = json_string_value(json_object_get(o, "name"));
+    struct pb_writer value = {0}, histogram = {0};
+    size_t n_limits, n_counts;
+    if (kind == NULL || name == NULL)
+        return GRAFT_OK;
+    double *limits = numbers(json_object_get(o, "limits"), &n_limits);
+    double *counts = numbers(json_object_get(o, "counts"), &n_counts);
+    char *tag = mem_format("%s/%s", kind, name);
+    graft_status status = GRAFT_OK;
+    if (tag == NULL)
+        status = fail_memory("a histogram");
+    else if (limits != NULL && counts != NULL && n_limits == n_counts) {
+        for (uint32_t i = 0; i < COUNT_OF(keys); i++)
+            pb_double(&histogram, i + 1, json_number_value(json_object_get(o, keys[i])));
+        pb_doubles(&histogram, 6, limits, n_limits);
+        pb_doubles(&histogram, 7, counts, n_counts);
+        pb_text(&value, 1, tag);
+        pb_message(&value, 5, &histogram);
+        status = value_append(t, TRAIN, now_date(), json_integer_value(json_object_get(o, "epoch")), &value);
+    }
+    mem_free(tag);
+    mem_free(limits);
+    mem_free(counts);
+    return status;
+}
+
+// What histograms.jsonl has more than last time.
+static graft_status histograms_follow(struct tensorboard *t)
+{
+    struct file_map map;
+    graft_status status = GRAFT_OK;
+    char *path = path_join(t->folder, "histograms.jsonl");
+    if (path == NULL)
+        return fail_memory("a path");
+    if (!file_exists(path))
+        goto done;
+    TRY_GOTO(file_map_open(path, &map));
+    while (status == GRAFT_OK && t->histograms < map.data.size) {
+        const bytes rest = {map.data.ptr + t->histograms, map.data.size - t->histograms};
+        const uint8_t *end = memchr(rest.ptr, '\n', rest.size);
+        json_t *o = NULL;
+        if (end == NULL)
+            break; // not whole yet
+        const size_t size = (size_t)(end - rest.ptr);
+        if (json_parse((bytes){rest.ptr, size}, path, &o) == GRAFT_OK)
+            status = histogram_append(t, o);
+        json_decref(o);
+        t->histograms += size + 1;
+    }
+    file_map_close(&map);
+done:
+    mem_free(path);
+    return status;
+}
+
 static graft_status events_follow(struct tensorboard *t, const struct run_data *d)
 {
     if (!t->started)
@@ -349,6 +419,8 @@ graft_status tensorboard_follow(struct tensorboard *t, bool ended)
     struct run_data d;
     TRY(ended ? run_data_read(t->folder, &d) : run_events_read(t->folder, &d));
     graft_status status = events_follow(t, &d);
+    if (status == GRAFT_OK)
+        status = histograms_follow(t);
     if (status == GRAFT_OK && ended)
         status = pictures_append(t, &d, now_date());
     if (status == GRAFT_OK && ended)

@@ -7,6 +7,7 @@
 #include "infer/explain.h"
 
 enum { MEDIA_MOST = 48 };
+enum { MEDIA_FIRST = 100 }; // seconds from the start: writing takes about one
 struct media {
     const char *folder; // of the run; NULL: nothing is kept
     struct model *model;

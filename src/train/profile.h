@@ -26,7 +26,7 @@ double *profile_begin(struct profile *p, const struct plan *plan);
 void profile_end(struct profile *p, const struct plan *plan);
 // Before plans are freed: what was measured of them goes to its rows.
 graft_status profile_settle(struct profile *p);
-graft_status profile_epoch(struct profile *p, struct epoch_times *out); // of the epoch that ends; the next one begins
-// layers.csv in the run folder: layer,forward,backward,update in seconds, in the order in which a step runs through them.
+graft_status profile_epoch(struct profile *p, struct epoch_times *out); // of the epoch that ends
+// layers.csv in the run folder: layer,forward,backward,update in seconds, as a step runs through them.
 graft_status profile_write(struct profile *p, const char *folder);
 void profile_fini(struct profile *p);

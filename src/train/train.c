@@ -220,7 +220,16 @@ static graft_status step_run(struct trainer *t, const struct batch *b, double *l
     const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
                             .ready = optimizer_gradient, .user = &t->optimizer,
                             .seconds = profile_begin(&t->profile, plan)};
-    TRY(plan_run(plan, &run, loss));
+    struct run watched = run; // at an epoch's first step
+    struct histograms *h = &t->histograms;
+    if (h->folder != NULL && t->at.steps == 0) {
+        h->epoch = t->at.epochs + 1;
+        h->ready = run.ready;
+        h->user = run.user;
+        watched.ready = histograms_gradient;
+        watched.user = h;
+    }
+    TRY(plan_run(plan, &watched, loss));
     profile_end(&t->profile, plan);
     const uint64_t before = t->optimizer.updates;
     optimizer_end(&t->optimizer);
@@ -522,6 +531,8 @@ static graft_status epoch_measure(struct trainer *t, double begin, struct epoch_
     TRY(epoch_validate(t, r));
     r->seconds = now_seconds() - begin;
     r->elapsed = t->elapsed + now_seconds() - t->begin;
+    if (t->histograms.folder != NULL)
+        TRY(histograms_end_epoch(&t->histograms));
     TRY(profile_epoch(&t->profile, &r->times));
     TRY(run_folder_epoch(&t->folder, r));
     const double value = monitored(t, r);
@@ -659,7 +670,12 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     if (finished)
         goto done;
     summary(&t);
-    t.media = (struct media){.folder = options->save ? t.folder.path : NULL, .model = m, .data = d, .arena = t.arena};
+    t.media = (struct media){.folder = options->save ? t.folder.path : NULL, .model = m, .data = d, .arena = t.arena,
+                             .next = now_seconds() + MEDIA_FIRST};
+    if (options->histograms && options->save) {
+        t.histograms = (struct histograms){.folder = t.folder.path, .params = &m->params};
+        TRY_GOTO(histograms_begin(&t.histograms, t.at.epochs));
+    }
     grown(&t, false);
     while (!trainer_done(&t))
         TRY_GOTO(epoch_run(&t));
@@ -670,6 +686,7 @@ done:
              t.folder.path);
     media_fini(&t.media);
     profile_fini(&t.profile);
+    histograms_fini(&t.histograms);
     run_folder_close(&t.folder);
     optimizer_fini(&t.optimizer);
     average_fini(&t.average);

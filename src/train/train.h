@@ -47,7 +47,7 @@ struct train_options {
     uint64_t seed;
     enum bn_mode bn;
     double checkpoint_seconds; // within an epoch; 0: at epochs only
-    bool fail_on_bad, log_steps, save, exact;
+    bool fail_on_bad, log_steps, save, exact, histograms;
     struct train_resume *resume; // NULL: a new run.  With a checkpoint its weights replace the model's
     bool force;
     // The run folder is there; another epoch is in it; the run has ended.  NULL: nobody asks.

@@ -4,6 +4,7 @@
 #include "optim/average.h"
 #include "train/checkpoint.h"
 #include "train/layers.h"
+#include "train/histograms.h"
 #include "train/media.h"
 #include "train/run_folder.h"
 
@@ -56,6 +57,7 @@ struct trainer {
     double train_rate, val_rate;  // pictures a second, as measured last; 0: not yet
     struct media media;
     struct profile profile;
+    struct histograms histograms;
 };
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
 void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
