@@ -36,6 +36,18 @@ static void clear_line(void)
         fputs("\r\033[K", stderr);
 }
 
+// Only a person at a terminal can agree.
+static int confirm(void *user, const char *question)
+{
+    char answer[16];
+    (void)user;
+    if (!isatty(STDIN_FILENO))
+        return 0;
+    clear_line();
+    fprintf(stderr, "%s [y/N] ", question);
+    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
 static void on_log(void *user, graft_level level, const char *text)
 {
     (void)user;
@@ -233,7 +245,8 @@ int main(int argc, char **argv)
     struct sigaction before;
     if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
         sigaction(SIGHUP, &action, NULL);
-    const graft_hooks hooks = {.log = on_log, .progress = on_progress, .result = on_result, .cancelled = cancelled};
+    const graft_hooks hooks = {.log = on_log, .progress = on_progress, .result = on_result, .cancelled = cancelled,
+                               .confirm = confirm};
     const graft_status status = graft_run(options, &hooks);
     graft_options_free(options);
     clear_line();

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -33,6 +34,8 @@ static void show_predict(const json_t *o)
     const json_t *row;
     size_t i;
     printf("%s\n", text_of(o, "path"));
+    if (json_is_true(json_object_get(o, "unknown")))
+        printf("  unknown; the nearest are\n");
     if (json_object_get(o, "error") != NULL)
         printf("  not read: %s\n", text_of(o, "error"));
     json_array_foreach(json_object_get(o, "top"), i, row)
@@ -45,9 +48,15 @@ static void show_val(const json_t *o)
 {
     const json_t *row, *classes = json_object_get(o, "per_class");
     size_t i;
-    printf("pictures  %.0f (%.0f left out)\nlog-loss  %.4f\ntop-1     %.4f\ntop-5     %.4f\ncalibration error  %.4f\n",
-           number_of(o, "n"), number_of(o, "skipped"), number_of(o, "log_loss"), number_of(o, "top1"), number_of(o, "top5"),
-           number_of(o, "calibration_error"));
+    printf("pictures  %.0f (%.0f left out)\nlog-loss  %.4f\ntop-1     %.4f\ntop-5     %.4f\ncalibration error  "
+           "%.4f\nBrier     %.4f\n",
+           number_of(o, "n"), number_of(o, "skipped"), number_of(o, "log_loss"), number_of(o, "top1"),
+           number_of(o, "top5"), number_of(o, "calibration_error"), number_of(o, "brier"));
+    const json_t *calibrated = json_object_get(o, "calibrated");
+    if (calibrated != NULL)
+        printf("calibrated by temperature %.3f: log-loss %.4f, calibration error %.4f, Brier %.4f\n",
+               number_of(calibrated, "temperature"), number_of(calibrated, "log_loss"),
+               number_of(calibrated, "calibration_error"), number_of(calibrated, "brier"));
     if (json_array_size(classes) > MANY_CLASSES)
         return;
     printf("%-24s %8s %9s %7s %7s\n", "class", "pictures", "precision", "recall", "f1");
@@ -169,12 +178,42 @@ static void show_bench(const json_t *o)
            number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));
 }
 
+static void show_explain(const json_t *o)
+{
+    printf("%s: %s, %.3f; the picture is %s\n", text_of(o, "path"), text_of(o, "class"), number_of(o, "prob"),
+           text_of(o, "output"));
+}
+
+static void show_runs(const json_t *o)
+{
+    static bool header;
+    char date[32] = "", epochs[32], top1[16] = "-", loss[16] = "-";
+    const time_t begun = (time_t)number_of(o, "begun");
+    const int seconds = (int)number_of(o, "seconds");
+    struct tm tm;
+    if (localtime_r(&begun, &tm) != NULL)
+        strftime(date, sizeof date, "%Y-%m-%d %H:%M", &tm);
+    snprintf(epochs, sizeof epochs, "%.0f/%.0f", number_of(o, "epochs"), number_of(o, "of"));
+    if (json_object_get(o, "val_top1") != NULL) {
+        snprintf(top1, sizeof top1, "%.4f", number_of(o, "val_top1"));
+        snprintf(loss, sizeof loss, "%.4f", number_of(o, "val_log_loss"));
+    }
+    if (!header)
+        printf("%-28s %-22s %-9s %7s %8s %9s %9s  %s\n", "run", "network", "state", "epochs", "top-1", "log-loss",
+               "time", "begun");
+    header = true;
+    printf("%-28s %-22s %-9s %7s %8s %9s %3d:%02d:%02d  %s\n", text_of(o, "run"), text_of(o, "network"),
+           text_of(o, "state"), epochs, top1, loss, seconds / 3600, seconds / 60 % 60, seconds % 60, date);
+}
+
+static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
+
 void show_result(const char *command, const char *json)
 {
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
-        {"train", show_train}, {"predict", show_predict}, {"val", show_val},
-        {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models},
-        {"pull", show_pull}, {"bench", show_bench}};
+        {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
+        {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
+        {"explain", show_explain}, {"report", show_report}, {"runs", show_runs}, {"watch", show_train}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

@@ -57,6 +57,7 @@ typedef struct graft_hooks {
     void (*progress)(void *user, const graft_progress *progress);
     void (*result)(void *user, const char *json); // one JSON object, no newline inside
     int (*cancelled)(void *user);                 // non-zero: finish the step, write state, return GRAFT_CANCELLED
+    int (*confirm)(void *user, const char *question); // before something is lost; non-zero: yes; NULL counts as no
 } graft_hooks;
 
 typedef struct graft_options graft_options;

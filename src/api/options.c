@@ -66,6 +66,7 @@ static const graft_option_info train_options[] = {
     RESIZE,
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
+    {"histograms", 0, NULL, NULL, "distribution of weights and gradients by epoch, for TensorBoard", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
     {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch", NULL},
     {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
@@ -76,6 +77,8 @@ static const graft_option_info train_options[] = {
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
+    {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
+    {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
     HEADS, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
@@ -84,6 +87,7 @@ static const graft_option_info val_options[] = {
     {"split", 0, "PART", "val", "train, val, test or all", NULL},
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
+    {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
     HEADS, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
@@ -101,6 +105,16 @@ static const graft_option_info bench_options[] = {
     {"layers", 0, NULL, NULL, "each step of the plan too: time, rate, share of the processor's peak, bytes, algorithm", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     BATCH, IMGSZ, EXACT, THREADS, ENDED};
+static const graft_option_info explain_options[] = {
+    {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
+    {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
+    HEADS, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
+static const graft_option_info runs_options[] = {
+    {"sort", 0, "BY", "date", "date, name, top1, log-loss or time", NULL},
+    {"yes", 'y', NULL, NULL, "rm: do not ask", NULL}, ENDED};
+static const graft_option_info watch_options[] = {ENDED};
+static const graft_option_info report_options[] = {
+    {"output", 'o', "FILE", NULL, "default report.html in the run folder; compare.html of several", NULL}, ENDED};
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
@@ -125,6 +139,14 @@ static const struct command commands[] = {
      pull_options, run_pull},
     {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
      bench_options, run_bench},
+    {"explain", NULL, "show what a prediction rests on: Grad-CAM over a picture", "MODEL PICTURE [OPTION]...",
+     "graft explain runs/train/model.safetensors cat.jpg -o why.png\n"
+     "  graft explain efficientnet_lite0 cat.jpg --class 'tabby, tabby cat'", explain_options, run_explain},
+    {"report", NULL, "one HTML file about a run, or about several side by side", "RUN... [OPTION]...",
+     "graft report runs/train\n  graft report runs/train runs/train2 -o compare.html", report_options, run_report},
+    {"runs", NULL, "a table of the runs in a folder; rm removes some", "[DIR] | rm RUN... [OPTION]...",
+     "graft runs\n  graft runs experiments/ --sort log-loss\n  graft runs rm runs/train3", runs_options, run_runs},
+    {"watch", NULL, "follow a run from another terminal", "RUN", "graft watch runs/train", watch_options, run_watch},
 };
 
 const char *graft_version(void)

@@ -37,3 +37,7 @@ graft_status run_convert(const graft_options *o);
 graft_status run_models(const graft_options *o);
 graft_status run_pull(const graft_options *o);
 graft_status run_bench(const graft_options *o);
+graft_status run_explain(const graft_options *o);
+graft_status run_report(const graft_options *o);
+graft_status run_runs(const graft_options *o);
+graft_status run_watch(const graft_options *o);

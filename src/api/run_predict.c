@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "data/data.h"
+#include "infer/calibrate.h"
 #include "infer/metrics.h"
 #include "infer/predict.h"
 #include <stdio.h>
@@ -57,7 +58,7 @@ static graft_status csv_row_end(struct csv_file *f)
     return status;
 }
 
-static graft_status csv_open(struct csv_file *f, const char *path, const struct model *m)
+static graft_status csv_open(struct csv_file *f, const char *path, const struct model *m, bool answers)
 {
     TRY(file_writer_open(path, &f->writer));
     TRY(csv_put(f, "path", 4));
@@ -65,15 +66,21 @@ static graft_status csv_open(struct csv_file *f, const char *path, const struct 
         TRY(csv_put(f, ",", 1));
         TRY(csv_field(f, m->classes[c]));
     }
+    if (answers)
+        TRY(csv_put(f, ",answer", 7));
     return csv_row_end(f);
 }
 
-static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes)
+static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes, const char *answer)
 {
     char number[32];
     TRY(csv_field(f, path));
     for (int c = 0; c < classes; c++)
         TRY(csv_put(f, number, (size_t)snprintf(number, sizeof number, ",%.7g", (double)p[c])));
+    if (answer != NULL) {
+        TRY(csv_put(f, ",", 1));
+        TRY(csv_field(f, answer));
+    }
     return csv_row_end(f);
 }
 
@@ -81,8 +88,11 @@ struct outcome {
     const struct model *model;
     const struct dataset *data;
     long topk;
+    double temperature;  // probabilities are calibrated by it; 0: as they come
+    double reject;       // below it the answer is "unknown"; 0: never
     struct csv_file csv; // when asked for: csv.writer.path is not NULL
     float *logits, *probabilities; // (n, classes) or NULL
+    float *calibrated;             // (classes)
     int *labels;
     size_t done, bad;
 };
@@ -94,6 +104,13 @@ static graft_status report(void *user, uint32_t index, const struct prediction *
     const int classes = r->model->n_classes;
     const char *path = r->data->samples[index].path;
     graft_status status = GRAFT_OK;
+    const float *p = prediction != NULL ? prediction->probabilities : NULL;
+    if (p != NULL && r->temperature > 0) {
+        memcpy(r->calibrated, p, (size_t)classes * sizeof *p);
+        temperature_apply(r->temperature, r->calibrated, 1, classes);
+        p = r->calibrated;
+    }
+    const bool unknown = p != NULL && p[best_class(p, classes)] < r->reject;
     json_t *row = json_pack("{s:s+}", "path", path, "");
     if (row == NULL)
         row = json_pack("{s:s}", "path", "(a name that is not UTF-8)");
@@ -101,7 +118,6 @@ static graft_status report(void *user, uint32_t index, const struct prediction *
         r->bad++;
         json_object_set_new(row, "error", json_string(error));
     } else {
-        const float *p = prediction->probabilities;
         json_t *top = json_array();
         bool *taken = mem_zero((size_t)classes, sizeof *taken);
         for (long k = 0; taken != NULL && k < r->topk && k < classes; k++) {
@@ -114,10 +130,15 @@ static graft_status report(void *user, uint32_t index, const struct prediction *
         }
         mem_free(taken);
         json_object_set_new(row, "top", top);
+        if (r->reject > 0)
+            json_object_set_new(row, "unknown", json_boolean(unknown));
         if (r->logits != NULL)
             memcpy(r->logits + index * (size_t)classes, prediction->logits, (size_t)classes * sizeof(float));
         if (r->csv.writer.path != NULL)
-            status = csv_row(&r->csv, path, p, classes);
+            status = csv_row(&r->csv, path, p, classes,
+                             r->reject <= 0 ? NULL
+                             : unknown      ? "unknown"
+                                            : r->model->classes[best_class(p, classes)]);
         r->done++;
     }
     char *text = json_text(row);
@@ -173,7 +194,9 @@ graft_status run_predict(const graft_options *o)
     uint32_t *order = NULL;
     struct outcome r = {0};
     graft_status status = GRAFT_OK;
+    double reject;
     TRY(option_long(o, "topk", 1, 1000, &topk));
+    TRY(option_double(o, "reject", 0, 1, &reject));
     TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
     TRY(option_long(o, "threads", 0, 1024, &threads));
@@ -195,14 +218,20 @@ graft_status run_predict(const graft_options *o)
     if (array)
         m.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
     order = order_new(&d);
-    r = (struct outcome){.model = &m, .data = &d, .topk = topk};
-    if (order == NULL)
+    r = (struct outcome){.model = &m, .data = &d, .topk = topk, .reject = reject};
+    r.calibrated = mem_alloc((size_t)m.n_classes * sizeof *r.calibrated);
+    if (order == NULL || r.calibrated == NULL)
         TRY_GOTO(fail_memory("the list of pictures"));
+    if (option_set(o, "calibrated") && (r.temperature = model_temperature(&m)) == 0)
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
+                      "`graft val MODEL -d DATA --calibrate` fits one",
+                      o->inputs[0]));
     if (option_text(o, "logits") != NULL &&
         (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
         TRY_GOTO(fail_memory("logits"));
     if (option_text(o, "csv") != NULL)
-        TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m));
+        TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m, r.reject > 0));
     TRY_GOTO(plan_ready(o, &m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, d.count, (int)workers, "predict", report, &r));
     if (r.logits != NULL)
@@ -215,6 +244,7 @@ done:
     file_writer_abandon(&r.csv.writer);
     mem_free(r.csv.row);
     mem_free(r.logits);
+    mem_free(r.calibrated);
     mem_free(order);
     plan_free(plan);
     arena_free(arena);
@@ -258,16 +288,44 @@ static graft_status val_result(const struct outcome *r, const struct metrics *m)
                                                  one.f1));
     }
     mem_free(count);
-    json_t *result = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:o, s:o}", "n", (json_int_t)m->n, "skipped", (json_int_t)r->bad,
-                               "log_loss", m->log_loss, "top1", m->top1, "top5", m->top5, "calibration_error",
-                               calibration_error(r->probabilities, r->labels, r->done, k), "per_class", classes, "confusion",
-                               confusion);
+    json_t *result =
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "n", (json_int_t)m->n, "skipped", (json_int_t)r->bad,
+                  "log_loss", m->log_loss, "top1", m->top1, "top5", m->top5, "calibration_error",
+                  calibration_error(r->probabilities, r->labels, r->done, k), "brier",
+                  brier_score(r->probabilities, r->labels, r->done, k), "per_class", classes, "confusion", confusion);
+    if (result != NULL && r->temperature > 0) { // the probabilities are not needed any more as they came
+        temperature_apply(r->temperature, r->probabilities, r->done, k);
+        json_object_set_new(result, "calibrated",
+                            json_pack("{s:f, s:f, s:f, s:f}", "temperature", r->temperature, "log_loss",
+                                      metrics_of(r->probabilities, r->labels, r->done, k).log_loss, "calibration_error",
+                                      calibration_error(r->probabilities, r->labels, r->done, k), "brier",
+                                      brier_score(r->probabilities, r->labels, r->done, k)));
+    }
     char *text = result != NULL ? json_text(result) : NULL;
     json_decref(result);
     if (text == NULL)
         return fail_memory("the result");
     hooks_result(text);
     mem_free(text);
+    return GRAFT_OK;
+}
+
+// Fits the temperature on these pictures and puts it into the model's file.
+static graft_status calibrate(const char *path, struct model *m, const struct outcome *r)
+{
+    const double temperature = temperature_fit(r->probabilities, r->labels, r->done, m->n_classes);
+    if (m->trained == NULL || !path_has_suffix(path, ".safetensors"))
+        return fail(GRAFT_BAD_OPTION,
+                    "--calibrate: '%s' is not a graft model, which could keep a temperature; `graft convert` "
+                    "makes one",
+                    path);
+    if (temperature == 0)
+        return fail(GRAFT_BAD_FILE,
+                    "no temperature can be fitted on %zu pictures: at least %d are needed, and one mistake", r->done,
+                    CALIBRATION_LEAST);
+    TRY(model_set_temperature(m, temperature));
+    TRY(model_save(m, path, m->trained));
+    log_info("temperature %.3f is now in %s", temperature, path);
     return GRAFT_OK;
 }
 
@@ -311,6 +369,9 @@ graft_status run_val(const graft_options *o)
     TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
+    if (option_set(o, "calibrate"))
+        TRY_GOTO(calibrate(o->inputs[0], &m, &r));
+    r.temperature = model_temperature(&m);
     const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, m.n_classes);
     TRY_GOTO(val_result(&r, &metrics));
 done:

@@ -1,5 +1,6 @@
 // api/run_train.c: `graft train`: data, then the model for its classes, then the loop.
 
+#include "api/follow.h"
 #include "api/run.h"
 #include "base/memory.h"
 #include "train/train.h"
@@ -93,6 +94,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     enum predicting predicting;
     float aux_weights[MAX_OUTPUTS];
     char *args = NULL;
+    struct follower follower = {0};
     graft_status status = GRAFT_OK;
     const bool force = option_set(o, "force");
     TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
@@ -146,9 +148,13 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
-        .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"), .resume = resume, .force = force};
+        .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"),
+        .histograms = option_set(o, "histograms"), .resume = resume, .force = force,
+        .grown = option_set(o, "no-save") ? NULL : follower_grown, .user = &follower};
+    follower_begin(&follower);
     TRY_GOTO(train_run(&m, &d, &options));
 done:
+    follower_end(&follower);
     model_close(&m);
     dataset_free(&d);
     mem_free(args);
@@ -157,7 +163,7 @@ done:
 
 // What may differ from the run's own options without being a change of the run.
 static const char *const free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
-                                           "force", NULL};
+                                           "histograms", "force", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
 static graft_status tell_directory(graft_status status, const json_t *args)

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/file.h>
@@ -318,6 +319,19 @@ void file_unlock(int fd)
 {
     if (fd >= 0)
         file_ops.close(fd);
+}
+
+long file_holder(const char *folder)
+{
+    char *path = path_join(folder, ".lock"), text[32] = "";
+    FILE *file = path != NULL ? fopen(path, "re") : NULL;
+    mem_free(path);
+    if (file == NULL)
+        return -1;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const long process = strtol(text, NULL, 10);
+    return process > 0 && (kill((pid_t)process, 0) == 0 || errno == EPERM) ? process : 0;
 }
 
 void file_sweep(const char *folder)

@@ -55,7 +55,10 @@ graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t ta
 // Takes the folder for this process: `*fd` holds it until it is closed or the process dies, however it dies.  Fails with
 // GRAFT_BAD_FILE when another process has it.
 graft_status file_lock(const char *folder, int *fd);
-void file_unlock(int fd);                                   // -1 is fine
+void file_unlock(int fd); // -1 is fine
+// The process that holds the folder, by what it wrote down: 0: none does any more; -1: nobody ever took it.  Takes
+// nothing itself, so that it cannot get in the way of one who does.
+long file_holder(const char *folder);
 void file_sweep(const char *folder);                        // removes what writers that died have left in it
 graft_status file_make_folder(const char *path);                              // and its parents; existing is fine
 graft_status file_make_new_folder(const char *path, bool *made);              // false: something is there already

@@ -82,3 +82,14 @@ uint64_t hash_of(bytes data)
     hash_put(&h, data.ptr, data.size);
     return hash_end(&h);
 }
+
+uint32_t crc32c(bytes data)
+{
+    uint32_t crc = 0xffffffffu;
+    for (size_t i = 0; i < data.size; i++) {
+        crc ^= data.ptr[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (0x82f63b78u & -(crc & 1));
+    }
+    return ~crc;
+}

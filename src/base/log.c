@@ -6,6 +6,10 @@
 #include <time.h>
 
 static graft_hooks hooks;
+static struct {
+    void (*tap)(void *user, const graft_progress *progress);
+    void *user;
+} tap;
 
 void hooks_set(const graft_hooks *given) { hooks = given != NULL ? *given : (graft_hooks){0}; }
 
@@ -37,7 +41,17 @@ void hooks_progress(const graft_progress *progress)
 {
     if (hooks.progress != NULL)
         hooks.progress(hooks.user, progress);
+    if (tap.tap != NULL)
+        tap.tap(tap.user, progress);
 }
+
+void hooks_tap(void (*taken)(void *user, const graft_progress *progress), void *user)
+{
+    tap.tap = taken;
+    tap.user = user;
+}
+
+bool hooks_confirm(const char *question) { return hooks.confirm != NULL && hooks.confirm(hooks.user, question); }
 
 void hooks_result(const char *json)
 {
@@ -46,6 +60,13 @@ void hooks_result(const char *json)
 }
 
 bool hooks_cancelled(void) { return hooks.cancelled != NULL && hooks.cancelled(hooks.user); }
+
+double now_date(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 double now_seconds(void)
 {

@@ -94,6 +94,29 @@ void pb_int(struct pb_writer *w, uint32_t number, int64_t value)
     put_varint(w, (uint64_t)value);
 }
 
+static void put_double(struct pb_writer *w, double value)
+{
+    uint64_t bits;
+    uint8_t text[8];
+    memcpy(&bits, &value, sizeof bits);
+    for (int i = 0; i < 8; i++)
+        text[i] = (uint8_t)(bits >> (8 * i));
+    put(w, text, sizeof text);
+}
+
+void pb_double(struct pb_writer *w, uint32_t number, double value)
+{
+    put_key(w, number, PB_FIXED64);
+    put_double(w, value);
+}
+
+void pb_doubles(struct pb_writer *w, uint32_t number, const double *values, size_t n)
+{
+    pb_begin(w, number, n * 8);
+    for (size_t i = 0; i < n; i++)
+        put_double(w, values[i]);
+}
+
 void pb_float(struct pb_writer *w, uint32_t number, float value)
 {
     uint32_t bits;

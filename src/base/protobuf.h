@@ -22,6 +22,8 @@ struct pb_writer {
     bool failed;
 };
 void pb_int(struct pb_writer *w, uint32_t number, int64_t value);
+void pb_double(struct pb_writer *w, uint32_t number, double value);
+void pb_doubles(struct pb_writer *w, uint32_t number, const double *values, size_t n); // packed
 void pb_float(struct pb_writer *w, uint32_t number, float value);
 void pb_bytes(struct pb_writer *w, uint32_t number, const void *data, size_t size);
 void pb_text(struct pb_writer *w, uint32_t number, const char *text);

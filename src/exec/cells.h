@@ -72,6 +72,9 @@ graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
 graft_status loss_steps(struct plan *p);
 bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
+// explain.c: which values have a gradient in PLAN_EXPLAIN; its steps after the forward ones.
+void explain_mark(struct plan *p);
+graft_status explain_steps(struct plan *p);
 // fold.c: refreshes derived weights when the parameters changed.
 graft_status folds_make(struct plan *p);
 void folds_refresh(struct plan *p);

@@ -85,6 +85,8 @@ const struct node *only_consumer(const struct plan *p, int value)
 
 enum dnn_act value_act(const struct plan *p, int value)
 {
+    if (p->options.mode == PLAN_EXPLAIN && value == p->options.keep) // whose gradient is wanted, not that of what is before it
+        return ACT_NONE;
     for (int i = 0; i < p->n_cells; i++)
         if (p->cells[i].out == value)
             return p->cells[i].node->op == OP_MAXPOOL ? value_act(p, p->cells[i].node->in[0]) : p->cells[i].act;
@@ -150,6 +152,8 @@ static graft_status values_make(struct plan *p)
                 needs |= p->needs_gradient[node->in[k]];
             p->needs_gradient[node->out] = needs;
         }
+    if (p->options.mode == PLAN_EXPLAIN)
+        explain_mark(p);
     return GRAFT_OK;
 }
 
@@ -230,6 +234,8 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
             if (p->needs_gradient[p->cells[i].out])
                 TRY_GOTO(cell_backward(p, &p->cells[i]));
     }
+    if (options->mode == PLAN_EXPLAIN)
+        TRY_GOTO(explain_steps(p));
     for (int i = 0; i < g->n_outputs; i++)
         buffer_use(p, p->value_buffer[g->outputs[i].value]);
     choices_record(p);

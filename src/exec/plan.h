@@ -19,11 +19,14 @@ struct arena; // shared by the plans of a run: as large as the largest of them
 graft_status arena_new(struct arena **out);
 void arena_free(struct arena *arena);
 
-enum plan_mode { PLAN_INFER, PLAN_TRAIN };
+// PLAN_EXPLAIN: forward as in PLAN_INFER, then the gradient, with respect to the value `keep`, of the logits weighted
+// by `targets`; no parameter gets a gradient.
+enum plan_mode { PLAN_INFER, PLAN_TRAIN, PLAN_EXPLAIN };
 struct plan_options {
     int batch;
     enum plan_mode mode;
     enum bn_mode bn;
+    int keep;    // PLAN_EXPLAIN: a value whose map and gradient plan_kept reads
     bool exact;  // no Winograd: rounding as of the direct sums
     bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool time;   // may time the ways a convolution can go, once for a machine and shape
@@ -42,7 +45,7 @@ int plan_batch(const struct plan *plan);
 typedef void (*grad_ready)(void *user, int entry, float *gradient);
 struct run {
     const float *input;   // (n, c, h, w) preprocessed
-    const float *targets; // (n, classes) rows of probabilities; NULL in PLAN_INFER
+    const float *targets; // (n, classes) rows of probabilities (PLAN_EXPLAIN: any weights); NULL in PLAN_INFER
     uint64_t seed, step;  // dropout's key
     grad_ready ready; void *user;
     double *seconds;      // what each step takes, plan_step_count of them; NULL: not measured
@@ -51,6 +54,8 @@ struct run {
 // cross-entropies (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
 const float *plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
+// (n, c, h, w) of the kept value, or of its gradient; valid as the logits are.
+void plan_kept(const struct plan *plan, bool gradient, float *dst);
 const float *plan_output(const struct plan *plan, int output); // of any output of the graph; NULL: it does not run
 void plan_probabilities(const struct plan *plan, float *probabilities); // (n, classes): the prediction
 

@@ -112,7 +112,7 @@ graft_status conv_backward(struct plan *p, const struct cell *cell)
     struct step *s;
     TRY(act_backward_step(p, cell));
     TRY(weight_gradients_make(p, node, &weight, &bias));
-    if (node->trains) {
+    if (weight != NO_BUFFER) {
         TRY(conv_step(p, cell, DNN_WEIGHTS, &s));
         s->src = p->value_buffer[in];
         s->dst = diff;

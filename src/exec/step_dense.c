@@ -57,7 +57,7 @@ graft_status dense_backward(struct plan *p, const struct cell *cell)
     struct step *s;
     TRY(act_backward_step(p, cell));
     TRY(weight_gradients_make(p, node, &weight, &bias));
-    if (node->trains) {
+    if (weight != NO_BUFFER) {
         TRY(step_add(p, &s));
         s->run = run_dense_weights;
         s->cell = cell;

@@ -104,7 +104,7 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell)
 graft_status weight_gradients_make(struct plan *p, const struct node *node, int *weight, int *bias)
 {
     *weight = *bias = NO_BUFFER;
-    if (!node->trains)
+    if (!node->trains || p->options.mode != PLAN_TRAIN)
         return GRAFT_OK;
     TRY(buffer_make(p, p->params->entries[node->param[0]].size, weight));
     return node->n_params > 1 ? buffer_make(p, p->params->entries[node->param[1]].size, bias) : GRAFT_OK;

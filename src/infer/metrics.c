@@ -62,19 +62,39 @@ struct class_metrics class_metrics_of(const size_t *count, int classes, int whic
     return m;
 }
 
-enum { CALIBRATION_BINS = 15 };
-
-double calibration_error(const float *probabilities, const int *labels, size_t n, int classes)
+void calibration_bins_of(const float *probabilities, const int *labels, size_t n, int classes,
+                         struct calibration_bin bins[CALIBRATION_BINS])
 {
-    double gap[CALIBRATION_BINS] = {0}, sum = 0; // confidence minus right answers, summed by bin
+    for (int b = 0; b < CALIBRATION_BINS; b++)
+        bins[b] = (struct calibration_bin){0};
     for (size_t i = 0; i < n; i++) {
         const float *p = probabilities + i * (size_t)classes;
         const int best = best_class(p, classes);
         int bin = (int)(p[best] * CALIBRATION_BINS);
         bin = bin < 0 ? 0 : bin >= CALIBRATION_BINS ? CALIBRATION_BINS - 1 : bin;
-        gap[bin] += p[best] - (best == labels[i]);
+        bins[bin].n++;
+        bins[bin].right += best == labels[i];
+        bins[bin].confidence += p[best];
     }
+}
+
+double calibration_error(const float *probabilities, const int *labels, size_t n, int classes)
+{
+    struct calibration_bin bins[CALIBRATION_BINS];
+    double sum = 0;
+    calibration_bins_of(probabilities, labels, n, classes, bins);
     for (int b = 0; b < CALIBRATION_BINS; b++)
-        sum += fabs(gap[b]);
+        sum += fabs(bins[b].confidence - (double)bins[b].right);
+    return n > 0 ? sum / (double)n : 0;
+}
+
+double brier_score(const float *probabilities, const int *labels, size_t n, int classes)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        for (int c = 0; c < classes; c++) {
+            const double gap = (double)probabilities[i * (size_t)classes + (size_t)c] - (c == labels[i]);
+            sum += gap * gap;
+        }
     return n > 0 ? sum / (double)n : 0;
 }

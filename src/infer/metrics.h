@@ -18,5 +18,15 @@ struct class_metrics {
     double precision, recall, f1; // 0 where undefined, as scikit-learn's zero_division=0
 };
 struct class_metrics class_metrics_of(const size_t *count, int classes, int which);
-// Expected calibration error: the gap between the top probability and being right, over 15 bins of equal width.
+// How probabilities compare with being right: pictures by their top probability, 15 bins of equal width.
+enum { CALIBRATION_BINS = 15 };
+struct calibration_bin {
+    size_t n, right;
+    double confidence; // sum of the top probabilities
+};
+void calibration_bins_of(const float *probabilities, const int *labels, size_t n, int classes,
+                         struct calibration_bin bins[CALIBRATION_BINS]);
+// Expected calibration error: the gap between the top probability and being right, over those bins.
 double calibration_error(const float *probabilities, const int *labels, size_t n, int classes);
+// Mean over pictures of the squared distance between probabilities and the one-hot label, summed over classes: 0 to 2.
+double brier_score(const float *probabilities, const int *labels, size_t n, int classes);

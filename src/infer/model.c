@@ -316,6 +316,59 @@ done:
     return status;
 }
 
+double model_temperature(const struct model *m)
+{
+    json_t *trained = NULL;
+    double temperature = 0;
+    if (m->trained != NULL &&
+        json_parse((bytes){(const uint8_t *)m->trained, strlen(m->trained)}, "graft.trained", &trained) == GRAFT_OK)
+        temperature = json_number_value(json_object_get(trained, "temperature"));
+    json_decref(trained);
+    return temperature >= 0.01 && temperature <= 100 ? temperature : 0;
+}
+
+graft_status model_set_temperature(struct model *m, double temperature)
+{
+    json_t *trained = NULL;
+    const char *text = m->trained != NULL ? m->trained : "{}";
+    TRY(json_parse((bytes){(const uint8_t *)text, strlen(text)}, "graft.trained", &trained));
+    char *changed = json_is_object(trained) && json_object_set_new(trained, "temperature", json_real(temperature)) == 0
+                        ? json_text(trained) : NULL;
+    json_decref(trained);
+    if (changed == NULL)
+        return fail_memory("what the model says of its training");
+    mem_free(m->trained);
+    m->trained = changed;
+    return GRAFT_OK;
+}
+
+graft_status model_reload(struct model *m, const char *path)
+{
+    struct tensor_set set = {0};
+    float *values = NULL;
+    graft_status status = GRAFT_OK;
+    TRY_GOTO(weights_read(path, &set));
+    for (int i = 0; i < m->params.count; i++) {
+        const struct param_entry *e = &m->params.entries[i];
+        const struct named_tensor *t = tensor_find(&set, e->name);
+        size_t count;
+        if (t == NULL || !shape_equal(t->shape, e->shape) || !shape_count(t->shape, &count))
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no tensor '%s' %s", path, e->name, shape_text(e->shape)));
+        values = mem_alloc(count * sizeof *values);
+        if (values == NULL)
+            TRY_GOTO(fail_memory(e->name));
+        TRY_GOTO(tensor_to_f32(t, values));
+        param_from_canonical(&m->params, i, values);
+        mem_free(values);
+        values = NULL;
+    }
+    m->params.version++;
+done:
+    mem_free(values);
+    tensor_set_free(&set);
+    return status;
+}
+
 graft_status model_metadata(const struct model *m, const char *trained, json_t **out)
 {
     static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};

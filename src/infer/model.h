@@ -40,6 +40,11 @@ struct model {
 };
 graft_status model_open(const struct model_request *request, struct model *out);
 void model_close(struct model *m);
+// The values of a graft model file of the same network, classes and input into the parameters.
+// The temperature that its training left in what the file says; 0: none.
+double model_temperature(const struct model *m);
+graft_status model_set_temperature(struct model *m, double temperature); // replaces it there (m->trained)
+graft_status model_reload(struct model *m, const char *path);
 // The canonical tensors and graft's metadata, atomically.  `trained` (JSON text) describes the training; may be NULL.
 graft_status model_save(const struct model *m, const char *path, const char *trained);
 // For files that hold more: values laid out as the parameter block, of the trainable group alone or (`whole`) of all, whose

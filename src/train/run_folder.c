@@ -6,49 +6,13 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "train/checkpoint.h"
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char *const log_names[N_LOGS] = {"events.jsonl", "results.csv", "skipped.csv"};
-
-// Text that grows; `broken` once memory ran out.
-struct text {
-    char *data;
-    size_t size, capacity;
-    bool broken;
-};
-
-static void text_put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void text_put(struct text *t, const char *format, ...)
-{
-    va_list args, again;
-    va_start(args, format);
-    va_copy(again, args);
-    const int n = vsnprintf(NULL, 0, format, args);
-    if (t->broken || n < 0 || !mem_grow(&t->data, &t->capacity, t->size + (size_t)n + 1, 1))
-        t->broken = true;
-    else {
-        vsnprintf(t->data + t->size, (size_t)n + 1, format, again);
-        t->size += (size_t)n;
-    }
-    va_end(again);
-    va_end(args);
-}
-
-static void text_put_field(struct text *t, const char *field) // CSV: quoted where it must be
-{
-    if (strpbrk(field, ",\"\n\r") == NULL) {
-        text_put(t, "%s", field);
-        return;
-    }
-    text_put(t, "\"");
-    for (; *field != '\0'; field++)
-        text_put(t, *field == '"' ? "\"\"" : "%c", *field);
-    text_put(t, "\"");
-}
 
 // Ends a text: `put` is file_write_all or file_append.
 static graft_status text_end(struct text *t, const struct run_folder *f, const char *name,
@@ -266,7 +230,11 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
     if (r->val.n > 0)
         text_put(&event, "\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,\"val_top5\":%.9g,", r->val_loss,
                  r->val.log_loss, r->val.top1, r->val.top5);
-    text_put(&event, "\"lr\":%.9g,\"seconds\":%.3f}\n", r->rate, r->seconds);
+    text_put(&event,
+             "\"lr\":%.9g,\"seconds\":%.3f,\"time\":%.3f,\"wait_seconds\":%.3f,\"forward_seconds\":%.3f,"
+             "\"backward_seconds\":%.3f,\"update_seconds\":%.3f,\"val_seconds\":%.3f}\n",
+             r->rate, r->seconds, now_date(), r->times.wait, r->times.forward, r->times.backward, r->times.update,
+             r->times.validation);
     TRY(text_append(&event, f, log_names[LOG_EVENTS]));
     if (!f->save)
         return GRAFT_OK;

@@ -4,12 +4,15 @@
 #include "data/data.h"
 #include "infer/metrics.h"
 #include "infer/model.h"
+#include "train/profile.h"
 #include "train/train.h"
 
 struct epoch_result {
     int epoch;
     double train_loss, val_loss, rate, seconds, elapsed; // elapsed: since the run began
     struct metrics val; // n = 0: no validation
+    struct epoch_times times;
+    double temperature; // fitted on the validation pictures; 0: none
 };
 enum { LOG_EVENTS, LOG_RESULTS, LOG_SKIPPED, N_LOGS }; // events.jsonl, results.csv, skipped.csv: they grow
 struct run_folder {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "infer/calibrate.h"
 #include "infer/predict.h"
 #include "train/trained.h"
 #include <math.h>
@@ -146,6 +147,7 @@ static graft_status phase_enter(struct trainer *t, int epoch)
     if (phase == t->phase)
         return GRAFT_OK;
     const int batch = plan_batch(t->full);
+    TRY(profile_settle(&t->profile));
     t->phase = phase;
     TRY(graph_freeze(&t->model->graph, t->phases[phase].rows, t->options->bn));
     plans_free(t);
@@ -176,6 +178,7 @@ static graft_status partial_make(struct trainer *t, int batch)
     struct plan_options o = train_plan(t, batch);
     o.time = true;
     o.choices = t->choices;
+    TRY(profile_settle(&t->profile));
     plan_free(t->partial);
     TRY(plan_build(&t->model->graph, &t->model->params, t->arena, &o, &t->partial));
     return arena_reserve(t->arena);
@@ -222,8 +225,19 @@ static graft_status step_run(struct trainer *t, const struct batch *b, double *l
     schedule_at(&t->options->recipe.schedule, &t->plateau, &moment, &t->at.rate, &momentum);
     optimizer_begin(&t->optimizer, t->at.rate, momentum, b->n);
     const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
-                            .ready = optimizer_gradient, .user = &t->optimizer};
-    TRY(plan_run(plan, &run, loss));
+                            .ready = optimizer_gradient, .user = &t->optimizer,
+                            .seconds = profile_begin(&t->profile, plan)};
+    struct run watched = run; // at an epoch's first step
+    struct histograms *h = &t->histograms;
+    if (h->folder != NULL && t->at.steps == 0) {
+        h->epoch = t->at.epochs + 1;
+        h->ready = run.ready;
+        h->user = run.user;
+        watched.ready = histograms_gradient;
+        watched.user = h;
+    }
+    TRY(plan_run(plan, &watched, loss));
+    profile_end(&t->profile, plan);
     const uint64_t before = t->optimizer.updates;
     optimizer_end(&t->optimizer);
     update_done(t, before);
@@ -287,7 +301,9 @@ static graft_status best_save(struct trainer *t, const struct epoch_result *r)
     mem_free(path);
     mem_free(trained);
     TRY(status);
-    return run_folder_best(&t->folder, t->model, t->data, r, t->val_index, t->val_labels, t->val_probabilities);
+    TRY(run_folder_best(&t->folder, t->model, t->data, r, t->val_index, t->val_labels, t->val_probabilities));
+    media_best(&t->media, t->val_index, t->val_labels, t->val_probabilities, t->n_predicted);
+    return GRAFT_OK;
 }
 
 static double per_second(size_t n, double seconds) { return seconds > 0 ? (double)n / seconds : 0; }
@@ -348,7 +364,9 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         struct batch b;
         bool end;
         double loss;
+        const double waits = now_seconds();
         TRY_GOTO(queue_next(queue, &b, &end));
+        t->profile.wait += now_seconds() - waits;
         if (end)
             break;
         for (int i = 0; i < b.n_failed; i++)
@@ -356,6 +374,8 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         at->seen += (size_t)(b.n + b.n_failed);
         if (b.n == 0)
             continue;
+        if (at->run_steps == 0)
+            media_batch(&t->media, &b);
         TRY_GOTO(step_run(t, &b, &loss));
         at->run_steps++;
         at->steps++;
@@ -426,11 +446,13 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
     const double begin = now_seconds();
     TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction,
                         t));
-    t->val_rate = per_second(t->n_val, now_seconds() - begin);
+    t->profile.validation = now_seconds() - begin;
+    t->val_rate = per_second(t->n_val, t->profile.validation);
     if (t->n_predicted == 0)
         return fail(GRAFT_BAD_FILE, "none of the %zu validation pictures can be read", t->n_val);
     r->val = metrics_of(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
     r->val_loss = t->val_loss_sum / (double)t->n_predicted;
+    r->temperature = temperature_fit(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
     return GRAFT_OK;
 }
 
@@ -467,6 +489,12 @@ static void summary(const struct trainer *t)
              plan_bytes(t->full) / 1e6,
              ((double)m->params.size * (t->average.values != NULL ? 2 : 1) +
               (double)m->params.group_begin[1] * (double)optimizer_blocks(&t->options->recipe.optim)) * 4 / 1e6);
+}
+
+static void grown(const struct trainer *t, bool ended)
+{
+    if (t->options->grown != NULL)
+        t->options->grown(t->options->user, t->folder.path, ended);
 }
 
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
@@ -510,6 +538,9 @@ static graft_status epoch_measure(struct trainer *t, double begin, struct epoch_
     TRY(epoch_validate(t, r));
     r->seconds = now_seconds() - begin;
     r->elapsed = t->elapsed + now_seconds() - t->begin;
+    if (t->histograms.folder != NULL)
+        TRY(histograms_end_epoch(&t->histograms));
+    TRY(profile_epoch(&t->profile, &r->times));
     TRY(run_folder_epoch(&t->folder, r));
     const double value = monitored(t, r);
     *better = is_better(t, value);
@@ -544,6 +575,7 @@ static graft_status epoch_run(struct trainer *t)
     if (t->options->save)
         TRY(checkpoint_save(t, &r));
     result_tell(t, &r, better);
+    grown(t, false);
     if (t->stopped)
         log_info("stopped early: no better %s in %d epochs; the best was epoch %d", monitor_names[recipe->monitor],
                  t->waited, t->best.epoch);
@@ -552,20 +584,38 @@ static graft_status epoch_run(struct trainer *t)
 
 static graft_status run_start(struct trainer *t)
 {
-    char start[256];
+    char start[512];
     TRY(run_folder_start(&t->folder, t->data, t->options));
-    snprintf(start, sizeof start, "{\"event\":\"start\",\"network\":\"%s\",\"train\":%zu,\"val\":%zu,\"classes\":%d}",
-             t->model->network->name, t->n, t->n_val, t->model->n_classes);
+    snprintf(start, sizeof start,
+             "{\"event\":\"start\",\"network\":\"%s\",\"train\":%zu,\"val\":%zu,\"classes\":%d,"
+             "\"time\":%.3f,\"graft\":\"%s\",\"isa\":\"%s\",\"threads\":%d}",
+             t->model->network->name, t->n, t->n_val, t->model->n_classes, now_date(), GRAFT_VERSION, exec_isa(),
+             exec_threads());
     return run_folder_event(&t->folder, start);
+}
+
+// What the report needs beyond the epochs.
+static graft_status leave_report(struct trainer *t)
+{
+    if (!t->options->save)
+        return GRAFT_OK;
+    char *path = path_join(t->folder.path, "model.safetensors");
+    if (path == NULL)
+        return fail_memory("a path");
+    media_end(&t->media, path);
+    mem_free(path);
+    return profile_write(&t->profile, t->folder.path);
 }
 
 static graft_status run_end(struct trainer *t)
 {
     char end[256];
+    TRY(leave_report(t));
     const double seconds = t->elapsed + now_seconds() - t->begin;
-    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f}", seconds,
-             t->n_skipped, mem_resident_peak() / 1048576.0);
+    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f,\"time\":%.3f}",
+             seconds, t->n_skipped, mem_resident_peak() / 1048576.0, now_date());
     TRY(run_folder_event(&t->folder, end));
+    grown(t, true);
     log_info("done in %.0f s, peak memory %.0f MB, %zu pictures left out; the run is in %s", seconds,
              mem_resident_peak() / 1048576.0, t->n_skipped, t->folder.path);
     return GRAFT_OK;
@@ -653,6 +703,13 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     if (finished)
         goto done;
     summary(&t);
+    t.media = (struct media){.folder = options->save ? t.folder.path : NULL, .model = m, .data = d, .arena = t.arena,
+                             .next = now_seconds() + MEDIA_FIRST};
+    if (options->histograms && options->save) {
+        t.histograms = (struct histograms){.folder = t.folder.path, .params = &m->params};
+        TRY_GOTO(histograms_begin(&t.histograms, t.at.epochs));
+    }
+    grown(&t, false);
     while (!trainer_done(&t))
         TRY_GOTO(epoch_run(&t));
     TRY_GOTO(run_end(&t));
@@ -660,6 +717,9 @@ done:
     if (status == GRAFT_NO_RESOURCE && t.folder.path != NULL && checkpoint_any(t.folder.path))
         fail(status, "%s.  Once that is put right, go on with `graft train --resume %s`", graft_message(),
              t.folder.path);
+    media_fini(&t.media);
+    profile_fini(&t.profile);
+    histograms_fini(&t.histograms);
     run_folder_close(&t.folder);
     optimizer_fini(&t.optimizer);
     average_fini(&t.average);

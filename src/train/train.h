@@ -47,8 +47,11 @@ struct train_options {
     uint64_t seed;
     enum bn_mode bn;
     double checkpoint_seconds; // within an epoch; 0: at epochs only
-    bool fail_on_bad, log_steps, save, exact;
+    bool fail_on_bad, log_steps, save, exact, histograms;
     struct train_resume *resume; // NULL: a new run.  With a checkpoint its weights replace the model's
     bool force;
+    // The run folder is there; another epoch is in it; the run has ended.  NULL: nobody asks.
+    void (*grown)(void *user, const char *folder, bool ended);
+    void *user;
 };
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options);

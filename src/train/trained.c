@@ -8,7 +8,8 @@
 
 // Options that do not make another model of the same training.
 static const char *const left_out[] = {"output",  "resume",  "force",    "threads", "workers", "log-steps",
-                                       "no-save", "offline", "checkpoint-minutes", "directory"};
+                                       "no-save", "offline", "checkpoint-minutes", "directory",
+                                       "histograms"};
 static const char *const paths[] = {"data", "weights"};
 
 static bool among(const char *const *names, size_t n, const char *name)
@@ -94,7 +95,10 @@ char *trained_text(const json_t *begun, const struct epoch_result *r)
     json_t *figures = r->val.n > 0 ? json_pack("{s:i, s:f, s:f, s:f}", "epoch", r->epoch, "train_loss", r->train_loss,
                                                "val_log_loss", r->val.log_loss, "val_top1", r->val.top1)
                                    : json_pack("{s:i, s:f}", "epoch", r->epoch, "train_loss", r->train_loss);
-    char *text = json_object_update(all, figures) == 0 ? json_text(all) : NULL;
+    bool whole = json_object_update(all, figures) == 0;
+    if (r->temperature > 0)
+        whole = whole && json_object_set_new(all, "temperature", json_real(r->temperature)) == 0;
+    char *text = whole ? json_text(all) : NULL;
     json_decref(figures);
     json_decref(all);
     return text;

@@ -1,7 +1,7 @@
 // train/trained.h: what a model file says of how it came about ("graft.trained" in its metadata).
 // Grammar: {"weights": name of the file that training began from or "none", "sha256": of it, "options": {name: value;
-// of paths the last part only}, "epoch", "train_loss", and with validation "val_log_loss",
-// "val_top1"}.
+// of paths the last part only}, "epoch", "train_loss", and with validation "val_log_loss", "val_top1" and, where one
+// can be fitted, "temperature"}.
 #pragma once
 
 #include "train/run_folder.h"

@@ -4,6 +4,8 @@
 #include "optim/average.h"
 #include "train/checkpoint.h"
 #include "train/layers.h"
+#include "train/histograms.h"
+#include "train/media.h"
 #include "train/run_folder.h"
 
 struct position {
@@ -54,6 +56,9 @@ struct trainer {
     json_t *trained;              // what model files will say of this run, but for an epoch's figures
     double begin, elapsed;        // of this process; of those before it, in seconds
     double train_rate, val_rate;  // pictures a second, as measured last; 0: not yet
+    struct media media;
+    struct profile profile;
+    struct histograms histograms;
 };
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
 void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log

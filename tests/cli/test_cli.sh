@@ -54,7 +54,7 @@ idx() { # name count value...: an IDX pair of 8x8 pictures
 mkdir set && idx train && idx t10k
 expect 0 'best' 'toy run' "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run
 for file in model.safetensors last.ckpt.safetensors args.json classes.txt split.csv events.jsonl results.csv results.json \
-    val_predictions.csv confusion_matrix.csv per_class.csv skipped.csv; do
+    val_predictions.csv confusion_matrix.csv per_class.csv skipped.csv layers.csv report.html media/train.csv; do
     if [ -s run/$file ]; then ok "run folder has $file"; else not_ok "run folder has $file"; fi
 done
 cp "$here"/golden/data/rgb.png good.png
@@ -161,3 +161,25 @@ expect 3 'could not be read' 'a CSV of the good ones' "$graft" predict run/model
 if [ "$(wc -l <out.csv)" = 3 ] && head -n 1 out.csv | grep -qx 'path,"0","1"' && grep -q '^"tree/below/2.png",[0-9.e-]*,[0-9.e-]*$' out.csv &&
     [ -z "$(find . -name 'out.csv.tmp-*')" ]; then ok 'its rows'; else cp out.csv log; not_ok 'its rows'; fi
 expect 3 'could not be read' 'predict reports the bad' "$graft" predict run/model.safetensors pets/a/page.jpg
+
+# Reports read the run folder alone.
+expect 0 'run/report.html' 'report of a run' "$graft" report run
+expect 0 'compare.html' 'report of two runs' "$graft" report run run2
+expect 3 'not a run' 'report of no run' "$graft" report set
+expect 2 'which run' 'report of nothing' "$graft" report
+expect 0 'the picture is why.png' 'explain' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.png
+expect 2 'a single place' 'explain on a map of one place' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 32 -o why2.png
+expect 2 'no such class' 'explain an unknown class' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 --class zebra
+expect 2 'graft writes .png and .jpg' 'explain into what' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.txt
+expect 0 'efficientnet_lite0' 'runs' "$graft" runs . --sort top1
+expect 0 'is finished' 'watch a run that is over' "$graft" watch run
+expect 0 'stays' 'runs rm asks' "$graft" runs rm run2 </dev/null
+expect 3 'run.onnx' 'runs rm keeps what is not of a run' sh -c "cp run/model.onnx run2/run.onnx; '$graft' runs rm run2 --yes"
+expect 0 'is removed' 'runs rm' sh -c "rm run2/run.onnx; '$graft' runs rm run2 --yes"
+if [ -e run2 ]; then not_ok 'the run is gone'; else ok 'the run is gone'; fi
+expect 3 'has no temperature' 'predict --calibrated of too few pictures' "$graft" predict run/model.safetensors "$here/golden/data/rgb.png" --calibrated
+expect 3 'at least 50' 'val --calibrate of too few pictures' "$graft" val run/model.safetensors -d set --val 24 --calibrate
+"$graft" train --weights none -d set --imgsz 32 --epochs 1 --val 0 --lr 1e-12 -o unsure >/dev/null 2>&1
+expect 0 'unknown' 'predict --reject' "$graft" predict unsure/model.safetensors "$here/golden/data/rgb.png" --reject 1 --csv answers.csv
+if head -n 1 answers.csv | grep -q ',answer$' && grep -q '"unknown"$' answers.csv; then ok 'the answer column'; else cp answers.csv log; not_ok 'the answer column'; fi
+expect 2 'from 0 to 1' 'predict --reject senseless' "$graft" predict run/model.safetensors "$here/golden/data/rgb.png" --reject 2

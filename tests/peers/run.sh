@@ -105,6 +105,10 @@ if [ $everything -eq 0 ]; then
 print(next(pathlib.Path(m.__file__).parent.rglob("*.pth")))')
     lines "$PYTHON" tools/ref/formats.py "$GRAFT" "$scratch/formats"
     lines "$PYTHON" tools/ref/lite_files.py "$GRAFT" "$scratch/lite"
+    lines "$PYTHON" tools/ref/gradcam.py "$GRAFT" "$weights" "$scratch/gradcam"
+    "$GRAFT" train --weights "$weights" -d "$FASHION" --train-limit 64 --val 64 --imgsz 96 --epochs 2 --bn stats --log-steps \
+        --histograms -o "$scratch/board" > "$scratch/board.log" 2>&1
+    lines "$PYTHON" tools/ref/tensorboard_check.py "$scratch/board"
     lines "$PYTHON" tools/ref/demo.py "$GRAFT" "$FASHION" "$weights" "$scratch/demo"
 fi
 echo "$passed passed, $failed failed"

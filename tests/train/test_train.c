@@ -171,7 +171,7 @@ static void test_end_to_end(void **state)
     (void)state;
     static const char *const files[] = {"model.safetensors", "last.ckpt.safetensors", "args.json", "classes.txt", "split.csv",
         "events.jsonl", "results.csv", "results.json", "val_predictions.csv", "confusion_matrix.csv", "per_class.csv",
-        "skipped.csv"};
+        "skipped.csv", "layers.csv", "report.html", "media/train.csv", "media/train-00.jpg"};
     struct seen seen = {0};
     if (TRAIN(&seen, "epochs", "5", "output", "run") != GRAFT_OK)
         fail_msg("%s", graft_message());
@@ -284,6 +284,59 @@ static void test_large_batch_is_clipped(void **state)
     assert_int_equal(seen.steps, 1);
 }
 
+// Histograms look on: the weights come out the same, to the bit, and their lines say what the model holds.
+static void test_histograms(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct tensor_set plain = {0}, watched = {0};
+    struct file_map map;
+    int weights = 0, gradients = 0;
+    assert_int_equal(TRAIN(&seen, "epochs", "2", "val", "0", "output", "plain"), GRAFT_OK);
+    assert_int_equal(TRAIN(&seen, "epochs", "2", "val", "0", "histograms", "", "output", "watched"), GRAFT_OK);
+    assert_int_equal(weights_read("plain/model.safetensors", &plain), GRAFT_OK);
+    assert_int_equal(weights_read("watched/model.safetensors", &watched), GRAFT_OK);
+    assert_int_equal(file_map_open("watched/histograms.jsonl", &map), GRAFT_OK);
+    for (size_t i = 0; i < plain.count; i++) {
+        const struct named_tensor *t = tensor_find(&watched, plain.items[i].name);
+        size_t count;
+        assert_true(t != NULL && shape_count(t->shape, &count));
+        assert_memory_equal(t->data, plain.items[i].data, count * sizeof(float));
+    }
+    for (const char *at = (const char *)map.data.ptr, *end = at + map.data.size; at < end; at = strchr(at, '\n') + 1) {
+        json_t *o = json_loadb(at, (size_t)(strchr(at, '\n') - at), 0, NULL);
+        assert_non_null(o);
+        const bool of_weights = strcmp(json_string_value(json_object_get(o, "kind")), "weights") == 0;
+        const json_t *counts = json_object_get(o, "counts");
+        json_int_t counted = 0;
+        for (size_t i = 0; i < json_array_size(counts); i++)
+            counted += json_integer_value(json_array_get(counts, i));
+        assert_int_equal(counted, json_integer_value(json_object_get(o, "num")));
+        *(of_weights ? &weights : &gradients) += 1;
+        if (of_weights && json_integer_value(json_object_get(o, "epoch")) == 2) { // the model is the last epoch's
+            const struct named_tensor *t = tensor_find(&watched, json_string_value(json_object_get(o, "name")));
+            const float *x = t != NULL ? t->data : NULL;
+            double least = INFINITY, sum = 0;
+            size_t count;
+            assert_true(x != NULL && shape_count(t->shape, &count));
+            for (size_t i = 0; i < count; i++) {
+                least = fmin(least, x[i]);
+                sum += x[i];
+            }
+            assert_int_equal(json_integer_value(json_object_get(o, "num")), count);
+            // nine digits are written
+            assert_true(fabs(json_number_value(json_object_get(o, "min")) - least) <= 1e-8 * (1 + fabs(least)));
+            assert_true(fabs(json_number_value(json_object_get(o, "sum")) - sum) <= 1e-7 * (1 + fabs(sum)));
+        }
+        json_decref(o);
+    }
+    assert_int_equal(weights, 2 * (int)plain.count - 2 * (tensor_find(&plain, SAFETENSORS_SEAL) != NULL));
+    assert_true(gradients > 2 * 100 && gradients < weights); // running statistics have none
+    file_map_close(&map);
+    tensor_set_free(&plain);
+    tensor_set_free(&watched);
+}
+
 static void test_without_validation(void **state)
 {
     (void)state;
@@ -323,6 +376,6 @@ int main(void)
         cmocka_unit_test(test_metrics), cmocka_unit_test(test_end_to_end), cmocka_unit_test(test_cancel_writes_a_checkpoint),
         cmocka_unit_test(test_checkpoint_holds_the_velocity),
         cmocka_unit_test(test_no_save_leaves_events_only), cmocka_unit_test(test_large_batch_is_clipped),
-        cmocka_unit_test(test_without_validation)};
+        cmocka_unit_test(test_without_validation), cmocka_unit_test(test_histograms)};
     return cmocka_run_group_tests_name("train", tests, setup, teardown);
 }

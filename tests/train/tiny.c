@@ -153,10 +153,10 @@ int tiny_wait(int process)
 
 int tiny_run(const struct tiny *t) { return tiny_wait(tiny_start(t)); }
 
-// Cuts out what tells the time: in results.csv the second field, in events "seconds", "img_s" and "rss_mb".
+// Cuts out what tells the time: in results.csv the second field, in events seconds, times of day, rates and memory.
 static void drop_times(char *text, bool csv)
 {
-    static const char *const keys[] = {"\"seconds\":", "\"img_s\":", "\"rss_mb\":"};
+    static const char *const keys[] = {"\"seconds\":", "_seconds\":", "\"time\":", "\"img_s\":", "\"rss_mb\":"};
     char *to = text;
     bool line_start = true;
     for (char *at = text; *at != '\0';) {

@@ -1,0 +1,99 @@
+// api/run_explain.c: `graft explain`: the picture under the heat of what speaks for a class.
+
+#include "api/run.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "data/encode.h"
+#include "infer/explain.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUALITY = 92 };
+
+// A class by name, or by number where no class has that name; -1: the likeliest.
+static graft_status class_option(const graft_options *o, const struct model *m, int *out)
+{
+    const char *text = option_text(o, "class");
+    char *end;
+    *out = -1;
+    if (text == NULL)
+        return GRAFT_OK;
+    for (int i = 0; i < m->n_classes && *out < 0; i++)
+        if (strcmp(m->classes[i], text) == 0)
+            *out = i;
+    const long number = strtol(text, &end, 10);
+    if (*out < 0 && *end == '\0' && end != text && number >= 0 && number < m->n_classes)
+        *out = (int)number;
+    if (*out < 0)
+        return fail(GRAFT_BAD_OPTION, "--class %s: the model has no such class; it has %d, the first is '%s'", text,
+                    m->n_classes, m->classes[0]);
+    return GRAFT_OK;
+}
+
+static graft_status picture_save(const struct picture *p, const char *path)
+{
+    bytes data;
+    if (path_has_suffix(path, ".png"))
+        TRY(picture_to_png(p, &data));
+    else if (path_has_suffix(path, ".jpg") || path_has_suffix(path, ".jpeg"))
+        TRY(picture_to_jpeg(p, QUALITY, &data));
+    else
+        return fail(GRAFT_BAD_OPTION, "'%s': graft writes .png and .jpg pictures", path);
+    const graft_status status = file_write_all(path, data.ptr, data.size);
+    mem_free((void *)data.ptr);
+    return status;
+}
+
+static graft_status explain(const graft_options *o, struct model *m, struct arena *arena, const char *output)
+{
+    struct explainer *e = NULL;
+    struct picture original = {0}, seen = {0}, shown = {0};
+    float *input = NULL, *heat = NULL, *probabilities = NULL;
+    int which, h, w;
+    graft_status status = GRAFT_OK;
+    TRY_GOTO(class_option(o, m, &which));
+    TRY_GOTO(picture_read(o->inputs[1], &original));
+    TRY_GOTO(explainer_new(m, arena, 1, &e));
+    explainer_map(e, &h, &w);
+    input = mem_aligned(3 * (size_t)m->input.size * (size_t)m->input.size * sizeof *input);
+    heat = mem_alloc((size_t)h * (size_t)w * sizeof *heat);
+    probabilities = mem_alloc((size_t)m->n_classes * sizeof *probabilities);
+    if (input == NULL || heat == NULL || probabilities == NULL)
+        TRY_GOTO(fail_memory("the explanation"));
+    TRY_GOTO(picture_prepare(&original, &m->input, input));
+    TRY_GOTO(explainer_run(e, input, &which, heat, probabilities));
+    TRY_GOTO(picture_of_input(input, &m->input, false, &seen));
+    TRY_GOTO(picture_with_heat(&seen, heat, h, w, &shown));
+    TRY_GOTO(picture_save(&shown, output));
+    result_take(json_pack("{s:s+, s:s, s:f, s:s+, s:i, s:i}", "path", o->inputs[1], "", "class", m->classes[which],
+                          "prob", (double)probabilities[which], "output", output, "", "map_h", h, "map_w", w));
+done:
+    picture_free(&original);
+    picture_free(&seen);
+    picture_free(&shown);
+    mem_free(input);
+    mem_free(heat);
+    mem_free(probabilities);
+    explainer_free(e);
+    return status;
+}
+
+graft_status run_explain(const graft_options *o)
+{
+    long imgsz, threads;
+    struct model m = {0};
+    struct arena *arena = NULL;
+    graft_status status = GRAFT_OK;
+    TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
+    TRY(option_long(o, "threads", 0, 1024, &threads));
+    if (o->n_inputs != 2)
+        return fail(GRAFT_BAD_OPTION, "a model and one picture are needed: graft explain MODEL PICTURE");
+    exec_set_threads((int)threads);
+    TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
+    TRY_GOTO(arena_new(&arena));
+    TRY_GOTO(explain(o, &m, arena, option_text(o, "output")));
+done:
+    arena_free(arena);
+    model_close(&m);
+    return status;
+}

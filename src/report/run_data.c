@@ -1,0 +1,436 @@
+// report/run_data.c: a run folder into memory.
+// In: events.jsonl, args.json, classes.txt, split.csv, skipped.csv, val_predictions.csv, layers.csv, media/val.csv,
+// media/train.csv.
+// Hostile or torn files cost what they say, never more: unknown class names, wrong field counts and bad lines are left
+// out.
+
+#include "report/run_data.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "report/csv.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void run_data_free(struct run_data *d)
+{
+    json_decref(d->args);
+    json_decref(d->start);
+    json_decref(d->end);
+    for (int i = 0; i < d->n_classes; i++)
+        mem_free(d->classes[i]);
+    for (size_t i = 0; i < d->n_skipped; i++) {
+        mem_free(d->skipped[i].path);
+        mem_free(d->skipped[i].reason);
+    }
+    for (size_t i = 0; i < d->n; i++)
+        mem_free(d->paths[i]);
+    for (size_t i = 0; i < d->n_media; i++) {
+        mem_free(d->media[i].path);
+        mem_free(d->media[i].file);
+        mem_free(d->media[i].cam);
+    }
+    for (size_t i = 0; i < d->n_layers; i++)
+        mem_free(d->layers[i].name);
+    void *const blocks[] = {d->folder, d->classes, d->epochs,        d->steps, d->skipped, d->balance,
+                            d->paths,  d->labels,  d->probabilities, d->media, d->layers};
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        mem_free(blocks[i]);
+    *d = (struct run_data){0};
+}
+
+const char *run_option(const struct run_data *d, const char *name)
+{
+    const char *text = json_string_value(json_object_get(d->args, name));
+    return text != NULL ? text : "";
+}
+
+static double number(const json_t *o, const char *key)
+{
+    const json_t *value = json_object_get(o, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static int class_of(const struct run_data *d, const char *name)
+{
+    for (int i = 0; i < d->n_classes; i++)
+        if (strcmp(d->classes[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static graft_status epoch_take(struct run_data *d, const json_t *o)
+{
+    static const char *const parts[TIME_PARTS] = {"wait_seconds", "forward_seconds", "backward_seconds",
+                                                  "update_seconds", "val_seconds"};
+    struct epoch_row row = {.epoch = (int)json_integer_value(json_object_get(o, "epoch")),
+                            .validated = json_object_get(o, "val_log_loss") != NULL,
+                            .train_loss = number(o, "train_loss"),
+                            .val_loss = number(o, "val_loss"),
+                            .log_loss = number(o, "val_log_loss"),
+                            .top1 = number(o, "val_top1"),
+                            .top5 = number(o, "val_top5"),
+                            .rate = number(o, "lr"),
+                            .seconds = number(o, "seconds"),
+                            .time = number(o, "time")};
+    for (int i = 0; i < TIME_PARTS; i++)
+        row.part[i] = number(o, parts[i]);
+    if (row.epoch < 1)
+        return GRAFT_OK;
+    while (d->n_epochs > 0 && d->epochs[d->n_epochs - 1].epoch >= row.epoch)
+        d->n_epochs--; // the run went on from before these
+    if (!mem_grow(&d->epochs, &d->epoch_capacity, (size_t)d->n_epochs + 1, sizeof *d->epochs))
+        return fail_memory("a run's epochs");
+    d->epochs[d->n_epochs++] = row;
+    return GRAFT_OK;
+}
+
+static graft_status step_take(struct run_data *d, const json_t *o)
+{
+    const struct step_row row = {.epoch = (int)json_integer_value(json_object_get(o, "epoch")),
+                                 .step = (int)json_integer_value(json_object_get(o, "step")),
+                                 .loss = number(o, "loss"),
+                                 .rate = number(o, "lr")};
+    if (row.epoch < 1 || row.step < 1)
+        return GRAFT_OK;
+    if (!mem_grow(&d->steps, &d->step_capacity, d->n_steps + 1, sizeof *d->steps))
+        return fail_memory("a run's steps");
+    d->steps[d->n_steps++] = row;
+    return GRAFT_OK;
+}
+
+static graft_status event_take(struct run_data *d, json_t *o)
+{
+    const char *event = json_string_value(json_object_get(o, "event"));
+    json_decref(d->end); // the run has gone on since
+    d->end = NULL;
+    if (event == NULL)
+        d->bad_lines++;
+    else if (strcmp(event, "epoch") == 0)
+        return epoch_take(d, o);
+    else if (strcmp(event, "step") == 0)
+        return step_take(d, o);
+    else if (strcmp(event, "start") == 0 && d->start == NULL)
+        d->start = json_incref(o);
+    else if (strcmp(event, "end") == 0)
+        d->end = json_incref(o);
+    return GRAFT_OK;
+}
+
+// Where a step lies between the epochs; an epoch's last step lies on its end.
+static void steps_place(struct run_data *d)
+{
+    int most = 1;
+    for (size_t i = 0; i < d->n_steps; i++)
+        most = d->steps[i].step > most ? d->steps[i].step : most;
+    for (size_t i = 0; i < d->n_steps; i++)
+        d->steps[i].at = d->steps[i].epoch - 1 + (double)d->steps[i].step / most;
+}
+
+// As results.json says, which knows what the run went by; of a run without one the lowest log-loss.
+static void best_find(struct run_data *d)
+{
+    double least = INFINITY;
+    json_t *result = NULL;
+    char *path = path_join(d->folder, "results.json");
+    if (path != NULL && file_exists(path) && json_read_file(path, &result) == GRAFT_OK)
+        for (int i = 0; i < d->n_epochs; i++)
+            if (d->epochs[i].epoch == json_integer_value(json_object_get(result, "best_epoch"))) {
+                d->best = i;
+                least = -INFINITY;
+            }
+    mem_free(path);
+    json_decref(result);
+    if (least < 0)
+        return;
+    d->best = d->n_epochs > 0 && !d->epochs[d->n_epochs - 1].validated ? d->n_epochs - 1 : -1;
+    for (int i = 0; i < d->n_epochs; i++)
+        if (d->epochs[i].validated && d->epochs[i].log_loss < least) {
+            least = d->epochs[i].log_loss;
+            d->best = i;
+        }
+}
+
+static graft_status events_parse(struct run_data *d, bytes data)
+{
+    graft_status status = GRAFT_OK;
+    for (size_t at = 0; at < data.size && status == GRAFT_OK;) {
+        const uint8_t *end = memchr(data.ptr + at, '\n', data.size - at);
+        if (end == NULL)
+            break; // torn: the run died in the middle of a line
+        const size_t size = (size_t)(end - data.ptr) - at;
+        json_t *o;
+        if (json_parse((bytes){data.ptr + at, size}, "events.jsonl", &o) == GRAFT_OK && json_is_object(o))
+            status = event_take(d, o);
+        else
+            d->bad_lines++;
+        json_decref(o);
+        at += size + 1;
+    }
+    steps_place(d);
+    best_find(d);
+    const double time = number(d->start, "time");
+    d->begun = time > 0 ? time : 0;
+    return status;
+}
+
+bool run_folder_is(const char *folder)
+{
+    char *path = path_join(folder, "events.jsonl");
+    const bool found = path != NULL && file_exists(path);
+    mem_free(path);
+    return found;
+}
+
+static graft_status args_read(struct run_data *d)
+{
+    char *path = path_join(d->folder, "args.json");
+    graft_status status = GRAFT_OK;
+    if (path == NULL)
+        return fail_memory("a path");
+    if (file_exists(path))
+        status = json_read_file(path, &d->args);
+    mem_free(path);
+    return status;
+}
+
+graft_status run_events_read(const char *folder, struct run_data *out)
+{
+    struct file_map map;
+    *out = (struct run_data){.folder = mem_text(folder), .best = -1};
+    char *path = path_join(folder, "events.jsonl");
+    graft_status status = GRAFT_OK;
+    if (out->folder == NULL || path == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    for (size_t n = strlen(out->folder); n > 1 && out->folder[n - 1] == '/'; n--)
+        out->folder[n - 1] = '\0';
+    out->name = path_name(out->folder);
+    if (!file_exists(path))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not a run: it holds no events.jsonl", folder));
+    TRY_GOTO(file_map_open(path, &map));
+    status = events_parse(out, map.data);
+    file_map_close(&map);
+    if (status == GRAFT_OK)
+        status = args_read(out);
+done:
+    mem_free(path);
+    if (status != GRAFT_OK)
+        run_data_free(out);
+    return status;
+}
+
+// Opens a CSV of the folder and takes its header's fields.
+static graft_status table_open(const struct run_data *d, const char *name, struct csv *out)
+{
+    char *path = path_join(d->folder, name);
+    const graft_status status = path != NULL ? csv_open(path, out) : fail_memory("a path");
+    mem_free(path);
+    return status;
+}
+
+static graft_status classes_set(struct run_data *d, char *const *names, size_t n)
+{
+    d->classes = mem_zero(n, sizeof *d->classes);
+    for (size_t i = 0; d->classes != NULL && i < n; i++) {
+        d->classes[i] = mem_text(names[i]);
+        if (d->classes[i] == NULL)
+            return fail_memory("class names");
+        d->n_classes++;
+    }
+    return d->classes != NULL ? GRAFT_OK : fail_memory("class names");
+}
+
+static graft_status classes_read(struct run_data *d)
+{
+    struct csv c;
+    char **names = NULL, *field;
+    size_t n = 0, capacity = 0;
+    graft_status status = GRAFT_OK;
+    if (d->n_classes > 0)
+        return GRAFT_OK;
+    TRY(table_open(d, "classes.txt", &c));
+    while (csv_row(&c, &field, 1) > 0) {
+        if (!mem_grow(&names, &capacity, n + 1, sizeof *names))
+            TRY_GOTO(fail_memory("class names"));
+        names[n++] = field;
+    }
+    status = n > 0 ? classes_set(d, names, n) : GRAFT_OK;
+done:
+    mem_free(names);
+    csv_close(&c);
+    return status;
+}
+
+static graft_status prediction_take(struct run_data *d, char **field, size_t n, size_t capacity)
+{
+    const size_t k = (size_t)d->n_classes;
+    const int label = n == k + 2 ? class_of(d, field[1]) : -1;
+    if (label < 0 || d->n == capacity)
+        return GRAFT_OK;
+    double sum = 0;
+    for (size_t i = 0; i < k; i++) {
+        const double p = strtod(field[i + 2], NULL);
+        d->probabilities[d->n * k + i] = p >= 0 && p <= 1 ? (float)p : 0;
+        sum += d->probabilities[d->n * k + i];
+    }
+    if (sum < 0.5) // no row of probabilities
+        return GRAFT_OK;
+    d->labels[d->n] = label;
+    d->paths[d->n] = mem_text(field[0]);
+    if (d->paths[d->n] == NULL)
+        return fail_memory("predictions");
+    d->n++;
+    return GRAFT_OK;
+}
+
+// The header names the classes: path,label,CLASS...
+static graft_status predictions_read(struct run_data *d)
+{
+    struct csv c;
+    graft_status status = GRAFT_OK;
+    char **field = NULL;
+    TRY(table_open(d, "val_predictions.csv", &c));
+    const size_t columns = csv_count(&c);
+    size_t rows = 0, cells;
+    if (columns < 3)
+        goto done;
+    field = mem_alloc(columns * sizeof *field);
+    if (field == NULL)
+        TRY_GOTO(fail_memory("predictions"));
+    csv_row(&c, field, columns);
+    TRY_GOTO(classes_set(d, field + 2, columns - 2));
+    for (const char *at = c.at; *at != '\0'; at++)
+        rows += *at == '\n';
+    rows = rows < strlen(c.at) / columns ? rows
+                                         : strlen(c.at) / columns; // a field takes a byte: the file bounds the product
+    d->labels = mem_alloc((rows + 1) * sizeof *d->labels);
+    d->paths = mem_alloc((rows + 1) * sizeof *d->paths);
+    d->probabilities = mul_size(rows + 1, columns - 2, &cells) ? mem_zero(cells, sizeof *d->probabilities) : NULL;
+    if (d->labels == NULL || d->paths == NULL || d->probabilities == NULL)
+        TRY_GOTO(fail_memory("predictions"));
+    for (size_t n; (n = csv_row(&c, field, columns)) > 0;)
+        TRY_GOTO(prediction_take(d, field, n, rows + 1));
+done:
+    mem_free(field);
+    csv_close(&c);
+    return status;
+}
+
+static graft_status split_read(struct run_data *d)
+{
+    static const char *const parts[] = {"train", "val", "test"};
+    struct csv c;
+    char *field[3];
+    int last = -1;
+    d->balance = mem_zero((size_t)d->n_classes + 1, sizeof *d->balance);
+    if (d->balance == NULL)
+        return fail_memory("the classes' sizes");
+    TRY(table_open(d, "split.csv", &c));
+    csv_row(&c, field, 3);
+    for (size_t n; (n = csv_row(&c, field, 3)) > 0;) {
+        if (n < 3)
+            continue;
+        if (last < 0 || strcmp(d->classes[last], field[1]) != 0)
+            last = class_of(d, field[1]);
+        for (int part = 0; last >= 0 && part < 3; part++)
+            d->balance[last][part] += strcmp(field[2], parts[part]) == 0;
+    }
+    csv_close(&c);
+    return GRAFT_OK;
+}
+
+static graft_status skipped_read(struct run_data *d)
+{
+    struct csv c;
+    char *field[2];
+    graft_status status = GRAFT_OK;
+    TRY(table_open(d, "skipped.csv", &c));
+    csv_row(&c, field, 2);
+    for (size_t n; (n = csv_row(&c, field, 2)) > 0;) {
+        if (n < 2)
+            continue;
+        if (!mem_grow(&d->skipped, &d->skip_capacity, d->n_skipped + 1, sizeof *d->skipped))
+            TRY_GOTO(fail_memory("the skipped pictures"));
+        struct skip_row *row = &d->skipped[d->n_skipped++];
+        *row = (struct skip_row){mem_text(field[0]), mem_text(field[1])};
+        if (row->path == NULL || row->reason == NULL)
+            TRY_GOTO(fail_memory("the skipped pictures"));
+    }
+done:
+    csv_close(&c);
+    return status;
+}
+
+static graft_status layers_read(struct run_data *d)
+{
+    struct csv c;
+    char *field[4];
+    graft_status status = GRAFT_OK;
+    TRY(table_open(d, "layers.csv", &c));
+    csv_row(&c, field, 4);
+    for (size_t n; (n = csv_row(&c, field, 4)) > 0;) {
+        if (n < 4)
+            continue;
+        if (!mem_grow(&d->layers, &d->layer_capacity, d->n_layers + 1, sizeof *d->layers))
+            TRY_GOTO(fail_memory("the layers"));
+        d->layers[d->n_layers] = (struct layer_row){mem_text(field[0]), strtod(field[1], NULL), strtod(field[2], NULL),
+                                                    strtod(field[3], NULL)};
+        if (d->layers[d->n_layers++].name == NULL)
+            TRY_GOTO(fail_memory("the layers"));
+    }
+done:
+    csv_close(&c);
+    return status;
+}
+
+// A file name in media/ and no way out of it.
+static bool media_name(const char *name) { return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL; }
+
+static graft_status media_take(struct run_data *d, char **field, bool training)
+{
+    if (!media_name(field[3]))
+        return GRAFT_OK;
+    if (!mem_grow(&d->media, &d->media_capacity, d->n_media + 1, sizeof *d->media))
+        return fail_memory("the pictures");
+    struct media_row *row = &d->media[d->n_media++];
+    *row = (struct media_row){.path = mem_text(field[0]),
+                              .file = mem_text(field[3]),
+                              .label = class_of(d, field[1]),
+                              .predicted = class_of(d, field[2]),
+                              .training = training};
+    if (media_name(field[4]))
+        row->cam = mem_text(field[4]);
+    return row->path != NULL && row->file != NULL ? GRAFT_OK : fail_memory("the pictures");
+}
+
+// path,label,predicted,file,cam
+static graft_status media_read(struct run_data *d, const char *name, bool training)
+{
+    struct csv c;
+    char *field[5];
+    graft_status status = GRAFT_OK;
+    TRY(table_open(d, name, &c));
+    csv_row(&c, field, 5);
+    for (size_t n; status == GRAFT_OK && (n = csv_row(&c, field, 5)) > 0;)
+        if (n >= 5)
+            status = media_take(d, field, training);
+    csv_close(&c);
+    return status;
+}
+
+graft_status run_data_read(const char *folder, struct run_data *d)
+{
+    graft_status status = GRAFT_OK;
+    TRY(run_events_read(folder, d));
+    TRY_GOTO(predictions_read(d));
+    TRY_GOTO(classes_read(d));
+    TRY_GOTO(split_read(d));
+    TRY_GOTO(skipped_read(d));
+    TRY_GOTO(layers_read(d));
+    TRY_GOTO(media_read(d, "media/val.csv", false));
+    TRY_GOTO(media_read(d, "media/train.csv", true));
+done:
+    if (status != GRAFT_OK)
+        run_data_free(d);
+    return status;
+}

@@ -1,0 +1,115 @@
+// train/profile.c: the time of a run by part and by layer, from what plans measure of their steps.
+
+#include "train/profile.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include <string.h>
+
+static int slot_of(const struct profile *p, const struct plan *plan)
+{
+    for (int i = 0; i < PROFILE_PLANS; i++)
+        if (p->slots[i].plan == plan)
+            return i;
+    return -1;
+}
+
+double *profile_begin(struct profile *p, const struct plan *plan)
+{
+    int i = slot_of(p, plan);
+    if (i >= 0)
+        return p->slots[i].step;
+    i = slot_of(p, NULL);
+    if (i < 0)
+        return NULL;
+    const size_t steps = (size_t)plan_step_count(plan);
+    double *block = mem_zero(2 * steps + 1, sizeof *block);
+    if (block == NULL)
+        return NULL;
+    p->slots[i].plan = plan;
+    p->slots[i].step = block;
+    p->slots[i].sum = block + steps;
+    return block;
+}
+
+void profile_end(struct profile *p, const struct plan *plan)
+{
+    const int slot = slot_of(p, plan), steps = plan_step_count(plan);
+    for (int i = 0; slot >= 0 && i < steps; i++)
+        p->slots[slot].sum[i] += p->slots[slot].step[i];
+}
+
+static graft_status row_add(struct profile *p, const char *name, enum profile_kind kind, double seconds)
+{
+    size_t i = 0;
+    while (i < p->n_rows && strcmp(p->rows[i].name, name) != 0)
+        i++;
+    if (i == p->n_rows) {
+        char *copy = mem_text(name);
+        if (copy == NULL || !mem_grow(&p->rows, &p->capacity, p->n_rows + 1, sizeof *p->rows)) {
+            mem_free(copy);
+            return fail_memory("the profile");
+        }
+        p->rows[p->n_rows++] = (struct profile_row){.name = copy};
+    }
+    p->rows[i].seconds[kind] += seconds;
+    p->kinds[kind] += seconds;
+    return GRAFT_OK;
+}
+
+graft_status profile_settle(struct profile *p)
+{
+    graft_status status = GRAFT_OK;
+    for (int i = 0; i < PROFILE_PLANS; i++) {
+        const struct plan *plan = p->slots[i].plan;
+        for (int k = 0; plan != NULL && status == GRAFT_OK && k < plan_step_count(plan); k++) {
+            const struct plan_step s = plan_step_at(plan, k);
+            const enum profile_kind kind = strcmp(s.op, "update") == 0      ? KIND_UPDATE
+                                           : strcmp(s.pass, "forward") == 0 ? KIND_FORWARD
+                                                                            : KIND_BACKWARD;
+            status = row_add(p, s.layer[0] != '\0' ? s.layer : s.op, kind, p->slots[i].sum[k]);
+        }
+        mem_free(p->slots[i].step);
+        p->slots[i].plan = NULL;
+        p->slots[i].step = p->slots[i].sum = NULL;
+    }
+    return status;
+}
+
+graft_status profile_epoch(struct profile *p, struct epoch_times *out)
+{
+    TRY(profile_settle(p));
+    *out = (struct epoch_times){p->wait, p->kinds[KIND_FORWARD], p->kinds[KIND_BACKWARD], p->kinds[KIND_UPDATE],
+                                p->validation};
+    p->wait = p->validation = 0;
+    memset(p->kinds, 0, sizeof p->kinds);
+    return GRAFT_OK;
+}
+
+graft_status profile_write(struct profile *p, const char *folder)
+{
+    struct text t = {0};
+    char *path = path_join(folder, "layers.csv");
+    text_put(&t, "layer,forward,backward,update\n");
+    for (size_t i = 0; i < p->n_rows; i++) {
+        const double *s = p->rows[i].seconds;
+        text_put_field(&t, p->rows[i].name);
+        text_put(&t, ",%.4f,%.4f,%.4f\n", s[KIND_FORWARD], s[KIND_BACKWARD], s[KIND_UPDATE]);
+    }
+    graft_status status = path != NULL ? text_status(&t) : fail_memory("a path");
+    if (status == GRAFT_OK)
+        status = file_write_all(path, t.data, t.size);
+    text_fini(&t);
+    mem_free(path);
+    return status;
+}
+
+void profile_fini(struct profile *p)
+{
+    for (int i = 0; i < PROFILE_PLANS; i++)
+        mem_free(p->slots[i].step);
+    for (size_t i = 0; i < p->n_rows; i++)
+        mem_free(p->rows[i].name);
+    mem_free(p->rows);
+    *p = (struct profile){0};
+}

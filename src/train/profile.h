@@ -1,0 +1,32 @@
+// train/profile.h: where the time of a run goes: waiting for pictures, forward, backward, update, validation; by layer.
+#pragma once
+
+#include "exec/plan.h"
+
+enum profile_kind { KIND_FORWARD, KIND_BACKWARD, KIND_UPDATE, PROFILE_KINDS };
+struct profile_row {
+    char *name; // of a layer, or of an operation that belongs to none
+    double seconds[PROFILE_KINDS];
+};
+enum { PROFILE_PLANS = 2 };
+struct profile {
+    double wait, validation, kinds[PROFILE_KINDS]; // of the epoch so far
+    struct profile_row *rows;                      // of the run so far
+    size_t n_rows, capacity;
+    struct {
+        const struct plan *plan;
+        double *step, *sum; // by step of the plan: of the last run; since the last profile_settle
+    } slots[PROFILE_PLANS];
+};
+struct epoch_times {
+    double wait, forward, backward, update, validation;
+};
+// Around a plan_run: what goes into run.seconds (NULL: no memory, nothing is measured), and its end.
+double *profile_begin(struct profile *p, const struct plan *plan);
+void profile_end(struct profile *p, const struct plan *plan);
+// Before plans are freed: what was measured of them goes to its rows.
+graft_status profile_settle(struct profile *p);
+graft_status profile_epoch(struct profile *p, struct epoch_times *out); // of the epoch that ends
+// layers.csv in the run folder: layer,forward,backward,update in seconds, as a step runs through them.
+graft_status profile_write(struct profile *p, const char *folder);
+void profile_fini(struct profile *p);
