@@ -103,11 +103,16 @@ static void show_bench(const json_t *o)
            number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));
 }
 
+static void show_data(const json_t *o)
+{
+    printf("%s: %.0fx%.0f\n", text_of(o, "sheet"), number_of(o, "width"), number_of(o, "height"));
+}
+
 void show_result(const char *command, const char *json)
 {
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val},
-        {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models}, {"bench", show_bench}};
+        {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models}, {"bench", show_bench}, {"data", show_data}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

@@ -3,6 +3,7 @@
 #include "api/options.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "exec/plan.h"
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #define BATCH {"batch", 'b', "N", "16", "pictures a step", "batch-size"}
 #define IMGSZ {"imgsz", 0, "N", "0", "side of the network's input; 0: the network's own", "img-size imgsize"}
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
+#define AUGMENT {"augment", 0, "PARTS", "none", "random changes: flip=h,rotate=10,shift=0.1,scale=0.8-1.2,shear=5,crop=0.6-1,color=0.2,hue=0.02,grey=0.1,blur,erase=0.1,randaugment=2:9,trivial,mixup,cutmix,border=reflect, or light, standard, strong, statefarm", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
@@ -33,7 +35,7 @@ static const graft_option_info train_options[] = {
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
     {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
-    RESIZE,
+    RESIZE, AUGMENT,
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
@@ -56,6 +58,16 @@ static const graft_option_info val_options[] = {
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
     {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, ENDED};
+static const graft_option_info data_options[] = {
+    {"data", 'd', "DATA", NULL, "the pictures, as for train; or say DATA after the action", NULL},
+    {"output", 'o', "FILE.png", NULL, "show: the sheet to write", NULL},
+    AUGMENT,
+    {"model", 'm', "NET", "efficientnet_lite0", "show: whose input", NULL},
+    IMGSZ, RESIZE,
+    {"rows", 0, "N", "6", "show: pictures", NULL},
+    {"columns", 0, "N", "7", "show: epochs beside each picture", NULL},
+    {"seed", 0, "N", "0", "as for train", NULL},
+    ENDED};
 static const graft_option_info models_options[] = {
     {"layers", 0, NULL, NULL, "the network's rows: index, name, shape", NULL}, ENDED};
 static const graft_option_info bench_options[] = {
@@ -76,6 +88,8 @@ static const struct command commands[] = {
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx", convert_options,
      run_convert},
+    {"data", NULL, "look at pictures before training", "show [-d] DATA [OPTION]...",
+     "graft data show -d pets/ --augment standard,erase=0.2 -o sheet.png", data_options, run_data},
     {"models", NULL, "list the networks", "[NET] [--layers]", "graft models\n  graft models vgg16 --layers", models_options,
      run_models},
     {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
@@ -164,30 +178,13 @@ static int option_index(const struct command *c, const char *name)
     return -1;
 }
 
-static size_t shared(const char *a, const char *b) // letters of `a` found in order in `b`
-{
-    size_t n = 0;
-    for (; *a != '\0' && *b != '\0'; b++)
-        if (*a == *b) {
-            a++;
-            n++;
-        }
-    return n;
-}
-
 static const char *option_nearest(const struct command *c, const char *name)
 {
-    const char *best = NULL;
-    double best_score = -1;
-    for (int i = 0; c->options[i].name != NULL; i++) {
-        const char *known = c->options[i].name;
-        const double score = (double)(shared(name, known) + shared(known, name)) / (double)(strlen(name) + strlen(known));
-        if (score > best_score) {
-            best_score = score;
-            best = known;
-        }
-    }
-    return best;
+    const char *known[MAX_OPTIONS];
+    size_t n = 0;
+    for (; c->options[n].name != NULL; n++)
+        known[n] = c->options[n].name;
+    return name_nearest(name, known, n);
 }
 
 graft_status graft_options_set(graft_options *o, const char *name, const char *value)

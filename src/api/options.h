@@ -4,7 +4,7 @@
 #include "graft.h"
 #include "base/json.h"
 
-enum { MAX_OPTIONS = 32 };
+enum { MAX_OPTIONS = 64 };
 struct command {
     const char *name, *alias, *help, *usage, *examples;
     const graft_option_info *options; // ended by a NULL name
@@ -30,5 +30,6 @@ graft_status run_predict(const graft_options *o);
 graft_status run_val(const graft_options *o);
 graft_status run_inspect(const graft_options *o);
 graft_status run_convert(const graft_options *o);
+graft_status run_data(const graft_options *o);
 graft_status run_models(const graft_options *o);
 graft_status run_bench(const graft_options *o);

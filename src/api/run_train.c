@@ -64,6 +64,7 @@ graft_status run_train(const graft_options *o)
     int bn, head, bad, resize = -1;
     struct dataset d = {0};
     struct model m = {0};
+    struct augment augment;
     struct input_spec array;
     char *folder = NULL, *args = NULL;
     graft_status status = GRAFT_OK;
@@ -85,6 +86,7 @@ graft_status run_train(const graft_options *o)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
+    TRY(augment_parse(option_text(o, "augment"), &augment));
     if (o->n_inputs > 0)
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (option_text(o, "data") == NULL)
@@ -99,6 +101,9 @@ graft_status run_train(const graft_options *o)
                                     .seed = (uint64_t)seed};
     freeze_option(o, &request);
     if (d.array_float) {
+        if (augment_any(&augment))
+            TRY_GOTO(fail(GRAFT_BAD_OPTION, "%s holds preprocessed arrays, which --augment cannot change",
+                          option_text(o, "data")));
         TRY_GOTO(array_input(&d, o, &array));
         request.array = &array;
     }
@@ -110,7 +115,7 @@ graft_status run_train(const graft_options *o)
     const struct train_options options = {
         .folder = folder, .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
-        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save")};
+        .augment = augment, .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save")};
     TRY_GOTO(train_run(&m, &d, &options));
 done:
     model_close(&m);

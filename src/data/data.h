@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/file.h"
+#include "data/augment.h"
 #include "zoo/zoo.h"
 
 enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE };
@@ -56,8 +57,18 @@ void picture_free(struct picture *p);
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out);
 // What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
-// One sample whatever its source, into dst (c, size, size).
-graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec, float *dst);
+graft_status picture_to_png(const struct picture *p, uint8_t **out, size_t *size); // heap
+graft_status picture_to_jpeg(const struct picture *p, int quality, uint8_t **out, size_t *size);
+// How an epoch's pictures are changed; a pure function of (seed, epoch, sample).
+struct augmentation {
+    const struct augment *augment;
+    uint64_t seed, epoch;
+};
+graft_status picture_augment(const struct picture *src, const struct input_spec *spec, const struct augmentation *how,
+                             uint64_t sample, float *dst);
+// One sample whatever its source, into dst (c, size, size).  `how` NULL: as in evaluation.  Float arrays never change.
+graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
+                         const struct augmentation *how, float *dst);
 
 // Batches in order, prepared by worker threads two ahead.  `order` lists sample indices (borrowed).  A sample that
 // fails is left out, reported in `failed`, and the next one takes its place: every batch but the last is full.  A batch
@@ -74,7 +85,14 @@ struct batch {
     int n_failed;
 };
 struct queue;
-graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const uint32_t *order, size_t n,
-                       int batch, int workers, struct queue **out);
+graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how,
+                       const uint32_t *order, size_t n, int batch, int workers, struct queue **out);
 graft_status queue_next(struct queue *q, struct batch *out, bool *end); // valid until the next call
 void queue_free(struct queue *q);
+// Rows of probabilities (n, classes) for the loss; then mixup and cutmix, which change the batch's pictures and targets.
+void batch_targets(const struct dataset *d, int classes, const struct batch *b, float *targets);
+void batch_mix(const struct augmentation *how, int size, int classes, struct batch *b, float *targets);
+
+// A contact sheet of `rows` samples, classes in turn: as evaluation sees them, then as the first `columns` epochs would.
+graft_status sheet_make(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how, int rows,
+                        int columns, struct picture *out);

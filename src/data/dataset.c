@@ -302,7 +302,8 @@ graft_status dataset_split(struct dataset *d, const char *val, long limit, uint6
     return GRAFT_OK;
 }
 
-graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec, float *dst)
+graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
+                         const struct augmentation *how, float *dst)
 {
     const struct sample *s = &d->samples[index];
     struct picture p;
@@ -326,7 +327,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
                                    : d->array_planar ? src[c * area + i]
                                                      : src[i * d->array_c + c];
     }
-    status = picture_prepare(&p, spec, dst);
+    status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
     picture_free(&p);
     return status;
 }

@@ -140,7 +140,7 @@ static graft_status skip(struct trainer *t, uint32_t index, const char *reason)
 }
 
 // A batch from which bad pictures fell out has a size of its own; its plan is made for it and released.
-static graft_status step_run(struct trainer *t, const struct batch *b, uint64_t step, double *loss)
+static graft_status step_run(struct trainer *t, const struct augmentation *how, struct batch *b, uint64_t step, double *loss)
 {
     struct model *m = t->model;
     struct plan *plan = b->n == plan_batch(t->full) ? t->full : NULL;
@@ -157,9 +157,8 @@ static graft_status step_run(struct trainer *t, const struct batch *b, uint64_t 
             return reserved;
         }
     }
-    memset(t->targets, 0, (size_t)b->n * m->n_classes * sizeof *t->targets);
-    for (int i = 0; i < b->n; i++)
-        t->targets[i * m->n_classes + t->data->samples[b->index[i]].label] = 1;
+    batch_targets(t->data, m->n_classes, b, t->targets);
+    batch_mix(how, m->input.size, m->n_classes, b, t->targets);
     struct sgd_target target = {&t->sgd, &m->params};
     const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = step,
                             .ready = sgd_apply, .user = &target};
@@ -192,7 +191,8 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         if (t->data->samples[i].part == PART_TRAIN)
             t->order[n++] = (uint32_t)i;
     rng_shuffle(t->order, (uint32_t)n, RNG_SHUFFLE, o->seed, (uint64_t)epoch);
-    TRY(queue_new(t->data, &t->model->input, t->order, n, plan_batch(t->full), o->workers, &queue));
+    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch};
+    TRY(queue_new(t->data, &t->model->input, augment_any(&o->augment) ? &how : NULL, t->order, n, plan_batch(t->full), o->workers, &queue));
     for (;;) {
         struct batch b;
         bool end;
@@ -207,7 +207,7 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
         if (b.n == 0)
             continue;
         r->rate = sgd_rate(&t->sgd);
-        TRY_GOTO(step_run(t, &b, t->at.run_steps, &loss));
+        TRY_GOTO(step_run(t, &how, &b, t->at.run_steps, &loss));
         t->at.run_steps++;
         if (!isfinite(loss))
             TRY_GOTO(diverged(t, epoch, in_epoch));
@@ -303,11 +303,14 @@ static graft_status stop(struct trainer *t, const struct epoch_result *r)
 
 static void summary(const struct trainer *t)
 {
+    char augment[512];
+    augment_text(&t->options->augment, augment, sizeof augment);
     const struct model *m = t->model;
     log_info("data: %zu pictures to train on, %zu to validate, %d classes", t->n, t->n_val, m->n_classes);
     log_info("network: %s at %dx%d, %zu of %zu parameters train; %s, %d threads, %s", m->network->name, m->input.size,
              m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(), exec_threads(),
              exec_library());
+    log_info("augmentation: %s", augment);
     log_info("recipe: guide, SGD lr %g, momentum %g (Nesterov), decay %g, batch %d, %d epochs; memory: %.0f MB planned for "
              "activations and gradients, %.0f MB for weights and momentum", t->options->rate, t->options->momentum,
              t->options->decay, plan_batch(t->full), t->options->epochs, plan_bytes(t->full) / 1e6,

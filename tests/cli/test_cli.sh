@@ -70,6 +70,16 @@ last=$(grep '"step"' run/events.jsonl | tail -n 1 | sed 's/.*"loss":\([0-9.e-]*\
 if awk "BEGIN { exit !($last < $first / 2) }"; then ok 'the loss falls'; else echo "$first $last" >log; not_ok 'the loss falls'; fi
 "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run2 >/dev/null 2>&1
 if cmp -s run/model.safetensors run2/model.safetensors; then ok 'the same seed gives the same bits'; else not_ok 'the same seed gives the same bits'; fi
+for workers in 1 3; do
+    "$graft" train --weights none -d set --imgsz 32 --epochs 2 --val 24 -b 8 --augment strong --workers $workers -o mixed$workers >log 2>&1
+done
+if cmp -s mixed1/model.safetensors mixed3/model.safetensors; then ok 'augmentation does not depend on threads'; else not_ok 'augmentation does not depend on threads'; fi
+expect 2 "did you mean 'rotate'" 'a part that does not exist' "$graft" train -d set --augment rotat=10
+expect 2 'degrees from 0 to 180' 'a value that does not fit' "$graft" train -d set --augment flip,rotate=x
+expect 0 'sheet.png: ' 'contact sheet' "$graft" data show set --augment standard -o sheet.png --imgsz 32 --rows 3
+if [ "$(head -c 4 sheet.png | tail -c 3)" = PNG ]; then ok 'the sheet is a PNG'; else not_ok 'the sheet is a PNG'; fi
+expect 2 'say -o SHEET.png' 'a sheet needs a name' "$graft" data show set
+expect 2 'the action is' 'unknown data action' "$graft" data shwo set
 expect 1 'smaller' 'a loss that is not a number' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 -b 8 -o run3
 if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs more address space than the limit
     limited() { ( ulimit -v 4000000; "$@" ) }
