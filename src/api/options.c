@@ -16,11 +16,13 @@
 #define IMGSZ {"imgsz", 0, "N", "0", "side of the network's input; 0: the network's own", "img-size imgsize"}
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
 #define AUGMENT {"augment", 0, "PARTS", "none", "random changes: flip=h,rotate=10,shift=0.1,scale=0.8-1.2,shear=5,crop=0.6-1,color=0.2,hue=0.02,grey=0.1,blur,erase=0.1,randaugment=2:9,trivial,mixup,cutmix,border=reflect, or light, standard, strong, statefarm", NULL}
+#define DATA(help) {"data", 'd', "DATA", NULL, help, NULL, 1}
+#define GROUP {"group", 0, "COLUMN", NULL, "CSV's column of what stays together (default group or subject); none", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
     {"model", 'm', "NET", NULL, "network (default: the weight file's, else efficientnet_lite0); `graft models` lists them", NULL},
-    {"data", 'd', "DATA", NULL, "folder per class, train/val/test folders, CSV, IDX folder, .npz", NULL},
+    DATA("folder per class, train/val/test folders, CSV, IDX or CIFAR folder, .npz; several: one set together"),
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
     {"weights", 0, "FILE", "imagenet", "imagenet (the caches), none, or a weight file", NULL},
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
@@ -33,6 +35,9 @@ static const graft_option_info train_options[] = {
     {"epochs", 0, "N", "10", "passes over the training pictures", NULL},
     BATCH, IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
+    {"split", 0, "FILE", NULL, "a run's split.csv, in place of --val", NULL},
+    GROUP,
+    {"classes", 0, "FILE", NULL, "class names, one a line, in this order (default: sorted)", "class-map"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
     {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
     RESIZE, AUGMENT,
@@ -49,8 +54,10 @@ static const graft_option_info predict_options[] = {
     BATCH, IMGSZ, RESIZE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
-    {"data", 'd', "DATA", NULL, "as for train", NULL},
-    {"split", 0, "PART", "val", "train, val, test or all", NULL},
+    DATA("as for train"),
+    {"split", 0, "PART|FILE", "val", "train, val, test or all; or a run's split.csv, of which --part is taken", NULL},
+    {"part", 0, "PART", "val", "with --split FILE: train, val, test or all", NULL},
+    GROUP,
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     BATCH, RESIZE, THREADS, WORKERS, ENDED};
@@ -59,7 +66,9 @@ static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
     {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, ENDED};
 static const graft_option_info data_options[] = {
-    {"data", 'd', "DATA", NULL, "the pictures, as for train; or say DATA after the action", NULL},
+    DATA("the pictures, as for train; or say DATA after the action"),
+    GROUP,
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
     {"output", 'o', "FILE.png", NULL, "show: the sheet to write", NULL},
     AUGMENT,
     {"model", 'm', "NET", "efficientnet_lite0", "show: whose input", NULL},
@@ -154,6 +163,9 @@ void graft_options_free(graft_options *o)
         mem_free(o->value[i]);
     for (size_t i = 0; i < o->n_inputs; i++)
         mem_free(o->inputs[i]);
+    for (size_t i = 0; i < o->n_more; i++)
+        mem_free(o->more[i].text);
+    mem_free(o->more);
     mem_free(o->inputs);
     mem_free(o);
 }
@@ -201,6 +213,15 @@ graft_status graft_options_set(graft_options *o, const char *name, const char *v
     char *copy = mem_text(value != NULL ? value : "");
     if (copy == NULL)
         return fail_memory("an option");
+    if (o->value[i] != NULL && o->command->options[i].many) {
+        if (!mem_grow(&o->more, &o->more_capacity, o->n_more + 1, sizeof *o->more)) {
+            mem_free(copy);
+            return fail_memory("an option");
+        }
+        o->more[o->n_more].option = i;
+        o->more[o->n_more++].text = copy;
+        return GRAFT_OK;
+    }
     mem_free(o->value[i]);
     o->value[i] = copy;
     return GRAFT_OK;
@@ -222,6 +243,22 @@ const char *option_text(const graft_options *o, const char *name)
     const int i = option_index(o->command, name);
     ASSERT(i >= 0);
     return o->value[i] != NULL ? o->value[i] : o->command->options[i].fallback;
+}
+
+graft_status option_texts(const graft_options *o, const char *name, const char ***out, int *n)
+{
+    const int index = option_index(o->command, name);
+    ASSERT(index >= 0);
+    *out = mem_alloc((o->n_more + 1) * sizeof **out);
+    *n = 0;
+    if (*out == NULL)
+        return fail_memory("an option");
+    if (o->value[index] != NULL)
+        (*out)[(*n)++] = o->value[index];
+    for (size_t i = 0; i < o->n_more; i++)
+        if (o->more[i].option == index)
+            (*out)[(*n)++] = o->more[i].text;
+    return GRAFT_OK;
 }
 
 bool option_set(const graft_options *o, const char *name)
@@ -274,6 +311,12 @@ char *options_json(const graft_options *o)
         const char *text = o->value[i] != NULL ? o->value[i] : info->fallback;
         json_t *value = info->argument == NULL ? json_boolean(o->value[i] != NULL)
                         : text != NULL ? json_string(text) : json_null();
+        for (size_t k = 0; k < o->n_more; k++)
+            if (o->more[k].option == i) {
+                if (!json_is_array(value))
+                    value = json_pack("[o]", value);
+                json_array_append_new(value, json_string(o->more[k].text));
+            }
         json_object_set_new(object, info->name, value);
     }
     char *text = json_text(object);

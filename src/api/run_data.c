@@ -6,6 +6,29 @@
 #include "data/data.h"
 #include <string.h>
 
+graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out)
+{
+    const char **paths = NULL, *list = m == NULL ? option_text(o, "classes") : NULL;
+    char **names = NULL;
+    int n_names = 0, n_paths;
+    graft_status status = GRAFT_OK;
+    *out = (struct dataset){0};
+    TRY(option_texts(o, "data", &paths, &n_paths));
+    if (list != NULL)
+        TRY_GOTO(class_list_read(list, &names, &n_names));
+    const bool inputs = n_paths == 0; // after the action's name
+    TRY_GOTO(dataset_open(&(struct data_options){
+        .paths = inputs ? (const char *const *)o->inputs + 1 : paths, .n_paths = inputs ? (int)o->n_inputs - 1 : n_paths,
+        .num_classes = num_classes, .classes = m != NULL ? (const char *const *)m->classes : (const char *const *)names,
+        .n_classes = m != NULL ? m->n_classes : n_names, .classes_from = list, .group = option_text(o, "group")}, out));
+done:
+    for (int i = 0; i < n_names; i++)
+        mem_free(names[i]);
+    mem_free(names);
+    mem_free(paths);
+    return status;
+}
+
 // The network's input for these pictures.
 static graft_status input_of(const graft_options *o, const struct dataset *d, struct input_spec *out)
 {
@@ -28,7 +51,7 @@ static graft_status input_of(const graft_options *o, const struct dataset *d, st
     return GRAFT_OK;
 }
 
-static graft_status show(const graft_options *o, const char *path)
+static graft_status show(const graft_options *o)
 {
     struct dataset d = {0};
     struct augment augment;
@@ -45,7 +68,7 @@ static graft_status show(const graft_options *o, const char *path)
     TRY(augment_parse(option_text(o, "augment"), &augment));
     if (output == NULL || !path_has_suffix(output, ".png"))
         return fail(GRAFT_BAD_OPTION, "where to? say -o SHEET.png");
-    TRY_GOTO(dataset_open(&(struct data_options){.path = path}, &d));
+    TRY_GOTO(data_open(o, 0, NULL, &d));
     TRY_GOTO(input_of(o, &d, &spec));
     TRY_GOTO(sheet_make(&d, &spec, &(struct augmentation){&augment, (uint64_t)seed, 0}, (int)rows, (int)columns, &sheet));
     TRY_GOTO(picture_to_png(&sheet, &png, &size));
@@ -67,14 +90,13 @@ graft_status run_data(const graft_options *o)
 {
     static const struct {
         const char *name;
-        graft_status (*run)(const graft_options *o, const char *path);
+        graft_status (*run)(const graft_options *o);
     } actions[] = {{"show", show}};
-    const char *path = option_text(o, "data");
     for (size_t i = 0; o->n_inputs > 0 && i < COUNT_OF(actions); i++)
         if (strcmp(o->inputs[0], actions[i].name) == 0) {
-            if (path != NULL ? o->n_inputs > 1 : o->n_inputs != 2)
+            if ((o->n_inputs > 1) == option_set(o, "data"))
                 return fail(GRAFT_BAD_OPTION, "which pictures? graft data %s DATA", actions[i].name);
-            return actions[i].run(o, path != NULL ? path : o->inputs[1]);
+            return actions[i].run(o);
         }
     return fail(GRAFT_BAD_OPTION, "graft data %s: the action is show", o->n_inputs > 0 ? o->inputs[0] : "");
 }

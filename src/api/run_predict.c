@@ -7,11 +7,9 @@
 #include "data/data.h"
 #include "infer/metrics.h"
 #include "infer/predict.h"
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
 {
@@ -85,39 +83,6 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
     return GRAFT_OK;
 }
 
-static graft_status sample_append(struct dataset *d, const char *path, const void *data)
-{
-    char *copy = mem_text(path);
-    if (copy == NULL || !mem_grow(&d->samples, &d->capacity, d->count + 1, sizeof *d->samples)) {
-        mem_free(copy);
-        return fail_memory("the list of pictures");
-    }
-    d->samples[d->count++] = (struct sample){.path = copy, .label = -1, .part = PART_NONE, .data = data};
-    return GRAFT_OK;
-}
-
-static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
-
-static graft_status input_append(struct dataset *d, const char *input)
-{
-    struct stat st;
-    struct dirent **entries;
-    if (stat(input, &st) != 0 || !S_ISDIR(st.st_mode))
-        return sample_append(d, input, NULL);
-    const int n = scandir(input, &entries, visible, alphasort);
-    graft_status status = n < 0 ? fail(GRAFT_BAD_FILE, "cannot read folder '%s'", input) : GRAFT_OK;
-    for (int i = 0; i < n; i++) {
-        char *path = path_join(input, entries[i]->d_name);
-        if (status == GRAFT_OK)
-            status = path != NULL ? sample_append(d, path, NULL) : fail_memory("a path");
-        mem_free(path);
-        free(entries[i]);
-    }
-    if (n >= 0)
-        free(entries);
-    return status;
-}
-
 static graft_status logits_write(const char *path, const float *logits, size_t n, int classes)
 {
     char head[128];
@@ -177,10 +142,7 @@ graft_status run_predict(const graft_options *o)
         TRY_GOTO(array_open(o->inputs[1], &map, &d));
         imgsz = d.array_h;
     } else
-        for (size_t i = 1; i < o->n_inputs; i++)
-            TRY_GOTO(input_append(&d, o->inputs[i]));
-    if (d.count == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "no pictures in '%s'", o->inputs[1]));
+        TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     if (array)
         m.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
@@ -276,9 +238,9 @@ static graft_status val_result(const struct outcome *r, const struct metrics *m)
 
 graft_status run_val(const graft_options *o)
 {
-    static const char *const splits[] = {"train", "val", "test", "all", NULL};
+    static const char *const parts[] = {"train", "val", "test", "all", NULL};
     long batch, seed, threads, workers;
-    int split;
+    int part = -1;
     struct model m = {0};
     struct dataset d = {0};
     struct arena *arena = NULL;
@@ -290,14 +252,20 @@ graft_status run_val(const graft_options *o)
     TRY(option_long(o, "seed", 0, 1L << 62, &seed));
     TRY(option_long(o, "threads", 0, 1024, &threads));
     TRY(option_long(o, "workers", 1, 64, &workers));
-    TRY(option_choice(o, "split", splits, &split));
+    const char *split = option_text(o, "split"); // a part's name, or a file
+    for (int i = 0; parts[i] != NULL; i++)
+        part = strcmp(split, parts[i]) == 0 ? i : part;
+    const bool file = part < 0 && file_exists(split);
+    if (!file)
+        TRY(option_choice(o, "split", parts, &part));
+    else
+        TRY(option_choice(o, "part", parts, &part));
     if (o->n_inputs != 1 || option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], 0, &m));
-    TRY_GOTO(dataset_open(&(struct data_options){.path = option_text(o, "data"), .num_classes = m.n_classes,
-                                                 .classes = (const char *const *)m.classes, .n_classes = m.n_classes}, &d));
-    TRY_GOTO(dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
+    TRY_GOTO(data_open(o, m.n_classes, &m, &d));
+    TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     order = mem_alloc((d.count + 1) * sizeof *order);
     r = (struct outcome){.model = &m, .data = &d};
     r.probabilities = mem_alloc((d.count + 1) * (size_t)m.n_classes * sizeof(float));
@@ -306,10 +274,10 @@ graft_status run_val(const graft_options *o)
         TRY_GOTO(fail_memory("predictions"));
     size_t n = 0;
     for (size_t i = 0; i < d.count; i++)
-        if (split == 3 || d.samples[i].part == (enum part)split)
+        if (d.samples[i].label >= 0 && (part == 3 || d.samples[i].part == (enum part)part))
             order[n++] = (uint32_t)i;
     if (n == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), splits[split]));
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
     TRY_GOTO(plan_ready(&m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
     if (r.done == 0)

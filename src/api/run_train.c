@@ -89,12 +89,17 @@ graft_status run_train(const graft_options *o)
     TRY(augment_parse(option_text(o, "augment"), &augment));
     if (o->n_inputs > 0)
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
+    if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
+        return fail(GRAFT_BAD_OPTION, "--split says which pictures are held out, so --val has no place");
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
     exec_set_threads((int)threads);
 
-    TRY_GOTO(dataset_open(&(struct data_options){.path = option_text(o, "data"), .num_classes = (int)num_classes}, &d));
-    TRY_GOTO(dataset_split(&d, option_text(o, "val"), limit, (uint64_t)seed));
+    TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
+    if (option_text(o, "split") != NULL)
+        TRY_GOTO(dataset_split_read(&d, option_text(o, "split")));
+    TRY_GOTO(dataset_split(&d, option_text(o, "split") != NULL ? "keep" : option_text(o, "val"), limit, (uint64_t)seed));
+    TRY_GOTO(dataset_groups_check(&d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .head = (enum head_rule)head, .classes = d.classes, .n_classes = d.n_classes,
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,

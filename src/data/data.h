@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/file.h"
+#include "base/names.h"
 #include "data/augment.h"
 #include "zoo/zoo.h"
 
@@ -10,14 +11,17 @@ struct sample {
     char *path; // as shown to people; arrays: "file#index"
     int label;  // -1: unlabelled
     enum part part;
-    uint64_t group;   // hash of the name of what must not be split (a person, a patient); 0: none
+    int group;        // of what must not be split (a person, a patient), an index into `groups`; -1: none
     const void *data; // arrays: borrowed element; NULL: a file to decode
 };
 struct dataset {
     struct sample *samples;
     size_t count, capacity;
-    char **classes;
-    int n_classes;
+    char **classes, **groups;
+    int n_classes, n_groups;
+    struct name_index class_names, group_names;
+    bool numbered;                 // the source knows its classes by number only
+    bool grouped;                  // some source has the column of groups
     int array_c, array_h, array_w; // arrays: the map of an element, else 0
     bool array_float;              // float32 (h, w, c), preprocessed already
     bool array_planar;             // uint8 (c, h, w): CIFAR; else (h, w, c)
@@ -28,21 +32,37 @@ struct dataset {
     size_t n_maps, map_capacity;
 };
 struct data_options {
-    const char *path;
+    const char *const *paths; // one set together
+    int n_paths;
     int num_classes;            // 0: as many as the data has
     const char *const *classes; // matched by name, or NULL: the data's own, sorted
     int n_classes;
+    const char *classes_from;   // who says so, for messages; NULL: the model
+    const char *group;          // CSV's column of groups; NULL: group or subject; "none": there are none
 };
-// `path`: a folder per class; train/ val/ test/ of such; a CSV; a folder of IDX, CIFAR or x.npy and y.npy; an .npz.
+// A path is a folder per class, train/ val/ test/ of such, a CSV (or a folder with State Farm's), a folder of IDX, CIFAR or
+// x.npy and y.npy, or an .npz.  Arrays go together only with arrays of the same shape.
 graft_status dataset_open(const struct data_options *options, struct dataset *out);
 void dataset_free(struct dataset *d);
+graft_status class_list_read(const char *path, char ***out, int *n); // a name a line; heap: names and the list
 // A .npy of float32 (n, h, w, c), preprocessed, as unlabelled samples that borrow `map` (the caller closes it).
 graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
+// Unlabelled pictures: files, folders (with the folders in them), CSVs with a column of paths.
+graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out);
+
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by
 // `seed`, whole groups where samples name them; a count takes the first of the test part where the format has one (IDX,
-// CIFAR).  A validation part that the data have stays, unless "0".  `limit` > 0: the first n training samples, taken
+// CIFAR), "keep": as the parts are.  A validation part that the data have stays, unless "0".  `limit` > 0: the first n training samples, taken
 // after the split.
 graft_status dataset_split(struct dataset *d, const char *val, long limit, uint64_t seed);
+// The parts as a run's split.csv says.  Pictures are matched by path or, when none is, by folder and name; those that
+// only one side knows are counted in a warning; another label is an error.
+graft_status dataset_split_read(struct dataset *d, const char *path);
+// Fails, naming groups, when one has pictures in two parts.
+graft_status dataset_groups_check(const struct dataset *d);
+// Every training sample's fold 0..k-1, -1 for the others; stratified, whole groups, keyed by `seed`.  fold: (count).
+graft_status dataset_folds(const struct dataset *d, int k, uint64_t seed, int *fold);
+void dataset_fold_use(struct dataset *d, const int *fold, int held_out); // that fold is the validation part
 
 struct picture {
     uint8_t *rgb; // (h, w, 3), heap

@@ -98,12 +98,17 @@ graft_status run_folder_start(struct run_folder *f, const struct model *m, const
     for (int i = 0; i < m->n_classes; i++)
         text_put(&classes, "%s\n", m->classes[i]);
     TRY(text_write(&classes, f, "classes.txt"));
-    text_put(&split, "path,label,split\n");
+    text_put(&split, d->n_groups > 0 ? "path,label,split,group\n" : "path,label,split\n");
     for (size_t i = 0; i < d->count; i++) {
         text_put_field(&split, d->samples[i].path);
         text_put(&split, ",");
         text_put_field(&split, d->samples[i].label >= 0 ? m->classes[d->samples[i].label] : "");
-        text_put(&split, ",%s\n", parts[d->samples[i].part]);
+        text_put(&split, ",%s", parts[d->samples[i].part]);
+        if (d->n_groups > 0) {
+            text_put(&split, ",");
+            text_put_field(&split, d->samples[i].group >= 0 ? d->groups[d->samples[i].group] : "");
+        }
+        text_put(&split, "\n");
     }
     TRY(text_write(&split, f, "split.csv"));
     text_put(&skipped, "path,reason\n");

@@ -86,6 +86,41 @@ if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs mor
     expect 4 'would fit' 'no memory for the plan' limited "$graft" train --weights none -d set --imgsz 1024 --epochs 1 -o run6
     if [ -e run6 ]; then not_ok 'a refused run leaves nothing'; else ok 'a refused run leaves nothing'; fi
 fi
+# Groups, splits that are read back, several sets, class lists.
+mkdir -p people/a people/b
+i=0
+while [ $i -lt 12 ]; do
+    cp "$here"/golden/data/augment/coffee.png people/a/$i.png
+    cp "$here"/golden/data/augment/chelsea.png people/b/$i.png
+    i=$((i + 1))
+done
+printf 'path,label,who,split\n' >leak.csv
+printf 'path,label,who\n' >fair.csv
+i=0
+while [ $i -lt 12 ]; do
+    for c in a b; do
+        printf 'people/%s/%d.png,%s,p%d,%s\n' $c $i $c $((i / 3)) "$([ $i = 4 ] && echo val)" >>leak.csv
+        printf 'people/%s/%d.png,%s,p%d\n' $c $i $c $((i / 3)) >>fair.csv
+    done
+    i=$((i + 1))
+done
+small="--weights none --imgsz 32 --epochs 1 -b 8 --dropout 0"
+expect 3 "'p1' (4 train, 2 val)" 'a group on both sides' "$graft" train $small -d leak.csv --group who -o leak
+if [ -e leak ]; then not_ok 'a leaking run leaves nothing'; else ok 'a leaking run leaves nothing'; fi
+expect 0 'best' 'groups can be waived' "$graft" train $small -d leak.csv --group none -o leak
+expect 2 'no such column' 'no such group column' "$graft" train $small -d fair.csv --group nobody -o fair
+expect 0 'best' 'split by group' "$graft" train $small -d fair.csv --group who --val 0.25 -o fair
+expect 0 'best' 'a split is read back' "$graft" train $small -d fair.csv --group who --split fair/split.csv -o fair2
+if cmp -s fair/split.csv fair2/split.csv && [ "$(grep -c ',val,p' fair/split.csv)" = 6 ]; then ok 'the same split'; else cp fair/split.csv log; not_ok 'the same split'; fi
+expect 0 'pictures  6 ' 'val takes a split' "$graft" val fair/model.safetensors -d people --split fair/split.csv
+expect 0 'pictures  18 ' 'val takes a part of a split' "$graft" val fair/model.safetensors -d people --split fair/split.csv --part train
+expect 2 'has no place' 'split and val exclude each other' "$graft" train $small -d people --split fair/split.csv --val 0.2
+printf 'b\na\n' >order.txt
+expect 0 '48 pictures to train on' 'several sets and a class list' "$graft" train $small -d people -d fair.csv --classes order.txt --val 0 -o ordered
+if [ "$(head -n 1 ordered/classes.txt)" = b ]; then ok 'classes in the order given'; else not_ok 'classes in the order given'; fi
+printf 'img,c0\n0.png,1\n' >people/a/submission.csv
+expect 0 'people/a/0.png' 'predict reads a list' "$graft" predict run/model.safetensors people/a/submission.csv
+rm people/a/submission.csv
 head -c 20000 run/model.safetensors >cut.safetensors
 expect 3 'cut.safetensors' 'truncated weights' "$graft" predict cut.safetensors x.jpg
 

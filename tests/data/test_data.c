@@ -240,7 +240,7 @@ static void prepares(void **state)
 static struct dataset open_data(const char *path, int num_classes)
 {
     struct dataset d;
-    const struct data_options options = {.path = path, .num_classes = num_classes};
+    const struct data_options options = {.paths = (const char *const[]){path}, .n_paths = 1, .num_classes = num_classes};
     if (dataset_open(&options, &d) != GRAFT_OK)
         fail_msg("%s", graft_message());
     return d;
@@ -249,7 +249,7 @@ static struct dataset open_data(const char *path, int num_classes)
 static void open_fails(const char *path, const char *reason)
 {
     struct dataset d;
-    const struct data_options options = {.path = path};
+    const struct data_options options = {.paths = (const char *const[]){path}, .n_paths = 1};
     assert_int_equal(dataset_open(&options, &d), GRAFT_BAD_FILE);
     if (strstr(graft_message(), reason) == NULL)
         fail_msg("'%s' does not say '%s'", graft_message(), reason);
@@ -293,12 +293,12 @@ static void folders(void **state)
     dataset_free(&d);
 
     static const char *const names[] = {"ant", "x", "Zebra", "empty"}; // matched by name, never by position
-    const struct data_options options = {.path = root, .classes = names, .n_classes = 4};
+    const struct data_options options = {.paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 4};
     assert_int_equal(dataset_open(&options, &d), GRAFT_OK);
     assert_int_equal(d.samples[0].label, 2);
     assert_int_equal(d.samples[1].label, 0);
     dataset_free(&d);
-    const struct data_options wrong = {.path = root, .classes = names, .n_classes = 2};
+    const struct data_options wrong = {.paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 2};
     assert_int_equal(dataset_open(&wrong, &d), GRAFT_BAD_FILE);
 
     static const char *const parts[] = {"train", "validation", "test"};
@@ -414,7 +414,7 @@ static void idx(void **state)
     unlink(text("%s/train-images-idx3-ubyte.gz", root));
     assert_int_equal(mkfifo(text("%s/train-images-idx3-ubyte", root), 0600), 0);
     struct dataset none;
-    const struct data_options options = {.path = root};
+    const struct data_options options = {.paths = (const char *const[]){root}, .n_paths = 1};
     assert_int_not_equal(dataset_open(&options, &none), GRAFT_OK); // and no hang
 }
 
@@ -590,7 +590,7 @@ static graft_status load_all(const char *path, bool queued)
 {
     struct dataset d;
     struct picture p;
-    const struct data_options options = {.path = path};
+    const struct data_options options = {.paths = (const char *const[]){path}, .n_paths = 1};
     const char *dot = strrchr(path, '.');
     float input[3 * 16 * 16];
     if (dot != NULL && strcmp(dot, ".csv") != 0 && strcmp(dot, ".npz") != 0) {
