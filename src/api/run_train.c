@@ -100,6 +100,8 @@ graft_status run_train(const graft_options *o)
         TRY_GOTO(dataset_split_read(&d, option_text(o, "split")));
     TRY_GOTO(dataset_split(&d, option_text(o, "split") != NULL ? "keep" : option_text(o, "val"), limit, (uint64_t)seed));
     TRY_GOTO(dataset_groups_check(&d));
+    if (d.has_val)
+        TRY_GOTO(dataset_prints_keep(&d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .head = (enum head_rule)head, .classes = d.classes, .n_classes = d.n_classes,
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,

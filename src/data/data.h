@@ -7,6 +7,7 @@
 #include "zoo/zoo.h"
 
 enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE };
+struct fingerprint; // data/fingerprint.h
 struct sample {
     char *path; // as shown to people; arrays: "file#index"
     int label;  // -1: unlabelled
@@ -26,6 +27,7 @@ struct dataset {
     bool array_float;              // float32 (h, w, c), preprocessed already
     bool array_planar;             // uint8 (c, h, w): CIFAR; else (h, w, c)
     bool has_val, has_test;
+    struct fingerprint *prints;    // by sample, filled as files are loaded; NULL: not wanted
     void **owned;                  // heap blocks the samples borrow
     size_t n_owned, owned_capacity;
     struct file_map *maps;         // files the samples borrow
@@ -60,13 +62,22 @@ graft_status dataset_split(struct dataset *d, const char *val, long limit, uint6
 graft_status dataset_split_read(struct dataset *d, const char *path);
 // Fails, naming groups, when one has pictures in two parts.
 graft_status dataset_groups_check(const struct dataset *d);
+// From now on loading a picture leaves its fingerprint: near duplicates across the parts are found without reading twice.
+graft_status dataset_prints_keep(struct dataset *d);
 // Every training sample's fold 0..k-1, -1 for the others; stratified, whole groups, keyed by `seed`.  fold: (count).
 graft_status dataset_folds(const struct dataset *d, int k, uint64_t seed, int *fold);
 void dataset_fold_use(struct dataset *d, const int *fold, int held_out); // that fold is the validation part
 
+// What a picture's file held before it became 8-bit RGB.
+enum trait {
+    TRAIT_GREY = 1, TRAIT_CMYK = 2, TRAIT_PALETTE = 4, TRAIT_ALPHA = 8, TRAIT_DEEP = 16, // over 8 bits a channel
+    TRAIT_BILEVEL = 32, TRAIT_ANIMATED = 64, TRAIT_TURNED = 128 // by its EXIF orientation
+};
 struct picture {
     uint8_t *rgb; // (h, w, 3), heap
     int w, h;
+    unsigned traits;
+    const char *format; // "JPEG"; NULL: not decoded from a file
 };
 // Decodes a picture (JPEG, PNG, WebP, GIF, BMP: by content, whatever its name) to 8-bit RGB, upright by its EXIF
 // orientation, alpha dropped, of an animation the first frame.  Fails naming the file and the damage; never a part.
@@ -77,8 +88,6 @@ void picture_free(struct picture *p);
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out);
 // What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
-graft_status picture_to_png(const struct picture *p, uint8_t **out, size_t *size); // heap
-graft_status picture_to_jpeg(const struct picture *p, int quality, uint8_t **out, size_t *size);
 // How an epoch's pictures are changed; a pure function of (seed, epoch, sample).
 struct augmentation {
     const struct augment *augment;
@@ -86,7 +95,11 @@ struct augmentation {
 };
 graft_status picture_augment(const struct picture *src, const struct input_spec *spec, const struct augmentation *how,
                              uint64_t sample, float *dst);
-// One sample whatever its source, into dst (c, size, size).  `how` NULL: as in evaluation.  Float arrays never change.
+// The file of a sample that has one, whole in memory.
+graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out);
+// One sample whatever its source, but for float arrays, as a picture.
+graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out);
+// What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation.  Float arrays never change.
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst);
 

@@ -1,6 +1,8 @@
 // data/dataset.c: opening data sets by what their paths are, and loading a sample.
 
 #include "data/sources.h"
+#include "data/decode.h"
+#include "data/fingerprint.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include <errno.h>
@@ -60,6 +62,7 @@ void dataset_free(struct dataset *d)
     mem_free(d->samples);
     mem_free(d->classes);
     mem_free(d->groups);
+    mem_free(d->prints);
     mem_free(d->owned);
     mem_free(d->maps);
     *d = (struct dataset){0};
@@ -161,32 +164,55 @@ done:
     return status;
 }
 
+static graft_status array_picture(const struct dataset *d, const uint8_t *src, struct picture *out)
+{
+    const size_t area = (size_t)d->array_h * d->array_w;
+    *out = (struct picture){.rgb = mem_alloc(area * 3), .w = d->array_w, .h = d->array_h};
+    if (out->rgb == NULL)
+        return fail_memory("a picture");
+    for (size_t i = 0; i < area; i++)
+        for (int c = 0; c < 3; c++)
+            out->rgb[3 * i + c] = d->array_c == 1   ? src[i]
+                                  : d->array_planar ? src[c * area + i]
+                                                    : src[i * d->array_c + c];
+    return GRAFT_OK;
+}
+
+graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)
+{
+    return file_read(d->samples[index].path, MAX_FILE, out);
+}
+
+graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out)
+{
+    const struct sample *s = &d->samples[index];
+    struct file_map map;
+    ASSERT(!d->array_float);
+    *out = (struct picture){0};
+    if (s->data != NULL)
+        return array_picture(d, s->data, out);
+    TRY(sample_open(d, index, &map));
+    const graft_status status = picture_decode(map.data, s->path, out);
+    file_map_close(&map);
+    return status;
+}
+
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst)
 {
-    const struct sample *s = &d->samples[index];
     struct picture p;
-    graft_status status;
     const size_t area = (size_t)d->array_h * d->array_w;
-    if (s->data == NULL) {
-        TRY(picture_read(s->path, &p));
-    } else if (d->array_float) {
+    if (d->array_float) {
+        const char *src = d->samples[index].data;
         for (int c = 0; c < d->array_c; c++)
             for (size_t i = 0; i < area; i++)
-                memcpy(&dst[c * area + i], (const char *)s->data + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
+                memcpy(&dst[c * area + i], src + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
         return GRAFT_OK;
-    } else {
-        p = (struct picture){mem_alloc(area * 3), d->array_w, d->array_h};
-        if (p.rgb == NULL)
-            return fail_memory("a picture");
-        const uint8_t *src = s->data;
-        for (size_t i = 0; i < area; i++)
-            for (int c = 0; c < 3; c++)
-                p.rgb[3 * i + c] = d->array_c == 1   ? src[i]
-                                   : d->array_planar ? src[c * area + i]
-                                                     : src[i * d->array_c + c];
     }
-    status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
+    TRY(sample_picture(d, index, &p));
+    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
+        fingerprint_take(&p, &d->prints[index]);
+    const graft_status status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
     picture_free(&p);
     return status;
 }

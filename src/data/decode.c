@@ -14,7 +14,7 @@ static const struct decoder decoders[] = {
 
 graft_status picture_new(int w, int h, const char *name, struct picture *out)
 {
-    *out = (struct picture){.w = w, .h = h};
+    *out = (struct picture){.w = w, .h = h, .traits = out->traits};
     if (w < 1 || h < 1 || w > MAX_SIDE || h > MAX_SIDE || (int64_t)w * h > MAX_PIXELS)
         return fail(GRAFT_BAD_FILE, "%s: a picture of %dx%d; graft takes up to %d pixels", name, w, h, MAX_PIXELS);
     out->rgb = mem_alloc((size_t)w * h * 3);
@@ -37,6 +37,8 @@ graft_status picture_decode(bytes data, const char *name, struct picture *out)
             const graft_status status = decoders[i].decode(data, name, out);
             if (status != GRAFT_OK)
                 picture_free(out);
+            else
+                out->format = decoders[i].name;
             return status;
         }
     return fail(GRAFT_BAD_FILE,
@@ -48,7 +50,7 @@ graft_status picture_read(const char *path, struct picture *out)
 {
     struct file_map map;
     *out = (struct picture){0};
-    TRY(file_map_open(path, &map));
+    TRY(file_read(path, MAX_FILE, &map));
     const graft_status status = picture_decode(map.data, path, out);
     file_map_close(&map);
     return status;
@@ -99,6 +101,9 @@ graft_status picture_orient(struct picture *p, int orientation)
             memcpy(rgb + ((size_t)y * w + x) * 3, p->rgb + ((size_t)sy * p->w + sx) * 3, 3);
         }
     mem_free(p->rgb);
-    *p = (struct picture){rgb, w, h};
+    p->rgb = rgb;
+    p->w = w;
+    p->h = h;
+    p->traits |= TRAIT_TURNED;
     return GRAFT_OK;
 }

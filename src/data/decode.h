@@ -4,6 +4,7 @@
 #include "data/data.h"
 
 enum { MAX_SIDE = 65500, MAX_SCANS = 100 };
+enum { MAX_FILE = 1 << 28 };       // bytes
 enum { MAX_PIXELS = 178956970 }; // Pillow's limit for a decompression bomb
 
 struct decoder {
@@ -23,6 +24,7 @@ graft_status gif_decode(bytes data, const char *name, struct picture *out);
 bool bmp_recognises(bytes data);
 graft_status bmp_decode(bytes data, const char *name, struct picture *out);
 
-graft_status picture_new(int w, int h, const char *name, struct picture *out); // checks the limits first
+// Checks the limits first; keeps the traits that `out` has.
+graft_status picture_new(int w, int h, const char *name, struct picture *out);
 graft_status picture_orient(struct picture *p, int orientation);               // EXIF 1..8
 int exif_orientation(bytes tiff);                                              // 1 when it says nothing sound

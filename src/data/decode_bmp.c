@@ -105,6 +105,7 @@ graft_status bmp_decode(bytes data, const char *name, struct picture *out)
 {
     struct layout l;
     TRY(header_parse(data, name, &l));
+    out->traits = l.bits > 8 ? 0 : l.bits == 1 ? TRAIT_BILEVEL : TRAIT_PALETTE;
     TRY(picture_new(l.w, l.h, name, out));
     const size_t stride = l.rows.size / (size_t)l.h;
     for (int y = 0; y < l.h; y++)

@@ -85,6 +85,7 @@ graft_status gif_decode(bytes data, const char *name, struct picture *out)
         return damaged(name, error);
     if (!frame_find(gif, &transparent))
         TRY_GOTO(damaged(name, gif->Error));
+    out->traits = TRAIT_PALETTE | (transparent >= 0 ? TRAIT_ALPHA : 0);
     const GifImageDesc *f = &gif->Image;
     const ColorMapObject *map = f->ColorMap != NULL ? f->ColorMap : gif->SColorMap;
     if (map == NULL || f->Width < 1 || f->Height < 1 || f->Left < 0 || f->Top < 0)

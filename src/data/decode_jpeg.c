@@ -79,6 +79,7 @@ graft_status jpeg_decode(bytes data, const char *name, struct picture *out)
     jpeg_read_header(&jpeg, TRUE);
     const bool cmyk = jpeg.num_components == 4;
     const int orientation = orientation_of(&jpeg); // finishing drops the markers
+    out->traits = cmyk ? TRAIT_CMYK : jpeg.num_components == 1 ? TRAIT_GREY : 0;
     jpeg.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     status = picture_new((int)jpeg.image_width, (int)jpeg.image_height, name, out);
     if (status != GRAFT_OK)

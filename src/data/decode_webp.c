@@ -29,6 +29,7 @@ static graft_status canvas_put(struct picture *p, int w, int h, int left, int to
         return GRAFT_OK;
     if (left < 0 || top < 0 || p->w > w - left || p->h > h - top)
         return fail(GRAFT_BAD_FILE, "%s: damaged WebP: its first frame lies outside the picture", name);
+    canvas.traits = p->traits;
     TRY(picture_new(w, h, name, &canvas));
     memset(canvas.rgb, 0, (size_t)w * h * 3);
     for (int y = 0; y < p->h; y++)
@@ -61,6 +62,8 @@ graft_status webp_decode(bytes data, const char *name, struct picture *out)
     if (demuxer == NULL || !WebPDemuxGetFrame(demuxer, 1, &it)) {
         status = fail(GRAFT_BAD_FILE, "%s: damaged or truncated WebP", name);
     } else {
+        const uint32_t flags = WebPDemuxGetI(demuxer, WEBP_FF_FORMAT_FLAGS);
+        out->traits = (flags & ANIMATION_FLAG ? TRAIT_ANIMATED : 0) | (flags & ALPHA_FLAG ? TRAIT_ALPHA : 0);
         status = frame_decode((bytes){it.fragment.bytes, it.fragment.size}, name, out);
         if (status == GRAFT_OK)
             status = canvas_put(out, (int)WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_WIDTH),

@@ -12,6 +12,7 @@
 #include "optim/optim.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
+#include "train/twins.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -329,6 +330,8 @@ static graft_status epochs_run(struct trainer *t)
         if (status == GRAFT_CANCELLED)
             return stop(t, &r);
         TRY(status);
+        if (epoch == 1)
+            TRY(twins_report(&t->folder, t->data));
         t->at.epochs = epoch;
         t->at.steps = 0;
         r.seconds = now_seconds() - begin;

@@ -121,6 +121,19 @@ if [ "$(head -n 1 ordered/classes.txt)" = b ]; then ok 'classes in the order giv
 printf 'img,c0\n0.png,1\n' >people/a/submission.csv
 expect 0 'people/a/0.png' 'predict reads a list' "$graft" predict run/model.safetensors people/a/submission.csv
 rm people/a/submission.csv
+# The doctor.
+expect 0 'The same picture' 'near and exact duplicates are found' "$graft" data check people
+expect 3 'Groups with pictures in two parts' 'leaking groups are found' "$graft" data check leak.csv --group who
+expect 0 'look like one to train on' 'train warns of twins' "$graft" train $small -d people --val 0.25 -o twins
+if [ "$(grep -c . twins/near_duplicates.csv)" = 7 ]; then ok 'the pairs are listed'; else cp twins/near_duplicates.csv log; not_ok 'the pairs are listed'; fi
+: >people/a/empty.png
+expect 3 '1 of 25 pictures cannot be read' 'a broken picture is found' "$graft" data check people --html people.html
+if grep -q '</html>' people.html; then ok 'a page of it'; else not_ok 'a page of it'; fi
+expect 0 '1 broken' 'stats only tell' "$graft" data stats people
+expect 2 'name another folder' 'no quarantine inside the data' "$graft" data check people --quarantine people/a
+expect 0 'moved away: 1' 'the quarantine' "$graft" data check -d people --quarantine away
+if [ -f away/a/empty.png ] && [ ! -e people/a/empty.png ]; then ok 'moved, not deleted'; else not_ok 'moved, not deleted'; fi
+expect 0 '"kind":"same"' 'check speaks JSON' "$graft" data check people --json
 head -c 20000 run/model.safetensors >cut.safetensors
 expect 3 'cut.safetensors' 'truncated weights' "$graft" predict cut.safetensors x.jpg
 

@@ -1,0 +1,60 @@
+// base/text.c: text that grows.
+
+#include "base/text.h"
+#include "base/memory.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool reserve(struct text *t, size_t more)
+{
+    t->broken = t->broken || !mem_grow(&t->data, &t->capacity, t->size + more + 1, 1);
+    return !t->broken;
+}
+
+void text_put(struct text *t, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    const int n = vsnprintf(NULL, 0, format, args);
+    ASSERT(n >= 0);
+    if (reserve(t, (size_t)n)) {
+        vsnprintf(t->data + t->size, (size_t)n + 1, format, again);
+        t->size += (size_t)n;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+void text_put_bytes(struct text *t, const void *data, size_t size)
+{
+    if (!reserve(t, size))
+        return;
+    memcpy(t->data + t->size, data, size);
+    t->size += size;
+    t->data[t->size] = '\0';
+}
+
+void text_put_field(struct text *t, const char *field)
+{
+    if (strpbrk(field, ",\"\n\r") == NULL) {
+        text_put_bytes(t, field, strlen(field));
+        return;
+    }
+    text_put_bytes(t, "\"", 1);
+    for (; *field != '\0'; field++) {
+        if (*field == '"')
+            text_put_bytes(t, "\"", 1);
+        text_put_bytes(t, field, 1);
+    }
+    text_put_bytes(t, "\"", 1);
+}
+
+graft_status text_status(const struct text *t) { return t->broken ? fail_memory("a text") : GRAFT_OK; }
+
+void text_fini(struct text *t)
+{
+    mem_free(t->data);
+    *t = (struct text){0};
+}

@@ -1,0 +1,16 @@
+// base/text.h: text that grows as it is written to.  A failed allocation sticks; text_status reports it once, at the end.
+#pragma once
+
+#include "base/status.h"
+#include <stdbool.h>
+
+struct text { // zeroed is ready for use; `data` ends with a zero byte once something was put
+    char *data;
+    size_t size, capacity;
+    bool broken; // memory ran out
+};
+void text_put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_put_bytes(struct text *t, const void *data, size_t size);
+void text_put_field(struct text *t, const char *field); // of a CSV: quoted where it must be
+graft_status text_status(const struct text *t);
+void text_fini(struct text *t);
