@@ -59,7 +59,7 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
 
 graft_status run_train(const graft_options *o)
 {
-    long num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
+    long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
     double rate, momentum, decay, dropout = -1;
     int bn, head, bad, resize = -1;
     struct dataset d = {0};
@@ -86,7 +86,11 @@ graft_status run_train(const graft_options *o)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
-    TRY(augment_parse(option_text(o, "augment"), &augment));
+    TRY(option_long(o, "copies", 0, 100, &copies));
+    TRY(augment_parse(copies > 0 && !option_set(o, "augment") ? "statefarm" : option_text(o, "augment"), &augment));
+    if (copies > 0 && (!augment_any(&augment) || augment.on[AUGMENT_MIXUP] || augment.on[AUGMENT_CUTMIX]))
+        return fail(GRAFT_BAD_OPTION, "--copies makes versions that stay the same over the epochs; %s",
+                    augment_any(&augment) ? "mixup and cutmix mix each batch anew" : "--augment must say how they differ");
     if (o->n_inputs > 0)
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
@@ -100,6 +104,11 @@ graft_status run_train(const graft_options *o)
         TRY_GOTO(dataset_split_read(&d, option_text(o, "split")));
     TRY_GOTO(dataset_split(&d, option_text(o, "split") != NULL ? "keep" : option_text(o, "val"), limit, (uint64_t)seed));
     TRY_GOTO(dataset_groups_check(&d));
+    if (option_text(o, "class-weights") != NULL)
+        TRY_GOTO(dataset_weights(&d, option_text(o, "class-weights")));
+    TRY_GOTO(dataset_copies(&d, (int)copies));
+    if (option_set(o, "balance"))
+        TRY_GOTO(dataset_balance(&d));
     if (d.has_val)
         TRY_GOTO(dataset_prints_keep(&d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
@@ -122,7 +131,7 @@ graft_status run_train(const graft_options *o)
     const struct train_options options = {
         .folder = folder, .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
-        .augment = augment, .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save")};
+        .augment = augment, .fixed = copies > 0, .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save")};
     TRY_GOTO(train_run(&m, &d, &options));
 done:
     model_close(&m);

@@ -13,6 +13,8 @@ struct sample {
     int label;  // -1: unlabelled
     enum part part;
     int group;        // of what must not be split (a person, a patient), an index into `groups`; -1: none
+    int copy;         // 0: the picture itself; k: its k-th version, the same in every epoch
+    int round;        // of balancing: 0: always seen
     const void *data; // arrays: borrowed element; NULL: a file to decode
 };
 struct dataset {
@@ -27,6 +29,8 @@ struct dataset {
     bool array_float;              // float32 (h, w, c), preprocessed already
     bool array_planar;             // uint8 (c, h, w): CIFAR; else (h, w, c)
     bool has_val, has_test;
+    size_t balanced;               // pictures of every class an epoch; 0: as they are
+    float *weights;                // by class, of the loss; NULL: 1
     struct fingerprint *prints;    // by sample, filled as files are loaded; NULL: not wanted
     void **owned;                  // heap blocks the samples borrow
     size_t n_owned, owned_capacity;
@@ -62,6 +66,15 @@ graft_status dataset_split(struct dataset *d, const char *val, long limit, uint6
 graft_status dataset_split_read(struct dataset *d, const char *path);
 // Fails, naming groups, when one has pictures in two parts.
 graft_status dataset_groups_check(const struct dataset *d);
+// K versions of every training picture beside it, to be augmented alike in every epoch.
+graft_status dataset_copies(struct dataset *d, int copies);
+// Small classes are seen again until every class has as many pictures an epoch as the largest; which ones are seen once
+// more than the others changes with the epoch.  After dataset_copies.
+graft_status dataset_balance(struct dataset *d);
+// `rule`: "balanced" (n / (classes * n of the class)) or a CSV of class,weight.
+graft_status dataset_weights(struct dataset *d, const char *rule);
+// What an epoch trains on, shuffled: a function of (seed, epoch) alone.  order: (count).
+graft_status dataset_order(const struct dataset *d, uint64_t seed, uint64_t epoch, uint32_t *order, size_t *n);
 // From now on loading a picture leaves its fingerprint: near duplicates across the parts are found without reading twice.
 graft_status dataset_prints_keep(struct dataset *d);
 // Every training sample's fold 0..k-1, -1 for the others; stratified, whole groups, keyed by `seed`.  fold: (count).
@@ -92,6 +105,7 @@ graft_status picture_prepare(const struct picture *src, const struct input_spec 
 struct augmentation {
     const struct augment *augment;
     uint64_t seed, epoch;
+    bool fixed; // originals stay as they are, copies change, but not with the epoch
 };
 graft_status picture_augment(const struct picture *src, const struct input_spec *spec, const struct augmentation *how,
                              uint64_t sample, float *dst);
@@ -122,8 +136,9 @@ graft_status queue_new(const struct dataset *d, const struct input_spec *spec, c
                        const uint32_t *order, size_t n, int batch, int workers, struct queue **out);
 graft_status queue_next(struct queue *q, struct batch *out, bool *end); // valid until the next call
 void queue_free(struct queue *q);
-// Rows of probabilities (n, classes) for the loss; then mixup and cutmix, which change the batch's pictures and targets.
-void batch_targets(const struct dataset *d, int classes, const struct batch *b, float *targets);
+// Rows of probabilities (n, classes) for the loss, (1 - smoothing) of the label and `smoothing` spread over all, times the
+// class's weight; then mixup and cutmix, which change the batch's pictures and targets.
+void batch_targets(const struct dataset *d, int classes, double smoothing, const struct batch *b, float *targets);
 void batch_mix(const struct augmentation *how, int size, int classes, struct batch *b, float *targets);
 
 // A contact sheet of `rows` samples, classes in turn: as evaluation sees them, then as the first `columns` epochs would.

@@ -18,7 +18,7 @@ graft_status sample_add(struct dataset *d, const char *path, int label, enum par
         mem_free(copy);
         return fail_memory("the list of pictures");
     }
-    d->samples[d->count++] = (struct sample){copy, label, part, -1, data};
+    d->samples[d->count++] = (struct sample){.path = copy, .label = label, .part = part, .group = -1, .data = data};
     d->has_val |= part == PART_VAL;
     d->has_test |= part == PART_TEST;
     return GRAFT_OK;
@@ -63,6 +63,7 @@ void dataset_free(struct dataset *d)
     mem_free(d->classes);
     mem_free(d->groups);
     mem_free(d->prints);
+    mem_free(d->weights);
     mem_free(d->owned);
     mem_free(d->maps);
     *d = (struct dataset){0};
@@ -212,7 +213,11 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
     TRY(sample_picture(d, index, &p));
     if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
         fingerprint_take(&p, &d->prints[index]);
-    const graft_status status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
+    const bool plain = how == NULL || (how->fixed && d->samples[index].copy == 0);
+    struct augmentation own = plain ? (struct augmentation){0} : *how;
+    if (own.fixed)
+        own.epoch = 0; // epochs count from 1
+    const graft_status status = plain ? picture_prepare(&p, spec, dst) : picture_augment(&p, spec, &own, index, dst);
     picture_free(&p);
     return status;
 }

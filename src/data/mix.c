@@ -6,7 +6,6 @@
 #include "data/data.h"
 #include "base/rng.h"
 #include <math.h>
-#include <string.h>
 
 struct draws {
     uint64_t key, n;
@@ -93,9 +92,14 @@ void batch_mix(const struct augmentation *how, int size, int classes, struct bat
     }
 }
 
-void batch_targets(const struct dataset *d, int classes, const struct batch *b, float *targets)
+void batch_targets(const struct dataset *d, int classes, double smoothing, const struct batch *b, float *targets)
 {
-    memset(targets, 0, (size_t)b->n * classes * sizeof *targets);
-    for (int i = 0; i < b->n; i++)
-        targets[(size_t)i * classes + d->samples[b->index[i]].label] = 1;
+    for (int i = 0; i < b->n; i++) {
+        const int label = d->samples[b->index[i]].label;
+        const float weight = d->weights != NULL ? d->weights[label] : 1;
+        float *row = targets + (size_t)i * classes;
+        for (int c = 0; c < classes; c++)
+            row[c] = weight * (float)(smoothing / classes);
+        row[label] += weight * (float)(1 - smoothing);
+    }
 }

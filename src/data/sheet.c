@@ -117,7 +117,7 @@ static graft_status column_draw(struct sheet *s, int column)
     for (int r = 0; r < s->rows; r++)
         TRY(sample_load(d, s->index[r], s->spec, &how, s->input + (size_t)r * item_of(s)));
     if (s->mixes) {
-        batch_targets(d, d->n_classes, &b, s->targets);
+        batch_targets(d, d->n_classes, 0, &b, s->targets);
         batch_mix(&how, s->spec->size, d->n_classes, &b, s->targets);
     }
     snprintf(text, sizeof text, "epoch %d", column);

@@ -100,6 +100,8 @@ graft_status run_folder_start(struct run_folder *f, const struct model *m, const
     TRY(text_write(&classes, f, "classes.txt"));
     text_put(&split, d->n_groups > 0 ? "path,label,split,group\n" : "path,label,split\n");
     for (size_t i = 0; i < d->count; i++) {
+        if (d->samples[i].copy > 0 || d->samples[i].round > 0)
+            continue;
         text_put_field(&split, d->samples[i].path);
         text_put(&split, ",");
         text_put_field(&split, d->samples[i].label >= 0 ? m->classes[d->samples[i].label] : "");

@@ -48,10 +48,9 @@ static graft_status lists_make(struct trainer *t)
     t->skipped = mem_zero(d->count + 1, sizeof *t->skipped);
     if (t->order == NULL || t->val == NULL || t->skipped == NULL)
         return fail_memory("the order of pictures");
+    TRY(dataset_order(d, 0, 1, t->order, &t->n)); // as many in every epoch
     for (size_t i = 0; i < d->count; i++)
-        if (d->samples[i].part == PART_TRAIN)
-            t->order[t->n++] = (uint32_t)i;
-        else if (d->samples[i].part == PART_VAL)
+        if (d->samples[i].part == PART_VAL)
             t->val[t->n_val++] = (uint32_t)i;
     if (t->n == 0)
         return fail(GRAFT_BAD_FILE, "no picture is left to train on");
@@ -158,7 +157,7 @@ static graft_status step_run(struct trainer *t, const struct augmentation *how, 
             return reserved;
         }
     }
-    batch_targets(t->data, m->n_classes, b, t->targets);
+    batch_targets(t->data, m->n_classes, 0, b, t->targets);
     batch_mix(how, m->input.size, m->n_classes, b, t->targets);
     struct sgd_target target = {&t->sgd, &m->params};
     const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = step,
@@ -186,13 +185,10 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
     size_t seen = 0, trained = 0;
     long in_epoch = 0;
     const long steps = (long)((t->n + (size_t)plan_batch(t->full) - 1) / (size_t)plan_batch(t->full));
-    // The order of an epoch is a function of (seed, epoch) alone.
-    size_t n = 0;
-    for (size_t i = 0; i < t->data->count; i++)
-        if (t->data->samples[i].part == PART_TRAIN)
-            t->order[n++] = (uint32_t)i;
-    rng_shuffle(t->order, (uint32_t)n, RNG_SHUFFLE, o->seed, (uint64_t)epoch);
-    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch};
+    size_t n;
+    TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
+    ASSERT(n == t->n);
+    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
     TRY(queue_new(t->data, &t->model->input, augment_any(&o->augment) ? &how : NULL, t->order, n, plan_batch(t->full), o->workers, &queue));
     for (;;) {
         struct batch b;

@@ -12,6 +12,7 @@ struct train_options {
     uint64_t seed;
     enum bn_mode bn;
     struct augment augment;
+    bool fixed; // of copies only (--copies)
     bool fail_on_bad, log_steps, save;
 };
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options);

@@ -121,6 +121,12 @@ if [ "$(head -n 1 ordered/classes.txt)" = b ]; then ok 'classes in the order giv
 printf 'img,c0\n0.png,1\n' >people/a/submission.csv
 expect 0 'people/a/0.png' 'predict reads a list' "$graft" predict run/model.safetensors people/a/submission.csv
 rm people/a/submission.csv
+expect 0 '54 pictures to train on' 'copies and balance' "$graft" train $small -d people --val 0.25 --copies 2 --balance -o copied
+if [ "$(grep -c . copied/split.csv)" = 25 ]; then ok 'copies are no pictures of the split'; else not_ok 'copies are no pictures of the split'; fi
+expect 2 'mix each batch anew' 'copies cannot be mixed' "$graft" train $small -d people --copies 1 --augment mixup
+expect 0 'best' 'balanced weights' "$graft" train $small -d people --val 0.25 --class-weights balanced -o weighed
+printf 'class,weight\na,1\n' >weights.csv
+expect 3 "no weight for class 'b'" 'a weight is missing' "$graft" train $small -d people --class-weights weights.csv
 # The doctor.
 expect 0 'The same picture' 'near and exact duplicates are found' "$graft" data check people
 expect 3 'Groups with pictures in two parts' 'leaking groups are found' "$graft" data check leak.csv --group who

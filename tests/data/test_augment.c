@@ -341,8 +341,8 @@ static void mixes(void **state)
             struct batch b = {.input = input, .index = index, .n = N};
             for (int i = 0; i < N * ITEM; i++)
                 input[i] = i / ITEM >= 3;
-            batch_targets(&d, CLASSES, &b, targets);
-            batch_mix(&(struct augmentation){&a, 7, epoch}, 32, CLASSES, &b, targets);
+            batch_targets(&d, CLASSES, 0, &b, targets);
+            batch_mix(&(struct augmentation){&a, 7, epoch, false}, 32, CLASSES, &b, targets);
             bool cut = true;
             for (int i = 0; i < N; i++) {
                 double sum = 0;
@@ -369,7 +369,7 @@ static void mixes(void **state)
         for (uint64_t epoch = 0; epoch < 4000; epoch++) {
             struct batch b = {.input = input, .index = index, .n = 2};
             float pair[4] = {1, 0, 0, 1};
-            batch_mix(&(struct augmentation){&a, 1, epoch}, 1, 2, &b, pair);
+            batch_mix(&(struct augmentation){&a, 1, epoch, false}, 1, 2, &b, pair);
             assert_true(pair[0] >= 0.5f && pair[0] == pair[3]);
             squares += (pair[0] - 0.5) * (pair[0] - 0.5);
         }
@@ -390,8 +390,8 @@ static void queues(void **state)
     const struct augmentation how = {&a, 3, 9};
     for (int i = 0; i < N; i++) {
         order[i] = (uint32_t)(i * 5 % N);
-        samples[i] = (struct sample){mem_text(golden(i % 2 == 0 ? "augment/coffee.png" : "augment/chelsea.png")), i % 2,
-                                     PART_TRAIN, 0, NULL};
+        samples[i] = (struct sample){.path = mem_text(golden(i % 2 == 0 ? "augment/coffee.png" : "augment/chelsea.png")),
+                                     .label = i % 2, .group = -1};
     }
     d.samples = samples;
     d.count = N;
@@ -407,7 +407,7 @@ static void queues(void **state)
             assert_int_equal(queue_next(q, &b, &end), GRAFT_OK);
             if (end)
                 break;
-            batch_targets(&d, 2, &b, targets);
+            batch_targets(&d, 2, 0, &b, targets);
             batch_mix(&how, 32, 2, &b, targets);
             if (k == 0)
                 memcpy(first + at * ITEM, b.input, (size_t)b.n * ITEM * sizeof(float));

@@ -72,8 +72,8 @@ static void groups_stay_together(void **state)
             }
             double whole, share = k == 3 ? 900.0 / (double)d.count : atof(shares[k]);
             const double worst = distance(&d, in, share, &whole);
-printf("%s %f %f\n", shares[k], whole, worst);
-            assert_true(d.has_val || whole < 0.03 && worst < 0.17); // a driver is about 4 % of the whole
+            // A driver is 4 % of the whole, so 5 % cannot be met better than by about half of that.
+            assert_true(d.has_val && whole < (k == 1 ? 0.035 : 0.015) && worst < 0.17);
             changed += k == 0 && part_of_group[3] == PART_VAL;
         }
     assert_in_range(changed, 1, 19); // other seeds, other groups
@@ -371,11 +371,135 @@ static void competition(void **state)
     fails_saying(inputs_open(empty, 1, &d), GRAFT_BAD_FILE, "no pictures");
 }
 
+// Classes of 7, 3 and 20, one picture of another part among them.
+static struct dataset uneven(void)
+{
+    static const int sizes[] = {7, 3, 20};
+    struct dataset d = {0};
+    for (int c = 0; c < 3; c++) {
+        int label;
+        assert_int_equal(class_find(&d, text("%c", 'a' + c), &label), GRAFT_OK);
+        for (int i = 0; i < sizes[c]; i++)
+            assert_int_equal(sample_add(&d, golden(i % 2 ? "augment/coffee.png" : "base.jpg"), label, PART_TRAIN, NULL), GRAFT_OK);
+    }
+    assert_int_equal(sample_add(&d, golden("base.jpg"), 0, PART_VAL, NULL), GRAFT_OK);
+    return d;
+}
+
+static void balances(void **state)
+{
+    (void)state;
+    struct dataset d = uneven();
+    size_t n, again;
+    uint32_t order[200], other[200];
+    int seen[31] = {0};
+    assert_int_equal(dataset_order(&d, 1, 1, order, &n), GRAFT_OK);
+    assert_int_equal(n, 30);
+    assert_int_equal(dataset_balance(&d), GRAFT_OK);
+    for (uint64_t epoch = 1; epoch <= 100; epoch++) {
+        int of_class[3] = {0};
+        assert_int_equal(dataset_order(&d, 1, epoch, order, &n), GRAFT_OK);
+        assert_int_equal(dataset_order(&d, 1, epoch, other, &again), GRAFT_OK);
+        assert_int_equal(n, 60);
+        assert_memory_equal(order, other, n * sizeof *order);
+        for (size_t i = 0; i < n; i++) {
+            of_class[d.samples[order[i]].label]++;
+            for (size_t k = 0; k < i; k++)
+                assert_int_not_equal(order[i], order[k]); // each repeat is a sample of its own
+        }
+        for (int c = 0; c < 3; c++)
+            assert_int_equal(of_class[c], 20);
+        for (size_t i = 0; i < n; i++)
+            seen[order[i] < 31 ? order[i] : 30]++;
+    }
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(seen[i], 100); // the pictures themselves are in every epoch
+    dataset_free(&d);
+
+    // Last rounds change with the epoch, evenly: of class a's third round 6 of 7, of class b's seventh 2 of 3.
+    d = uneven();
+    assert_int_equal(dataset_balance(&d), GRAFT_OK);
+    int *used = mem_zero(d.count, sizeof *used);
+    for (uint64_t epoch = 1; epoch <= 300; epoch++) {
+        assert_int_equal(dataset_order(&d, 1, epoch, order, &n), GRAFT_OK);
+        for (size_t i = 0; i < n; i++)
+            used[order[i]]++;
+    }
+    for (size_t i = 0; i < d.count; i++)
+        if (d.samples[i].part == PART_TRAIN) {
+            const int last = d.samples[i].label == 0 ? 2 : d.samples[i].label == 1 ? 6 : 0;
+            const double expected = d.samples[i].round < last || last == 0 ? 300 : d.samples[i].label == 0 ? 300 * 6 / 7.0 : 200;
+            assert_float_equal(used[i], expected, 35); // 4 standard deviations of 300 draws
+        }
+    mem_free(used);
+    dataset_free(&d);
+}
+
+static void weighs(void **state)
+{
+    (void)state;
+    struct dataset d = uneven();
+    assert_int_equal(dataset_weights(&d, "balanced"), GRAFT_OK);
+    static const double balanced[] = {30 / 21.0, 30 / 9.0, 30 / 60.0}; // scikit-learn's compute_class_weight
+    for (int c = 0; c < 3; c++)
+        assert_float_equal(d.weights[c], balanced[c], 1e-6);
+    const uint32_t index[] = {0, 8};
+    float targets[6];
+    const struct batch b = {.index = index, .n = 2};
+    batch_targets(&d, 3, 0.1, &b, targets);
+    assert_float_equal(targets[0], balanced[0] * (0.9 + 0.1 / 3), 1e-6);
+    assert_float_equal(targets[1], balanced[0] * 0.1 / 3, 1e-6);
+    assert_float_equal(targets[4], balanced[1] * (0.9 + 0.1 / 3), 1e-6);
+    static const char good[] = "class,weight\nc,0\na,2.5\nb,1\n";
+    assert_int_equal(dataset_weights(&d, put("weights.csv", good, sizeof good - 1)), GRAFT_OK);
+    assert_true(d.weights[0] == 2.5f && d.weights[1] == 1 && d.weights[2] == 0);
+    static const struct { const char *text, *says; } bad[] = {
+        {"", ":1: the columns"}, {"class,weight\na,1\nb,1\n", "no weight for class 'c'"}, {"class,weight\nx,1\n", "no class 'x'"},
+        {"class,weight\na,-1\n", "a number from 0"}, {"class,weight\na,nan\n", "a number from 0"},
+        {"class,weight\na\n", "a number from 0"}, {"class,weight\na,1\na,2\n", "a second time"}};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        fails_saying(dataset_weights(&d, put("weights.csv", bad[i].text, strlen(bad[i].text))), GRAFT_BAD_FILE, bad[i].says);
+    dataset_free(&d);
+}
+
+// Copies differ from the picture and from each other, and are the same in every epoch; more of them change none.
+static void copies(void **state)
+{
+    (void)state;
+    enum { ITEM = 3 * 24 * 24 };
+    static const struct input_spec spec = {24, 24, RESIZE_SQUASH, FILTER_BILINEAR, {0}, {1, 1, 1}, false};
+    struct dataset d = uneven(), more = uneven();
+    struct augment a;
+    static float plain[ITEM], first[2][ITEM], second[ITEM];
+    assert_int_equal(augment_parse("statefarm", &a), GRAFT_OK);
+    assert_int_equal(dataset_copies(&d, 2), GRAFT_OK);
+    assert_int_equal(dataset_copies(&more, 3), GRAFT_OK);
+    assert_int_equal(d.count, 31 + 60);
+    assert_int_equal(more.count, 31 + 90);
+    const struct augmentation one = {&a, 5, 1, true}, two = {&a, 5, 2, true};
+    assert_int_equal(sample_load(&d, 4, &spec, NULL, plain), GRAFT_OK);
+    assert_int_equal(sample_load(&d, 4, &spec, &one, second), GRAFT_OK);
+    assert_memory_equal(plain, second, sizeof plain);
+    for (int k = 0; k < 2; k++) {
+        const size_t at = 31 + 30 * (size_t)k + 4;
+        assert_int_equal(d.samples[at].copy, k + 1);
+        assert_int_equal(sample_load(&d, at, &spec, &one, first[k]), GRAFT_OK);
+        assert_int_equal(sample_load(&d, at, &spec, &two, second), GRAFT_OK);
+        assert_memory_equal(first[k], second, sizeof second);
+        assert_int_equal(sample_load(&more, at, &spec, &one, second), GRAFT_OK);
+        assert_memory_equal(first[k], second, sizeof second);
+        assert_true(memcmp(first[k], plain, sizeof plain) != 0);
+    }
+    assert_true(memcmp(first[0], first[1], sizeof plain) != 0);
+    dataset_free(&d);
+    dataset_free(&more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_stay_together), cmocka_unit_test(folds), cmocka_unit_test(split_from_a_file),
         cmocka_unit_test(rows), cmocka_unit_test(several_sets), cmocka_unit_test(class_lists),
-        cmocka_unit_test(competition)};
+        cmocka_unit_test(competition), cmocka_unit_test(balances), cmocka_unit_test(weighs), cmocka_unit_test(copies)};
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
