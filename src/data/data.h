@@ -8,6 +8,8 @@
 
 enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE };
 struct fingerprint; // data/fingerprint.h
+struct member;      // data/archive.h
+struct archive;
 struct sample {
     char *path; // as shown to people; arrays: "file#index"
     int label;  // -1: unlabelled
@@ -16,6 +18,7 @@ struct sample {
     int copy;         // 0: the picture itself; k: its k-th version, the same in every epoch
     int round;        // of balancing: 0: always seen
     const void *data; // arrays: borrowed element; NULL: a file to decode
+    const struct member *member; // the file is in an archive; NULL: it is not
 };
 struct dataset {
     struct sample *samples;
@@ -36,6 +39,8 @@ struct dataset {
     size_t n_owned, owned_capacity;
     struct file_map *maps;         // files the samples borrow
     size_t n_maps, map_capacity;
+    struct archive **archives;
+    size_t n_archives, archive_capacity;
 };
 struct data_options {
     const char *const *paths; // one set together
@@ -46,14 +51,14 @@ struct data_options {
     const char *classes_from;   // who says so, for messages; NULL: the model
     const char *group;          // CSV's column of groups; NULL: group or subject; "none": there are none
 };
-// A path is a folder per class, train/ val/ test/ of such, a CSV (or a folder with State Farm's), a folder of IDX, CIFAR or
-// x.npy and y.npy, or an .npz.  Arrays go together only with arrays of the same shape.
+// A path is a folder per class, train/ val/ test/ of such, a .tar or .zip of either, a CSV (or a folder with State Farm's), a
+// folder of IDX, CIFAR or x.npy and y.npy, or an .npz.  Arrays go together only with arrays of the same shape.
 graft_status dataset_open(const struct data_options *options, struct dataset *out);
 void dataset_free(struct dataset *d);
 graft_status class_list_read(const char *path, char ***out, int *n); // a name a line; heap: names and the list
 // A .npy of float32 (n, h, w, c), preprocessed, as unlabelled samples that borrow `map` (the caller closes it).
 graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
-// Unlabelled pictures: files, folders (with the folders in them), CSVs with a column of paths.
+// Unlabelled pictures: files, folders (with the folders in them), archives, CSVs with a column of paths.
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out);
 
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by

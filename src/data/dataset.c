@@ -1,6 +1,7 @@
 // data/dataset.c: opening data sets by what their paths are, and loading a sample.
 
 #include "data/sources.h"
+#include "data/archive.h"
 #include "data/decode.h"
 #include "data/fingerprint.h"
 #include "base/file.h"
@@ -65,7 +66,10 @@ void dataset_free(struct dataset *d)
     mem_free(d->prints);
     mem_free(d->weights);
     mem_free(d->owned);
+    for (size_t i = 0; i < d->n_archives; i++)
+        archive_free(d->archives[i]);
     mem_free(d->maps);
+    mem_free(d->archives);
     *d = (struct dataset){0};
 }
 
@@ -124,9 +128,13 @@ static graft_status source_open(const char *path, const struct data_options *opt
         TRY(source_npz(path, d));
     else if (path_has_suffix(path, ".csv"))
         TRY(source_csv(path, group, true, d));
+    else if (archive_recognises(path))
+        TRY(source_archive(path, true, d));
+    else if (path_has_suffix(path, ".tar.gz") || path_has_suffix(path, ".tgz"))
+        return fail(GRAFT_BAD_FILE, "data '%s' is packed as a whole, so a picture cannot be read alone; gunzip it", path);
     else
-        return fail(GRAFT_BAD_FILE,
-                    "data '%s': expected a folder per class, a folder of IDX, CIFAR or .npy files, a .csv or an .npz", path);
+        return fail(GRAFT_BAD_FILE, "data '%s': expected a folder per class, a .tar or .zip of one, a folder of IDX, CIFAR or "
+                    ".npy files, a .csv or an .npz", path);
     if (arrays && d->count > before && d->samples[before].data == NULL)
         return fail(GRAFT_BAD_FILE, "'%s' holds picture files, '%s' arrays; they cannot be one data set", path,
                     options->paths[0]);
@@ -156,7 +164,9 @@ graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out
     graft_status status = GRAFT_OK;
     *out = (struct dataset){0};
     for (size_t i = 0; i < n; i++)
-        TRY_GOTO(path_has_suffix(paths[i], ".csv") ? source_csv(paths[i], "", false, out) : source_inputs(paths[i], out));
+        TRY_GOTO(path_has_suffix(paths[i], ".csv") ? source_csv(paths[i], "", false, out)
+                 : archive_recognises(paths[i])    ? source_archive(paths[i], false, out)
+                                                   : source_inputs(paths[i], out));
     if (out->count == 0)
         status = fail(GRAFT_BAD_FILE, "no pictures in '%s'", paths[0]);
 done:
@@ -181,7 +191,8 @@ static graft_status array_picture(const struct dataset *d, const uint8_t *src, s
 
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)
 {
-    return file_read(d->samples[index].path, MAX_FILE, out);
+    const struct sample *s = &d->samples[index];
+    return s->member != NULL ? member_read(s->member, s->path, MAX_FILE, out) : file_read(s->path, MAX_FILE, out);
 }
 
 graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out)

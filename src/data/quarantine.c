@@ -70,7 +70,7 @@ graft_status quarantine(const struct dataset *d, const struct exam *exams, const
         char *to;
         if (exams[i].error == NULL)
             continue;
-        if (s->data != NULL) {
+        if (s->data != NULL || s->member != NULL) {
             log_warning("%s is inside another file and stays there", s->path);
             continue;
         }

@@ -15,6 +15,7 @@ graft_status dataset_shape(struct dataset *d, const char *path, struct array_sha
 
 graft_status source_folder(const char *path, struct dataset *d);
 graft_status source_inputs(const char *path, struct dataset *d); // a file, or a folder and all below it, unlabelled
+graft_status source_archive(const char *path, bool labelled, struct dataset *d); // .tar, .zip
 graft_status source_csv(const char *path, const char *group, bool labelled, struct dataset *d);
 graft_status drivers_recognises(const char *folder, bool *out); // State Farm's list
 graft_status source_drivers(const char *folder, struct dataset *d);
