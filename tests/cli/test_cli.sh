@@ -127,6 +127,9 @@ expect 2 'mix each batch anew' 'copies cannot be mixed' "$graft" train $small -d
 expect 0 'best' 'balanced weights' "$graft" train $small -d people --val 0.25 --class-weights balanced -o weighed
 printf 'class,weight\na,1\n' >weights.csv
 expect 3 "no weight for class 'b'" 'a weight is missing' "$graft" train $small -d people --class-weights weights.csv
+expect 0 'best' 'train on an archive' "$graft" train $small -d "$here"/golden/data/archives/stored.zip --val 0.5 -o packed
+expect 0 'pictures  4 in 2 classes' 'an archive is looked through' "$graft" data stats "$here"/golden/data/archives/pax.tar
+expect 0 'gnu.tar/pets/dogs/1.jpg' 'predict on an archive' "$graft" predict run/model.safetensors "$here"/golden/data/archives/gnu.tar
 # The doctor.
 expect 0 'The same picture' 'near and exact duplicates are found' "$graft" data check people
 expect 3 'Groups with pictures in two parts' 'leaking groups are found' "$graft" data check leak.csv --group who
