@@ -1,6 +1,6 @@
 // cli/main.c: the program: command line, help from the library's tables, progress, signals, exit codes.
 // Results go to stdout, messages and progress to stderr.  Exit: 0 done, 1 failed, 2 bad option, 3 bad file or data,
-// 4 memory or disk, 130 SIGINT, 143 SIGTERM.
+// 4 memory or disk, 130 SIGINT, 143 SIGTERM, 129 SIGHUP (the terminal was closed; nohup keeps us deaf to it).
 
 #include "graft.h"
 #include "show.h"
@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+enum { PLAIN_SECONDS = 10 };
 static volatile sig_atomic_t got_signal;
 static const char *command;
 static bool json_output, quiet, live;
@@ -43,14 +45,43 @@ static void on_log(void *user, graft_level level, const char *text)
     fprintf(stderr, "%s%s\n", level == GRAFT_WARNING ? "warning: " : "", text);
 }
 
+// "123.4 of 553.4 MB, 12.3 MB/s"
+static void print_bytes(const graft_progress *p)
+{
+    fprintf(stderr, "%s: %.1f", p->file, p->bytes / 1e6);
+    if (p->bytes_total > 0)
+        fprintf(stderr, " of %.1f", p->bytes_total / 1e6);
+    fprintf(stderr, " MB, %.1f MB/s", p->bytes_per_second / 1e6);
+}
+
+// Where nobody watches, a download says every ten seconds that it lives; other work has its epochs and results.
+static void plain_progress(const graft_progress *p)
+{
+    static time_t said;
+    const time_t now = time(NULL);
+    if (p->file == NULL || quiet || (said != 0 && now < said + PLAIN_SECONDS))
+        return;
+    if (said != 0) {
+        print_bytes(p);
+        fputc('\n', stderr);
+    }
+    said = now;
+}
+
 static void on_progress(void *user, const graft_progress *p)
 {
     (void)user;
-    if (!live || quiet)
+    if (!live || quiet) {
+        plain_progress(p);
         return;
+    }
     clear_line();
     const int left = p->seconds_left > 0 ? (int)p->seconds_left : 0;
-    if (p->epochs > 0)
+    if (p->file != NULL) {
+        print_bytes(p);
+        if (left > 0)
+            fprintf(stderr, "  %d:%02d left", left / 60, left % 60);
+    } else if (p->epochs > 0)
         fprintf(stderr, "epoch %d/%d  step %ld/%ld  loss %.4f  %.1f images/s  %d:%02d left", p->epoch, p->epochs, p->step,
                 p->steps, p->loss, p->images_per_second, left / 60, left % 60);
     else
@@ -199,6 +230,9 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     const graft_hooks hooks = {.log = on_log, .progress = on_progress, .result = on_result, .cancelled = cancelled};
     const graft_status status = graft_run(options, &hooks);
     graft_options_free(options);

@@ -84,20 +84,45 @@ static void show_models(const json_t *o)
         printf("%5.0f  %-32s %-22s %s\n", number_of(o, "row"), text_of(o, "name"), text_of(o, "weight"), text_of(o, "output"));
     } else {
         if (!header)
-            printf("%-24s %12s %10s %6s %7s %7s  %s\n", "network", "parameters", "mult-adds", "input", "top-1", "top-5", "publisher");
+            printf("%-24s %12s %10s %6s %7s %7s %5s  %s\n", "network", "parameters", "mult-adds", "input", "top-1", "top-5", "here",
+                   "publisher");
         char top1[16] = "-", top5[16] = "-"; // no figure with a source
         if (number_of(o, "top1") > 0)
             snprintf(top1, sizeof top1, "%.2f", number_of(o, "top1"));
         if (number_of(o, "top5") > 0)
             snprintf(top5, sizeof top5, "%.2f", number_of(o, "top5"));
-        printf("%-24s %12.0f %9.2fG %6.0f %7s %7s  %s\n", text_of(o, "name"), number_of(o, "parameters"),
-               number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), top1, top5, text_of(o, "publisher"));
+        printf("%-24s %12.0f %9.2fG %6.0f %7s %7s %5s  %s\n", text_of(o, "name"), number_of(o, "parameters"),
+               number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), top1, top5,
+               json_is_true(json_object_get(o, "cached")) ? "yes" : "no", text_of(o, "publisher"));
     }
     header = true;
 }
 
+static void show_pull(const json_t *o)
+{
+    const bool here = json_is_string(json_object_get(o, "path"));
+    if (json_object_get(o, "source") != NULL)
+        printf("%s  %s  (%.1f MB, %s)\n", text_of(o, "network"), text_of(o, "path"), number_of(o, "bytes") / 1e6,
+               text_of(o, "source"));
+    else
+        printf("%-22s %-5s %s\n%28s %s\n", text_of(o, "network"), here ? "here" : "-",
+               text_of(o, "file"), "", text_of(o, here ? "path" : "url"));
+}
+
 static void show_bench(const json_t *o)
 {
+    static bool header;
+    if (json_object_get(o, "layer") != NULL) {
+        if (!header)
+            printf("%-32s %-11s %-8s %-16s %9s %8s %5s %8s %6s\n", "layer", "operation", "pass", "algorithm", "ms", "GF/s",
+                   "peak", "MB", "GB/s");
+        header = true;
+        printf("%-32s %-11s %-8s %-16s %9.3f %8.1f %4.0f%% %8.2f %6.1f\n",
+               text_of(o, "layer")[0] != '\0' ? text_of(o, "layer") : "-", text_of(o, "op"),
+               text_of(o, "pass"), text_of(o, "algorithm"), number_of(o, "ms"), number_of(o, "gflop_s"),
+               100 * number_of(o, "peak_share"), number_of(o, "mb"), number_of(o, "gb_s"));
+        return;
+    }
     printf("%s, %s, batch %.0f, %s, %.0f threads: %.2f images/s (best %.2f), first step after %.2f s, peak memory %.0f MiB\n",
            text_of(o, "network"), text_of(o, "mode"), number_of(o, "batch"), text_of(o, "isa"), number_of(o, "threads"),
            number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));
@@ -195,7 +220,9 @@ void show_result(const char *command, const char *json)
 {
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val},
-        {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models}, {"bench", show_bench}, {"data", show_data}};
+        {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models},
+        {"pull", show_pull}, {"bench", show_bench},
+        {"data", show_data}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

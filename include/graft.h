@@ -40,12 +40,14 @@ typedef enum graft_level { GRAFT_DEBUG, GRAFT_INFO, GRAFT_WARNING } graft_level;
 
 // Where a long job is.  Counts start at 1; fields that do not apply are 0.
 typedef struct graft_progress {
-    const char *stage; // "train", "val", "predict", "read", "bench"
+    const char *stage; // "train", "val", "predict", "read", "bench", "download"
     int epoch, epochs;
     long step, steps;        // within the epoch or the stage
     double loss;             // mean over the epoch so far
     double images_per_second;
     double seconds_left;     // of the whole job; negative: not known yet
+    const char *file;        // "download": what comes, how much of it is here, of how much (0: not known)
+    double bytes, bytes_total, bytes_per_second;
 } graft_progress;
 
 // Callbacks; any may be NULL.  All are called on the thread that called graft_run.

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREADS {"threads", 0, "N", "0", "compute threads; 0: all cores we may use", NULL}
 #define WORKERS {"workers", 0, "N", "2", "threads that decode pictures", NULL}
@@ -18,20 +19,49 @@
 #define AUGMENT {"augment", 0, "PARTS", "none", "random changes: flip=h,rotate=10,shift=0.1,scale=0.8-1.2,shear=5,crop=0.6-1,color=0.2,hue=0.02,grey=0.1,blur,erase=0.1,randaugment=2:9,trivial,mixup,cutmix,border=reflect, or light, standard, strong, statefarm", NULL}
 #define DATA(help) {"data", 'd', "DATA", NULL, help, NULL, 1}
 #define GROUP {"group", 0, "COLUMN", NULL, "CSV's column of what stays together (default group or subject); none", NULL}
+#define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
+#define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
+#define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
     {"model", 'm', "NET", NULL, "network (default: the weight file's, else efficientnet_lite0); `graft models` lists them", NULL},
     DATA("folder per class, train/val/test folders, CSV, IDX or CIFAR folder, .npz; several: one set together"),
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
-    {"weights", 0, "FILE", "imagenet", "imagenet (the caches), none, or a weight file", NULL},
+    {"weights", 0, "FILE", "imagenet", "imagenet (published; downloaded if need be), none, or a weight file", NULL},
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
+    {"aux-weights", 0, "A,B..", NULL, "weights of the auxiliary heads' losses (default: googlenet 1,1, others 0)", NULL},
+    HEADS,
     {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
+    {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL},
+    {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"},
+    {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL},
     {"lr", 0, "RATE", "0.001", "learning rate", "lr0"},
-    {"momentum", 0, "M", "0.9", "momentum (Nesterov)", NULL},
-    {"decay", 0, "D", "1e-6", "rate / (1 + D t), Keras's rule", NULL},
+    {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL},
+    {"no-nesterov", 0, NULL, NULL, "sgd with plain momentum", NULL},
+    {"betas", 0, "B1,B2", "0.9,0.999", "of adam and adamw", NULL},
+    {"rho", 0, "R", NULL, "of rmsprop (default: keras 0.9, torch 0.99)", "alpha"},
+    {"epsilon", 0, "E", NULL, "of all but sgd (default: keras 1e-7, torch 1e-8)", "eps"},
+    {"weight-decay", 0, "D", NULL, "coupled or decoupled as the rules have it (default 0; adamw: keras 0.004, torch 0.01)", NULL},
+    {"decay-all", 0, NULL, NULL, "weight decay of biases and BatchNorm too", NULL},
+    {"clip-norm", 0, "X", "0", "gradients scaled down to this norm over all of them; 0: not", "clip-grad"},
+    {"clip-value", 0, "X", "0", "each gradient held between -X and X; 0: not", NULL},
+    {"accumulate", 0, "N", "1", "batches an update", "grad-accum-steps"},
+    {"label-smoothing", 0, "S", "0", "share of the target spread over all classes", "smoothing"},
+    {"ema", 0, "K", "0", "measure and save an average of the weights that keeps K (0.99) at each update; 0: not", "model-ema-decay"},
+    {"swa", 0, "E", "0", "from epoch E on average the epochs' weights; 0: never", NULL},
+    {"scheduler", 0, "NAME", "keras", "constant, step, cosine, onecycle, plateau or keras (rate / (1 + D t))", "sched"},
+    {"decay", 0, "D", "1e-6", "of --scheduler keras", NULL},
+    {"warmup", 0, "E", "0", "epochs, or a part of one, in which the rate rises", "warmup-epochs"},
+    {"step-epochs", 0, "N", "0", "step: epochs between drops; plateau: epochs without gain before one (0: a third; 3)", "decay-epochs"},
+    {"gamma", 0, "G", "0.1", "step, plateau: factor of a drop", "decay-rate"},
+    {"lr-mult", 0, "L=F,...", NULL, "factors of the rate by layer: features.0-9=0.1,head=10", NULL},
+    {"layer-decay", 0, "D", "1", "each group of layers learns by this factor slower than the one after it", NULL},
+    {"unfreeze-epoch", 0, "E:L,...", NULL, "from epoch E on layer L and what follows it train: 2:blocks.5,4:all", NULL},
+    {"monitor", 0, "NAME", "val_log_loss", "what makes an epoch the best: val_log_loss, val_loss, val_top1, val_top5, train_loss", NULL},
+    {"patience", 0, "N", "0", "stop after N epochs without a better one; 0: never", NULL},
     {"epochs", 0, "N", "10", "passes over the training pictures", NULL},
     BATCH, IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
@@ -47,14 +77,17 @@ static const graft_option_info train_options[] = {
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
+    {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch", NULL},
+    {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
+    {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
-    THREADS, WORKERS, ENDED};
+    EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
-    {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax", NULL},
-    BATCH, IMGSZ, RESIZE, THREADS, WORKERS, ENDED};
+    {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
+    HEADS, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -63,11 +96,13 @@ static const graft_option_info val_options[] = {
     GROUP,
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
-    BATCH, RESIZE, THREADS, WORKERS, ENDED};
+    HEADS, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
-    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}, IMGSZ, ENDED};
+    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL},
+    {"weights-only", 0, NULL, NULL, "an .h5 without the graph, for a model that keras.applications builds", NULL}, IMGSZ,
+    OFFLINE, ENDED};
 static const graft_option_info data_options[] = {
     DATA("the pictures, as for train; or say DATA after the action"),
     GROUP,
@@ -86,28 +121,38 @@ static const graft_option_info data_options[] = {
     ENDED};
 static const graft_option_info models_options[] = {
     {"layers", 0, NULL, NULL, "the network's rows: index, name, shape", NULL}, ENDED};
+static const graft_option_info pull_options[] = {
+    {"list", 0, NULL, NULL, "the files, their publishers' addresses, and which are here", NULL}, OFFLINE, ENDED};
 static const graft_option_info bench_options[] = {
     {"mode", 0, "MODE", "train", "train, infer or head (only the head trains)", NULL},
     {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
+    {"layers", 0, NULL, NULL, "each step of the plan too: time, rate, share of the processor's peak, bytes, algorithm", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
-    BATCH, IMGSZ, THREADS, ENDED};
+    BATCH, IMGSZ, EXACT, THREADS, ENDED};
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
-     "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5", train_options, run_train},
+     "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
+     "  graft train -d pets/ --optimizer adamw --scheduler cosine --warmup 0.5 --label-smoothing 0.1 --ema 0.99\n"
+     "  graft train --resume runs/train", train_options, run_train},
     {"predict", NULL, "say what is on pictures", "MODEL INPUT... [OPTION]...",
-     "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv",
+     "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv\n"
+     "  graft predict runs/train/model.safetensors test.csv --csv out.csv",
      predict_options, run_predict},
     {"val", "eval", "measure a model on labelled pictures", "MODEL -d DATA [OPTION]...",
      "graft val runs/train/model.safetensors -d pets/", val_options, run_val},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
-     "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx", convert_options,
+     "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"
+     "  graft convert runs/train/model.safetensors model.keras", convert_options,
      run_convert},
     {"data", NULL, "look at pictures before training", "check|stats|show [-d] DATA [OPTION]...",
      "graft data check pets/ --html pets.html\n  graft data show -d pets/ --augment standard,erase=0.2 -o sheet.png", data_options, run_data},
     {"models", NULL, "list the networks", "[NET] [--layers]", "graft models\n  graft models vgg16 --layers", models_options,
      run_models},
+    {"pull", NULL, "download published weights, or check those that are here", "NET... [--offline] | --list [NET...]",
+     "graft pull vgg16 efficientnet_lite0\n  graft pull --list\n  GRAFT_MIRROR=https://files.example.org/weights graft pull vgg16",
+     pull_options, run_pull},
     {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
      bench_options, run_bench},
 };
@@ -309,10 +354,17 @@ graft_status option_choice(const graft_options *o, const char *name, const char 
     return fail(GRAFT_BAD_OPTION, "--%s %s: one of %s is expected", name, text, list);
 }
 
+// Options of this call alone, not of the work it describes.
+static bool is_of_call(const char *name) { return strcmp(name, "resume") == 0 || strcmp(name, "force") == 0; }
+
 char *options_json(const graft_options *o)
 {
     json_t *object = json_object();
+    char *directory = getcwd(NULL, 0);
     json_object_set_new(object, "command", json_string(o->command->name));
+    if (directory != NULL)
+        json_object_set_new(object, "directory", json_string(directory)); // what relative paths are relative to
+    free(directory);
     for (int i = 0; o->command->options[i].name != NULL; i++) {
         const graft_option_info *info = &o->command->options[i];
         const char *text = o->value[i] != NULL ? o->value[i] : info->fallback;
@@ -324,11 +376,98 @@ char *options_json(const graft_options *o)
                     value = json_pack("[o]", value);
                 json_array_append_new(value, json_string(o->more[k].text));
             }
-        json_object_set_new(object, info->name, value);
+        if (is_of_call(info->name))
+            json_decref(value);
+        else
+            json_object_set_new(object, info->name, value);
     }
     char *text = json_text(object);
     json_decref(object);
     return text;
+}
+
+static bool same_value(const char *a, const char *b)
+{
+    char *end_a, *end_b;
+    const double x = strtod(a, &end_a), y = strtod(b, &end_b);
+    return strcmp(a, b) == 0 || (end_a != a && *end_a == '\0' && end_b != b && *end_b == '\0' && x == y);
+}
+
+static bool listed(const char *const *names, const char *name)
+{
+    while (*names != NULL && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+// Of one that was given several times: the same values in the same order, or it is a change.
+static graft_status list_merge(graft_options *o, int i, const json_t *kept, char *changes, size_t size)
+{
+    const char *name = o->command->options[i].name, **now;
+    const bool given = o->value[i] != NULL;
+    int n;
+    TRY(option_texts(o, name, &now, &n));
+    bool same = (size_t)n == json_array_size(kept);
+    for (int k = 0; same && k < n; k++)
+        same = strcmp(now[k], json_string_value(json_array_get(kept, (size_t)k))) == 0;
+    mem_free(now);
+    const size_t used = strlen(changes);
+    if (given && !same)
+        snprintf(changes + used, size - used, "%s--%s given otherwise", used > 0 ? "; " : "", name);
+    for (size_t k = 0; !given && k < json_array_size(kept); k++)
+        TRY(graft_options_set(o, name, json_string_value(json_array_get(kept, k))));
+    return GRAFT_OK;
+}
+
+static graft_status option_merge(graft_options *o, int i, const json_t *kept, const char *const *free_names, char *changes,
+                                 size_t size)
+{
+    const graft_option_info *info = &o->command->options[i];
+    if (json_is_array(kept))
+        return list_merge(o, i, kept, changes, size);
+    const char *text = json_is_true(kept) ? "" : json_string_value(kept);
+    const char *was = text != NULL ? text : "not set", *now = o->value[i];
+    const bool same = now != NULL && text != NULL && same_value(now, text);
+    if (now != NULL && !same && !listed(free_names, info->name)) {
+        const size_t used = strlen(changes);
+        snprintf(changes + used, size - used, "%s--%s%s%s%s%s%s", used > 0 ? "; " : "", info->name, now[0] != '\0' ? " " : "",
+                 now, now[0] != '\0' ? " (was " : " (was not set", now[0] != '\0' ? was : "", ")");
+    }
+    return now == NULL && text != NULL ? graft_options_set(o, info->name, info->argument != NULL ? text : NULL) : GRAFT_OK;
+}
+
+graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
+                           size_t size, graft_options **out)
+{
+    graft_options *o = graft_options_new(given->command->name);
+    graft_status status = GRAFT_OK;
+    const char *name;
+    json_t *value;
+    changes[0] = '\0';
+    *out = NULL;
+    if (o == NULL)
+        return fail_memory("options");
+    for (int i = 0; given->command->options[i].name != NULL; i++) {
+        const graft_option_info *info = &given->command->options[i];
+        if (given->value[i] != NULL)
+            TRY_GOTO(graft_options_set(o, info->name, info->argument != NULL ? given->value[i] : NULL));
+    }
+    for (size_t k = 0; k < given->n_more; k++)
+        TRY_GOTO(graft_options_set(o, given->command->options[given->more[k].option].name, given->more[k].text));
+    json_object_foreach((json_t *)kept, name, value)
+    {
+        const int i = option_index(o->command, name);
+        if (strcmp(name, "command") == 0 || strcmp(name, "directory") == 0)
+            continue;
+        if (i < 0)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "args.json has an option '%s' that this graft does not know", name));
+        TRY_GOTO(option_merge(o, i, value, free_names, changes, size));
+    }
+    *out = o;
+    o = NULL;
+done:
+    graft_options_free(o);
+    return status;
 }
 
 graft_status graft_run(const graft_options *o, const graft_hooks *hooks)

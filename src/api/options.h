@@ -4,7 +4,7 @@
 #include "graft.h"
 #include "base/json.h"
 
-enum { MAX_OPTIONS = 64 };
+enum { MAX_OPTIONS = 96 };
 struct command {
     const char *name, *alias, *help, *usage, *examples;
     const graft_option_info *options; // ended by a NULL name
@@ -28,6 +28,10 @@ graft_status option_double(const graft_options *o, const char *name, double leas
 graft_status option_choice(const graft_options *o, const char *name, const char *const *choices, int *out); // NULL-ended
 bool option_set(const graft_options *o, const char *name);
 char *options_json(const graft_options *o); // heap: what is in force
+// `given` over what options_json once said: *out has both.  `changes` lists the options given otherwise than kept, but for
+// those in `free_names` (NULL-ended).
+graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
+                           size_t size, graft_options **out);
 
 graft_status run_train(const graft_options *o);
 graft_status run_predict(const graft_options *o);
@@ -36,4 +40,5 @@ graft_status run_inspect(const graft_options *o);
 graft_status run_convert(const graft_options *o);
 graft_status run_data(const graft_options *o);
 graft_status run_models(const graft_options *o);
+graft_status run_pull(const graft_options *o);
 graft_status run_bench(const graft_options *o);

@@ -14,45 +14,94 @@
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
 {
     int resize = -1;
+    enum predicting predicting;
+    TRY(heads_option(o, &predicting));
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
     const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
-                                          .head = HEAD_KEEP, .size = (int)size, .dropout = 0, .resize = resize,
-                                          .bn = BN_FROZEN};
+                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
+                                          .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
     return model_open(&request, out);
+}
+
+// A CSV that appears whole or not at all; a row is put together in memory.
+struct csv_file {
+    struct file_writer writer;
+    char *row;
+    size_t size, capacity;
+};
+
+static graft_status csv_put(struct csv_file *f, const char *text, size_t size)
+{
+    if (!mem_grow(&f->row, &f->capacity, f->size + size, 1))
+        return fail_memory("a row of the CSV");
+    memcpy(f->row + f->size, text, size);
+    f->size += size;
+    return GRAFT_OK;
+}
+
+static graft_status csv_field(struct csv_file *f, const char *field)
+{
+    TRY(csv_put(f, "\"", 1));
+    for (; *field != '\0'; field++)
+        TRY(csv_put(f, *field == '"' ? "\"\"" : field, *field == '"' ? 2 : 1));
+    return csv_put(f, "\"", 1);
+}
+
+static graft_status csv_row_end(struct csv_file *f)
+{
+    TRY(csv_put(f, "\n", 1));
+    const graft_status status = file_writer_put(&f->writer, f->row, f->size);
+    f->size = 0;
+    return status;
+}
+
+static graft_status csv_open(struct csv_file *f, const char *path, const struct model *m)
+{
+    TRY(file_writer_open(path, &f->writer));
+    TRY(csv_put(f, "path", 4));
+    for (int c = 0; c < m->n_classes; c++) {
+        TRY(csv_put(f, ",", 1));
+        TRY(csv_field(f, m->classes[c]));
+    }
+    return csv_row_end(f);
+}
+
+static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes)
+{
+    char number[32];
+    TRY(csv_field(f, path));
+    for (int c = 0; c < classes; c++)
+        TRY(csv_put(f, number, (size_t)snprintf(number, sizeof number, ",%.7g", (double)p[c])));
+    return csv_row_end(f);
 }
 
 struct outcome {
     const struct model *model;
     const struct dataset *data;
     long topk;
-    FILE *csv;
+    struct csv_file csv; // when asked for: csv.writer.path is not NULL
     float *logits, *probabilities; // (n, classes) or NULL
     int *labels;
     size_t done, bad;
 };
 
-static void csv_field(FILE *csv, const char *field)
-{
-    fputc('"', csv);
-    for (; *field != '\0'; field++)
-        fprintf(csv, *field == '"' ? "\"\"" : "%c", *field);
-    fputc('"', csv);
-}
 
-static graft_status report(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+static graft_status report(void *user, uint32_t index, const struct prediction *prediction, const char *error)
 {
     struct outcome *r = user;
     const int classes = r->model->n_classes;
     const char *path = r->data->samples[index].path;
+    graft_status status = GRAFT_OK;
     json_t *row = json_pack("{s:s+}", "path", path, "");
     if (row == NULL)
         row = json_pack("{s:s}", "path", "(a name that is not UTF-8)");
-    if (p == NULL) {
+    if (prediction == NULL) {
         r->bad++;
         json_object_set_new(row, "error", json_string(error));
     } else {
+        const float *p = prediction->probabilities;
         json_t *top = json_array();
         bool *taken = mem_zero((size_t)classes, sizeof *taken);
         for (long k = 0; taken != NULL && k < r->topk && k < classes; k++) {
@@ -66,13 +115,9 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         mem_free(taken);
         json_object_set_new(row, "top", top);
         if (r->logits != NULL)
-            memcpy(r->logits + index * (size_t)classes, logits, (size_t)classes * sizeof *logits);
-        if (r->csv != NULL) {
-            csv_field(r->csv, path);
-            for (int c = 0; c < classes; c++)
-                fprintf(r->csv, ",%.7g", (double)p[c]);
-            fprintf(r->csv, "\n");
-        }
+            memcpy(r->logits + index * (size_t)classes, prediction->logits, (size_t)classes * sizeof(float));
+        if (r->csv.writer.path != NULL)
+            status = csv_row(&r->csv, path, p, classes);
         r->done++;
     }
     char *text = json_text(row);
@@ -80,7 +125,7 @@ static graft_status report(void *user, uint32_t index, const float *logits, cons
         hooks_result(text);
     mem_free(text);
     json_decref(row);
-    return GRAFT_OK;
+    return status;
 }
 
 static graft_status logits_write(const char *path, const float *logits, size_t n, int classes)
@@ -102,9 +147,9 @@ static graft_status logits_write(const char *path, const float *logits, size_t n
     return status;
 }
 
-static graft_status plan_ready(struct model *m, int batch, struct arena **arena, struct plan **plan)
+static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena, struct plan **plan)
 {
-    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER};
+    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
     TRY(arena_new(arena));
     TRY(plan_build(&m->graph, &m->params, *arena, &options, plan));
     return arena_reserve(*arena);
@@ -153,32 +198,19 @@ graft_status run_predict(const graft_options *o)
     if (option_text(o, "logits") != NULL &&
         (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
         TRY_GOTO(fail_memory("logits"));
-    if (option_text(o, "csv") != NULL) {
-        r.csv = fopen(option_text(o, "csv"), "w");
-        if (r.csv == NULL)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "cannot write '%s'", option_text(o, "csv")));
-        fprintf(r.csv, "path");
-        for (int c = 0; c < m.n_classes; c++) {
-            fputc(',', r.csv);
-            csv_field(r.csv, m.classes[c]);
-        }
-        fprintf(r.csv, "\n");
-    }
-    TRY_GOTO(plan_ready(&m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
+    if (option_text(o, "csv") != NULL)
+        TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m));
+    TRY_GOTO(plan_ready(o, &m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, d.count, (int)workers, "predict", report, &r));
     if (r.logits != NULL)
         TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
-    if (r.csv != NULL) {
-        FILE *csv = r.csv;
-        r.csv = NULL;
-        if (fclose(csv) != 0)
-            TRY_GOTO(fail(GRAFT_NO_RESOURCE, "cannot finish writing '%s'", option_text(o, "csv")));
-    }
+    if (r.csv.writer.path != NULL)
+        TRY_GOTO(file_writer_commit(&r.csv.writer));
     if (r.bad > 0)
         status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", r.bad, d.count);
 done:
-    if (r.csv != NULL)
-        fclose(r.csv);
+    file_writer_abandon(&r.csv.writer);
+    mem_free(r.csv.row);
     mem_free(r.logits);
     mem_free(order);
     plan_free(plan);
@@ -189,16 +221,16 @@ done:
     return status;
 }
 
-static graft_status collect(void *user, uint32_t index, const float *logits, const float *p, const char *error)
+static graft_status collect(void *user, uint32_t index, const struct prediction *p, const char *error)
 {
     struct outcome *r = user;
-    (void)logits;
     if (p == NULL) {
         r->bad++;
         log_warning("left out: %s", error);
         return GRAFT_OK;
     }
-    memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p, (size_t)r->model->n_classes * sizeof *p);
+    memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p->probabilities,
+           (size_t)r->model->n_classes * sizeof(float));
     r->labels[r->done++] = r->data->samples[index].label;
     return GRAFT_OK;
 }
@@ -256,10 +288,7 @@ graft_status run_val(const graft_options *o)
     for (int i = 0; parts[i] != NULL; i++)
         part = strcmp(split, parts[i]) == 0 ? i : part;
     const bool file = part < 0 && file_exists(split);
-    if (!file)
-        TRY(option_choice(o, "split", parts, &part));
-    else
-        TRY(option_choice(o, "part", parts, &part));
+    TRY(option_choice(o, file ? "part" : "split", parts, &part));
     if (o->n_inputs != 1 || option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
@@ -278,7 +307,7 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
-    TRY_GOTO(plan_ready(&m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
+    TRY_GOTO(plan_ready(o, &m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));

@@ -1,15 +1,13 @@
-// api/run_tools.c: `graft inspect`, `graft models`, `graft bench`.
+// api/run_tools.c: `graft inspect`, `graft models`.
 
 #include "api/run.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/rng.h"
-#include "optim/optim.h"
+#include "fetch/fetch.h"
 #include "weights/weights.h"
-#include <stdlib.h>
 #include <string.h>
 
-static void result_take(json_t *take_object)
+void result_take(json_t *take_object)
 {
     char *text = json_text(take_object);
     if (text != NULL)
@@ -67,11 +65,17 @@ static graft_status layers(const struct network *net)
     return status;
 }
 
-graft_status run_models(const graft_options *o)
+graft_status networks_check(const graft_options *o)
 {
     for (size_t i = 0; i < o->n_inputs; i++)
         if (zoo_find(o->inputs[i]) == NULL)
             return fail(GRAFT_BAD_OPTION, "no network '%s'; did you mean '%s'?", o->inputs[i], zoo_nearest(o->inputs[i]));
+    return GRAFT_OK;
+}
+
+graft_status run_models(const graft_options *o)
+{
+    TRY(networks_check(o));
     if (option_set(o, "layers")) {
         if (o->n_inputs != 1)
             return fail(GRAFT_BAD_OPTION, "--layers shows one network: graft models NET --layers");
@@ -81,97 +85,19 @@ graft_status run_models(const graft_options *o)
     for (int i = 0; i < count; i++) {
         const struct network *net = o->n_inputs > 0 ? zoo_find(o->inputs[i]) : zoo_at(i);
         struct graph g = {0};
-        const graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
+        struct found_file here = {0};
+        graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
         if (status == GRAFT_OK)
-            result_take(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:f}", "name", net->name, "title", net->title,
-                                  "publisher", net->publisher, "license", net->license, "size", net->input.size, "top1",
-                                  net->top1, "top5", net->top5, "parameters", (json_int_t)graph_parameters(&g, false),
-                                  "multiply_adds", graph_multiply_adds(&g)));
+            status = fetch_locate(net, &(struct fetch_request){0}, &here);
+        if (status == GRAFT_OK)
+            result_take(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:f, s:b, s:s?}", "name", net->name, "title",
+                                  net->title, "publisher", net->publisher, "license", net->license, "size", net->input.size,
+                                  "top1", net->top1, "top5", net->top5, "parameters",
+                                  (json_int_t)graph_parameters(&g, false), "multiply_adds", graph_multiply_adds(&g),
+                                  "cached", here.path != NULL, "path", here.path));
+        found_file_free(&here);
         graph_fini(&g);
         TRY(status);
     }
     return GRAFT_OK;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-enum { BENCH_CLASSES = 10 };
-
-graft_status run_bench(const graft_options *o)
-{
-    static const char *const modes[] = {"train", "infer", "head", NULL};
-    long batch, steps, imgsz, threads;
-    int mode;
-    struct model m = {0};
-    struct arena *arena = NULL;
-    struct plan *plan = NULL;
-    struct sgd sgd = {.rate = 1e-3f, .momentum = 0.9f, .decay = 1e-6f, .nesterov = true};
-    float *input = NULL, *targets = NULL;
-    double *seconds = NULL;
-    graft_status status = GRAFT_OK;
-    TRY(option_long(o, "batch", 1, 4096, &batch));
-    TRY(option_long(o, "steps", 1, 100000, &steps));
-    TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
-    TRY(option_long(o, "threads", 0, 1024, &threads));
-    TRY(option_choice(o, "mode", modes, &mode));
-    if (o->n_inputs != 1)
-        return fail(GRAFT_BAD_OPTION, "which network? graft bench NET");
-    exec_set_threads((int)threads);
-    struct model_request request = {.network = o->inputs[0], .weights = "none", .n_classes = BENCH_CLASSES,
-                                    .size = (int)imgsz, .dropout = -1, .resize = -1, .bn = BN_TRAIN};
-    freeze_option(o, &request);
-    if (mode == 2)
-        request.freeze = -1;
-    TRY_GOTO(model_open(&request, &m));
-    const double started = now_seconds();
-    const struct plan_options options = {.batch = (int)batch, .mode = mode == 1 ? PLAN_INFER : PLAN_TRAIN};
-    TRY_GOTO(arena_new(&arena));
-    TRY_GOTO(plan_build(&m.graph, &m.params, arena, &options, &plan));
-    TRY_GOTO(arena_reserve(arena));
-    if (mode != 1)
-        TRY_GOTO(sgd_init(&sgd, &m.params));
-    const size_t item = 3 * (size_t)m.input.size * m.input.size;
-    input = mem_aligned((size_t)batch * item * sizeof *input);
-    targets = mem_zero((size_t)batch * BENCH_CLASSES, sizeof *targets);
-    seconds = mem_alloc((size_t)steps * sizeof *seconds);
-    if (input == NULL || targets == NULL || seconds == NULL)
-        TRY_GOTO(fail_memory("the benchmark's pictures"));
-    for (size_t i = 0; i < (size_t)batch * item; i++)
-        input[i] = rng_unit(rng_hash(RNG_BENCH, i, 0, 0)) * 2 - 1;
-    for (long i = 0; i < batch; i++)
-        targets[i * BENCH_CLASSES + i % BENCH_CLASSES] = 1;
-    struct sgd_target target = {&sgd, &m.params};
-    double first = 0;
-    for (long i = -1; i < steps; i++) {
-        const double begin = now_seconds();
-        const struct run run = {.input = input, .targets = targets, .seed = 1, .step = (uint64_t)(i + 1),
-                                .ready = sgd_apply, .user = &target};
-        double loss;
-        TRY_GOTO(plan_run(plan, &run, &loss));
-        if (i >= 0)
-            seconds[i] = now_seconds() - begin;
-        else
-            first = now_seconds() - started;
-        if (hooks_cancelled())
-            TRY_GOTO(fail(GRAFT_CANCELLED, "stopped"));
-    }
-    qsort(seconds, (size_t)steps, sizeof *seconds, ascending);
-    const double median = steps % 2 == 1 ? seconds[steps / 2] : (seconds[steps / 2] + seconds[steps / 2 - 1]) / 2;
-    result_take(json_pack("{s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:s, s:i}", "network", m.network->name, "mode", modes[mode],
-                          "batch", (int)batch, "img_s", batch / median, "best", batch / seconds[0], "first_s", first,
-                          "rss_mb", mem_resident_peak() / 1048576.0, "isa", exec_isa(), "threads", exec_threads()));
-done:
-    if (mode != 1)
-        sgd_fini(&sgd);
-    mem_free(input);
-    mem_free(targets);
-    mem_free(seconds);
-    plan_free(plan);
-    arena_free(arena);
-    model_close(&m);
-    return status;
 }

@@ -1,12 +1,12 @@
 // api/run_train.c: `graft train`: data, then the model for its classes, then the loop.
 
 #include "api/run.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
 static const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
@@ -37,15 +37,38 @@ static const char *network_option(const graft_options *o)
     return network != NULL || file ? network : "efficientnet_lite0";
 }
 
-static char *next_folder(void)
+graft_status heads_option(const graft_options *o, enum predicting *out)
 {
-    for (int i = 1; i < 10000; i++) {
-        char *path = i == 1 ? mem_text("runs/train") : mem_format("runs/train%d", i);
-        if (path == NULL || !file_exists(path))
-            return path;
-        mem_free(path);
+    static const char *const rules[] = {"mean", "main", NULL};
+    int rule;
+    *out = PREDICT_AS_SAVED;
+    if (option_text(o, "heads") == NULL)
+        return GRAFT_OK;
+    TRY(option_choice(o, "heads", rules, &rule));
+    *out = rule == 0 ? PREDICT_MEAN : PREDICT_MAIN;
+    return GRAFT_OK;
+}
+
+// "0.3,0.3": one weight an auxiliary head.
+static graft_status aux_option(const graft_options *o, float *weights, struct model_request *r)
+{
+    const char *at = option_text(o, "aux-weights");
+    if (at == NULL)
+        return GRAFT_OK;
+    r->aux_weights = weights;
+    for (;;) {
+        char *end;
+        const double weight = strtod(at, &end);
+        if (end == at || (*end != ',' && *end != '\0') || !(weight >= 0 && weight <= 1000))
+            return fail(GRAFT_BAD_OPTION, "--aux-weights %s: numbers from 0 to 1000 with commas between are expected",
+                        option_text(o, "aux-weights"));
+        if (r->n_aux_weights < MAX_OUTPUTS)
+            weights[r->n_aux_weights] = (float)weight;
+        r->n_aux_weights++;
+        if (*end == '\0')
+            return GRAFT_OK;
+        at = end + 1;
     }
-    return NULL;
 }
 
 static graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
@@ -57,17 +80,38 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
     return GRAFT_OK;
 }
 
-graft_status run_train(const graft_options *o)
+// The parts, and what an epoch is made of.
+static graft_status training_data(const graft_options *o, long limit, uint64_t seed, int copies, struct dataset *d)
+{
+    const char *split = option_text(o, "split"), *weights = option_text(o, "class-weights");
+    if (split != NULL)
+        TRY(dataset_split_read(d, split));
+    TRY(dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed));
+    TRY(dataset_groups_check(d));
+    if (weights != NULL)
+        TRY(dataset_weights(d, weights));
+    TRY(dataset_copies(d, copies));
+    if (option_set(o, "balance"))
+        TRY(dataset_balance(d));
+    return d->has_val ? dataset_prints_keep(d) : GRAFT_OK;
+}
+
+// A run from its options; `resume`: taken up again, `changes` being what was asked otherwise than then.
+static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
-    double rate, momentum, decay, dropout = -1;
+    double minutes, dropout = -1;
+    struct recipe recipe;
     int bn, head, bad, resize = -1;
     struct dataset d = {0};
     struct model m = {0};
     struct augment augment;
     struct input_spec array;
-    char *folder = NULL, *args = NULL;
+    enum predicting predicting;
+    float aux_weights[MAX_OUTPUTS];
+    char *args = NULL;
     graft_status status = GRAFT_OK;
+    const bool force = option_set(o, "force");
     TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
     TRY(option_long(o, "epochs", 1, 100000, &epochs));
     TRY(option_long(o, "batch", 1, 4096, &batch));
@@ -76,12 +120,12 @@ graft_status run_train(const graft_options *o)
     TRY(option_long(o, "seed", 0, 1L << 62, &seed));
     TRY(option_long(o, "threads", 0, 1024, &threads));
     TRY(option_long(o, "workers", 1, 64, &workers));
-    TRY(option_double(o, "lr", 1e-12, 1e6, &rate));
-    TRY(option_double(o, "momentum", 0, 0.99999, &momentum));
-    TRY(option_double(o, "decay", 0, 1e3, &decay));
+    TRY(recipe_options(o, (int)epochs, &recipe));
+    TRY(option_double(o, "checkpoint-minutes", 0, 1e6, &minutes));
     TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
+    TRY(heads_option(o, &predicting));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
@@ -100,22 +144,14 @@ graft_status run_train(const graft_options *o)
     exec_set_threads((int)threads);
 
     TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
-    if (option_text(o, "split") != NULL)
-        TRY_GOTO(dataset_split_read(&d, option_text(o, "split")));
-    TRY_GOTO(dataset_split(&d, option_text(o, "split") != NULL ? "keep" : option_text(o, "val"), limit, (uint64_t)seed));
-    TRY_GOTO(dataset_groups_check(&d));
-    if (option_text(o, "class-weights") != NULL)
-        TRY_GOTO(dataset_weights(&d, option_text(o, "class-weights")));
-    TRY_GOTO(dataset_copies(&d, (int)copies));
-    if (option_set(o, "balance"))
-        TRY_GOTO(dataset_balance(&d));
-    if (d.has_val)
-        TRY_GOTO(dataset_prints_keep(&d));
+    TRY_GOTO(training_data(o, limit, (uint64_t)seed, (int)copies, &d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
-                                    .head = (enum head_rule)head, .classes = d.classes, .n_classes = d.n_classes,
+                                    .offline = option_set(o, "offline"), .head = (enum head_rule)head,
+                                    .classes = d.classes, .n_classes = d.n_classes,
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,
-                                    .seed = (uint64_t)seed};
+                                    .predicting = predicting, .seed = (uint64_t)seed};
     freeze_option(o, &request);
+    TRY_GOTO(aux_option(o, aux_weights, &request));
     if (d.array_float) {
         if (augment_any(&augment))
             TRY_GOTO(fail(GRAFT_BAD_OPTION, "%s holds preprocessed arrays, which --augment cannot change",
@@ -123,20 +159,79 @@ graft_status run_train(const graft_options *o)
         TRY_GOTO(array_input(&d, o, &array));
         request.array = &array;
     }
+    if (resume != NULL)
+        TRY_GOTO(train_resume_check(resume, &d, changes, force));
+    if (resume != NULL && resume->checkpoint != NULL) {
+        request.weights = resume->checkpoint;
+        request.head = HEAD_KEEP;
+    }
     TRY_GOTO(model_open(&request, &m));
-    folder = option_text(o, "output") != NULL ? mem_text(option_text(o, "output")) : next_folder();
     args = options_json(o);
-    if (folder == NULL || args == NULL)
-        TRY_GOTO(fail_memory("the run folder's name"));
+    if (args == NULL)
+        TRY_GOTO(fail_memory("the options"));
     const struct train_options options = {
-        .folder = folder, .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
-        .rate = (float)rate, .momentum = (float)momentum, .decay = (float)decay, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn,
-        .augment = augment, .fixed = copies > 0, .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"), .save = !option_set(o, "no-save")};
+        .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
+        .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
+        .augment = augment, .fixed = copies > 0,
+        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
+        .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"), .resume = resume, .force = force};
     TRY_GOTO(train_run(&m, &d, &options));
 done:
     model_close(&m);
     dataset_free(&d);
-    mem_free(folder);
     mem_free(args);
+    return status;
+}
+
+// What may differ from the run's own options without being a change of the run.
+static const char *const free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
+                                           "force", NULL};
+
+// A relative path means another file in another folder: says so when something was not found.
+static graft_status tell_directory(graft_status status, const json_t *args)
+{
+    const char *then = json_string_value(json_object_get(args, "directory"));
+    char *now = getcwd(NULL, 0);
+    if (status == GRAFT_BAD_FILE && then != NULL && now != NULL && strcmp(then, now) != 0)
+        fail(status, "%s (the run was started in '%s')", graft_message(), then);
+    free(now);
+    return status;
+}
+
+static graft_status train_anew(const graft_options *o)
+{
+    static const char *const nothing[] = {NULL};
+    json_t *presets;
+    graft_options *merged;
+    char changes[64];
+    if (option_set(o, "force"))
+        return fail(GRAFT_BAD_OPTION, "--force goes with --resume RUN");
+    TRY(recipe_presets(o, &presets));
+    graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
+    json_decref(presets);
+    if (status == GRAFT_OK) {
+        status = train(merged, NULL, "");
+        graft_options_free(merged);
+    }
+    return status;
+}
+
+graft_status run_train(const graft_options *o)
+{
+    struct train_resume resume;
+    graft_options *merged = NULL;
+    char changes[1024];
+    graft_status status = GRAFT_OK;
+    if (option_text(o, "resume") == NULL)
+        return train_anew(o);
+    if (option_set(o, "output") || option_set(o, "no-save"))
+        return fail(GRAFT_BAD_OPTION, "--resume goes on in the run's own folder, without --%s",
+                    option_set(o, "output") ? "output" : "no-save");
+    TRY(train_resume_open(option_text(o, "resume"), &resume));
+    TRY_GOTO(options_merge(o, resume.args, free_options, changes, sizeof changes, &merged));
+    TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));
+done:
+    graft_options_free(merged);
+    train_resume_close(&resume);
     return status;
 }

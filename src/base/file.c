@@ -100,16 +100,18 @@ void file_map_close(struct file_map *map)
 
 graft_status file_writer_open(const char *path, struct file_writer *out)
 {
+    struct stat st;
     *out = (struct file_writer){.fd = -1};
+    out->direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
     out->path = mem_text(path);
-    out->temporary = mem_format("%s%s%ld", path, temporary_mark, (long)getpid());
+    out->temporary = out->direct ? mem_text(path) : mem_format("%s%s%ld", path, temporary_mark, (long)getpid());
     if (out->path == NULL || out->temporary == NULL) {
         file_writer_abandon(out);
         return fail_memory("a file name");
     }
-    out->fd = file_ops.open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    out->fd = file_ops.open(out->temporary, O_WRONLY | O_CLOEXEC | (out->direct ? 0 : O_CREAT | O_TRUNC), 0666);
     if (out->fd < 0) {
-        const graft_status status = fail_system("create", out->temporary);
+        const graft_status status = fail_system(out->direct ? "open" : "create", out->temporary);
         mem_free(out->temporary);
         out->temporary = NULL;
         file_writer_abandon(out);
@@ -161,17 +163,17 @@ graft_status file_flush_folder(const char *path)
 graft_status file_writer_commit(struct file_writer *w)
 {
     graft_status status = GRAFT_OK;
-    if (file_ops.fsync(w->fd) != 0)
+    if (!w->direct && file_ops.fsync(w->fd) != 0)
         TRY_GOTO(fail_system("flush", w->temporary));
     const int fd = w->fd;
     w->fd = -1;
     if (file_ops.close(fd) != 0)
         TRY_GOTO(fail_system("close", w->temporary));
-    if (file_ops.rename(w->temporary, w->path) != 0)
+    if (!w->direct && file_ops.rename(w->temporary, w->path) != 0)
         TRY_GOTO(fail_system("rename", w->temporary));
     mem_free(w->temporary);
     w->temporary = NULL;
-    status = file_flush_folder(w->path);
+    status = w->direct ? GRAFT_OK : file_flush_folder(w->path);
 done:
     file_writer_abandon(w);
     return status;
@@ -182,7 +184,8 @@ void file_writer_abandon(struct file_writer *w)
     if (w->temporary != NULL) {
         if (w->fd >= 0)
             file_ops.close(w->fd);
-        file_ops.unlink(w->temporary);
+        if (!w->direct)
+            file_ops.unlink(w->temporary);
     }
     mem_free(w->path);
     mem_free(w->temporary);
@@ -244,13 +247,45 @@ graft_status file_size(const char *path, uint64_t *out)
     return GRAFT_OK;
 }
 
-graft_status file_hash(const char *path, uint64_t *out)
+graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t tail_size)
 {
-    struct file_map map;
-    TRY(file_map_open(path, &map));
-    *out = hash_of(map.data);
-    file_map_close(&map);
-    return GRAFT_OK;
+    enum { PIECE = 1 << 18 };
+    struct hash h;
+    graft_status status = GRAFT_OK;
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    uint8_t *piece = NULL;
+    size_t held = 0; // in the piece, not yet hashed: what may turn out to be the tail
+    hash_init(&h);
+    if (fd < 0)
+        TRY_GOTO(fail_system("open", path));
+    piece = mem_alloc(PIECE + tail_size);
+    if (piece == NULL)
+        TRY_GOTO(fail_memory(path));
+    for (;;) {
+        const ssize_t got = read(fd, piece + held, PIECE);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            TRY_GOTO(fail_system("read", path));
+        if (got == 0)
+            break;
+        held += (size_t)got;
+        if (held > tail_size) {
+            hash_put(&h, piece, held - tail_size);
+            memmove(piece, piece + held - tail_size, tail_size);
+            held = tail_size;
+        }
+    }
+    if (held < tail_size)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is cut short: %zu bytes", path, held));
+    if (tail_size > 0)
+        memcpy(tail, piece, tail_size);
+    *out = hash_end(&h);
+done:
+    mem_free(piece);
+    if (fd >= 0)
+        close(fd);
+    return status;
 }
 
 graft_status file_lock(const char *folder, int *fd)
@@ -269,8 +304,9 @@ graft_status file_lock(const char *folder, int *fd)
             status = fail_system("write", path);
     } else if (errno == EWOULDBLOCK) {
         const ssize_t got = read(*fd, holder, sizeof holder - 1);
-        status = fail(GRAFT_BAD_FILE, "'%s' is in use by another run (process %ld); wait for it, or name another folder",
-                      folder, got > 0 ? strtol(holder, NULL, 10) : 0);
+        status =
+            fail(GRAFT_BAD_FILE, "'%s' is in use by another run (process %ld); wait for it, or name another folder",
+                 folder, got > 0 ? strtol(holder, NULL, 10) : 0);
     } else // a filesystem without locks
         log_warning("'%s' cannot be locked (%s); do not start a second run in it", folder, strerror(errno));
 done:
@@ -321,6 +357,12 @@ graft_status file_make_folder(const char *path)
     }
     mem_free(copy);
     return status;
+}
+
+graft_status file_make_new_folder(const char *path, bool *made)
+{
+    *made = mkdir(path, 0777) == 0;
+    return *made || errno == EEXIST ? GRAFT_OK : fail_system("create folder", path);
 }
 
 bool file_exists(const char *path) { return access(path, F_OK) == 0; }

@@ -28,9 +28,11 @@ graft_status file_map_open(const char *path, struct file_map *out); // refuses w
 graft_status file_read(const char *path, size_t most, struct file_map *out);
 void file_map_close(struct file_map *map);                          // a zeroed one is fine
 
-// Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.
+// Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.  What is
+// there and no file (/dev/stdout, a pipe) is written to as it is.
 struct file_writer {
     char *path, *temporary;
+    bool direct; // temporary is path
     int fd;
     uint64_t size;
 };
@@ -49,13 +51,15 @@ graft_status file_rename(const char *from, const char *to); // durable: the fold
 graft_status file_flush(const char *path);                  // what was appended so far is on the disk
 graft_status file_trim(const char *path, uint64_t size);    // cuts off what is past `size`
 graft_status file_size(const char *path, uint64_t *out);
-graft_status file_hash(const char *path, uint64_t *out);    // XXH64 of the content
+// XXH64 of the content but its last `tail_size` bytes, which go to `tail`.  Read in pieces, so no memory is taken.
+graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t tail_size);
 // Takes the folder for this process: `*fd` holds it until it is closed or the process dies, however it dies.  Fails with
 // GRAFT_BAD_FILE when another process has it.
 graft_status file_lock(const char *folder, int *fd);
 void file_unlock(int fd);                                   // -1 is fine
 void file_sweep(const char *folder);                        // removes what writers that died have left in it
 graft_status file_make_folder(const char *path);                              // and its parents; existing is fine
+graft_status file_make_new_folder(const char *path, bool *made);              // false: something is there already
 bool file_exists(const char *path);
 char *path_join(const char *folder, const char *name); // heap; an absolute `name` wins; NULL: no memory
 const char *path_name(const char *path);               // after the last slash

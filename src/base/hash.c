@@ -1,7 +1,7 @@
 // base/hash.c: XXH64 with seed 0, byte order independent.
 // Stripes of 32 bytes feed four lanes; the lanes, the total and the tail are mixed at the end.
-// Source: the algorithm's published specification (xxhash_spec.md, XXH64); a single changed bit always changes the result
-// of its stripe's lane, for each step of a lane is a bijection.
+// Source: the algorithm's published specification (xxhash_spec.md, XXH64); a single changed bit always changes the
+// result of its stripe's lane, for each step of a lane is a bijection.
 
 #include "base/hash.h"
 #include <string.h>

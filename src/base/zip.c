@@ -1,14 +1,20 @@
 // base/zip.c: ZIP archives through libzip, over bounded bytes.  Members are inflated into blocks of their own, under a
 // limit that is checked against the stated size first; libzip checks the CRC while reading.
+// libzip does not say where a stored member lies, so zip_borrow looks it up in the directory itself:
+//   end: "PK" 5 6, +10 entries, +12 size, +16 offset of the directory | entry: "PK" 1 2, +10 method, +16 CRC, +20 size,
+//   +28 lengths of name, extra, comment, +42 offset of the member's head, +46 name | head: "PK" 3 4, +26 lengths, name
 
 #include "base/zip.h"
 #include "base/memory.h"
 #include <stdlib.h>
+#include <string.h>
 #include <zip.h>
+#include <zlib.h>
 
 struct zip_archive {
     zip_t *zip;
     char *what;
+    bytes data;
 };
 
 graft_status zip_open_bytes(bytes data, const char *what, struct zip_archive **out)
@@ -25,6 +31,7 @@ graft_status zip_open_bytes(bytes data, const char *what, struct zip_archive **o
         return fail_memory("an archive");
     }
     a->what = name;
+    a->data = data;
     zip_error_init(&error);
     zip_source_t *source = zip_source_buffer_create(data.ptr, data.size, 0, &error);
     if (source != NULL)
@@ -94,5 +101,61 @@ graft_status zip_member(struct zip_archive *a, size_t index, size_t limit, bytes
     }
     *out = (bytes){block, (size_t)st.size};
     *owned = block;
+    return GRAFT_OK;
+}
+
+static uint32_t number_at(bytes data, size_t at, int size)
+{
+    struct reader r = {.data = data, .at = at};
+    return size == 2 ? read_u16(&r) : read_u32(&r);
+}
+
+// The directory: from `*at` to `*end`; false when it is not where a plain archive has it.
+static bool directory_find(bytes data, size_t *at, size_t *end)
+{
+    enum { END_SIZE = 22, COMMENT_MOST = UINT16_MAX };
+    for (size_t back = END_SIZE; back <= data.size && back <= END_SIZE + COMMENT_MOST; back++) {
+        *end = data.size - back;
+        if (number_at(data, *end, 4) != 0x06054b50 || number_at(data, *end + 20, 2) != back - END_SIZE)
+            continue;
+        const size_t size = number_at(data, *end + 12, 4), last = *end;
+        *at = number_at(data, last + 16, 4);
+        *end = *at + size; // torch has the records of ZIP64 between the two, whether it needs them or not
+        return *at <= last && size <= last - *at;
+    }
+    return false;
+}
+
+graft_status zip_borrow(struct zip_archive *a, size_t index, bytes *out, bool *found)
+{
+    enum { ENTRY_SIZE = 46, HEAD_SIZE = 30 };
+    const char *name = zip_name(a, index);
+    const size_t length = strlen(name);
+    size_t at, end;
+    *found = false;
+    *out = (bytes){0};
+    if (!directory_find(a->data, &at, &end))
+        return GRAFT_OK;
+    const size_t begin = at;
+    for (size_t i = 0; i < index && at + ENTRY_SIZE <= end; i++)
+        at += ENTRY_SIZE + (size_t)number_at(a->data, at + 28, 2) + number_at(a->data, at + 30, 2) +
+              number_at(a->data, at + 32, 2);
+    if (at + ENTRY_SIZE + length > end || number_at(a->data, at + 28, 2) != length ||
+        memcmp(a->data.ptr + at + ENTRY_SIZE, name, length) != 0)
+        return fail(GRAFT_BAD_FILE, "%s: the directory does not list member '%s' in its place", a->what, name);
+    const uint32_t size = number_at(a->data, at + 24, 4), head = number_at(a->data, at + 42, 4);
+    const bool stored = number_at(a->data, at + 10, 2) == 0 && (number_at(a->data, at + 8, 2) & 1) == 0;
+    if (!stored || size == UINT32_MAX || head == UINT32_MAX)
+        return GRAFT_OK;
+    size_t data = (size_t)head + HEAD_SIZE;
+    if (data > begin || number_at(a->data, head, 4) != 0x04034b50 || number_at(a->data, head + 26, 2) != length)
+        return fail(GRAFT_BAD_FILE, "%s: member '%s' is not where the directory says", a->what, name);
+    data += length + number_at(a->data, head + 28, 2);
+    if (data > begin || size > begin - data || memcmp(a->data.ptr + head + HEAD_SIZE, name, length) != 0)
+        return fail(GRAFT_BAD_FILE, "%s: member '%s' is not where the directory says", a->what, name);
+    *out = (bytes){a->data.ptr + data, size};
+    if (crc32_z(crc32_z(0, NULL, 0), out->ptr, out->size) != number_at(a->data, at + 16, 4))
+        return fail(GRAFT_BAD_FILE, "%s: member '%s' is damaged (checksum)", a->what, name);
+    *found = true;
     return GRAFT_OK;
 }

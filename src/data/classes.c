@@ -52,11 +52,12 @@ graft_status classes_number(struct dataset *d, int n)
 
 graft_status group_find(struct dataset *d, const char *name, int *group)
 {
-    *group = name[0] != '\0' ? name_index_find(&d->group_names, d->groups, name) : -1;
-    if (name[0] == '\0' || *group >= 0)
+    *group = name[0] != '\0' ? name_index_find(&d->group_names, d->groups, name) + 1 : 0;
+    if (name[0] == '\0' || *group > 0)
         return GRAFT_OK;
+    TRY(name_add(&d->groups, &d->n_groups, &d->group_names, name));
     *group = d->n_groups;
-    return name_add(&d->groups, &d->n_groups, &d->group_names, name);
+    return GRAFT_OK;
 }
 
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }

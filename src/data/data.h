@@ -14,7 +14,7 @@ struct sample {
     char *path; // as shown to people; arrays: "file#index"
     int label;  // -1: unlabelled
     enum part part;
-    int group;        // of what must not be split (a person, a patient), an index into `groups`; -1: none
+    int group;        // of what must not be split (a person, a patient): groups[group - 1]; 0: none
     int copy;         // 0: the picture itself; k: its k-th version, the same in every epoch
     int round;        // of balancing: 0: always seen
     const void *data; // arrays: borrowed element; NULL: a file to decode
@@ -60,6 +60,7 @@ graft_status class_list_read(const char *path, char ***out, int *n); // a name a
 graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
 // Unlabelled pictures: files, folders (with the folders in them), archives, CSVs with a column of paths.
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out);
+graft_status inputs_add(const char *path, struct dataset *out); // appends
 
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by
 // `seed`, whole groups where samples name them; a count takes the first of the test part where the format has one (IDX,
@@ -106,6 +107,8 @@ void picture_free(struct picture *p);
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out);
 // What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
+// Tells whether a sample changed: of a file its size and time of change, of an array's element its bytes.  0: not there.
+uint64_t sample_stamp(const struct dataset *d, size_t index);
 // How an epoch's pictures are changed; a pure function of (seed, epoch, sample).
 struct augmentation {
     const struct augment *augment;

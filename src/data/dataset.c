@@ -5,6 +5,7 @@
 #include "data/decode.h"
 #include "data/fingerprint.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ graft_status sample_add(struct dataset *d, const char *path, int label, enum par
         mem_free(copy);
         return fail_memory("the list of pictures");
     }
-    d->samples[d->count++] = (struct sample){.path = copy, .label = label, .part = part, .group = -1, .data = data};
+    d->samples[d->count++] = (struct sample){.path = copy, .label = label, .part = part, .data = data};
     d->has_val |= part == PART_VAL;
     d->has_test |= part == PART_TEST;
     return GRAFT_OK;
@@ -159,14 +160,22 @@ done:
     return status;
 }
 
+graft_status inputs_add(const char *path, struct dataset *out)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return source_inputs(path, out);
+    if (path_has_suffix(path, ".csv"))
+        return source_csv(path, "", false, out);
+    return archive_recognises(path) ? source_archive(path, false, out) : source_inputs(path, out);
+}
+
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out)
 {
     graft_status status = GRAFT_OK;
     *out = (struct dataset){0};
     for (size_t i = 0; i < n; i++)
-        TRY_GOTO(path_has_suffix(paths[i], ".csv") ? source_csv(paths[i], "", false, out)
-                 : archive_recognises(paths[i])    ? source_archive(paths[i], false, out)
-                                                   : source_inputs(paths[i], out));
+        TRY_GOTO(inputs_add(paths[i], out));
     if (out->count == 0)
         status = fail(GRAFT_BAD_FILE, "no pictures in '%s'", paths[0]);
 done:
@@ -187,6 +196,24 @@ static graft_status array_picture(const struct dataset *d, const uint8_t *src, s
                                   : d->array_planar ? src[c * area + i]
                                                     : src[i * d->array_c + c];
     return GRAFT_OK;
+}
+
+uint64_t sample_stamp(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    struct stat st;
+    if (s->data != NULL) {
+        const size_t size = (size_t)d->array_c * d->array_h * d->array_w * (d->array_float ? sizeof(float) : 1);
+        return hash_of((bytes){s->data, size});
+    }
+    if (s->member != NULL) {
+        const uint64_t facts[] = {s->member->size, s->member->packed, s->member->crc};
+        return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+    }
+    if (stat(s->path, &st) != 0)
+        return 0;
+    const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+    return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
 }
 
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)

@@ -214,8 +214,8 @@ static graft_status add_groups(struct study *s)
         return fail_memory("the groups");
     }
     for (size_t i = 0; i < d->count; i++)
-        if (d->samples[i].group >= 0)
-            count[d->samples[i].group][d->samples[i].part]++;
+        if (d->samples[i].group > 0)
+            count[d->samples[i].group - 1][d->samples[i].part]++;
     for (int g = 0; g < d->n_groups; g++)
         if ((count[g][0] > 0) + (count[g][1] > 0) + (count[g][2] > 0) > 1)
             json_array_append_new(leaking, json_pack("{s:o, s:I, s:I, s:I}", "group", name_json(d->groups[g]), "train",

@@ -1,7 +1,7 @@
 // data/queue.c: batches in order, prepared by worker threads two batches ahead.
-// Workers draw (slot, place) pairs from a counter.  A picture's place depends on the order alone, so any number of workers
-// gives the same batches.  A slot without failures is handed out as it is; after a failure the pictures that follow move
-// up, copied into a batch of their own, so that every batch but the last is full.
+// Workers draw (slot, place) pairs from a counter.  A picture's place depends on the order alone, so any number of
+// workers gives the same batches.  A slot without failures is handed out as it is; after a failure the pictures that
+// follow move up, copied into a batch of their own, so that every batch but the last is full.
 
 #include "data/data.h"
 #include "base/memory.h"

@@ -17,7 +17,11 @@ struct list {
     int layout;                    // of `layouts`; -1: not known yet
 };
 
-static const char *const layouts[2][3] = {{"", "test/", "imgs/test/"}, {"", "train/", "imgs/train/"}};
+static const struct {
+    const char *folder;
+    bool by_class, labelled; // CLASS/ follows; also for pictures with labels
+} layouts[] = {{"", false, true}, {"train/", true, true}, {"imgs/train/", true, true}, {"test/", false, false},
+               {"imgs/test/", false, false}};
 
 static graft_status header_read(struct list *l, const char *group, struct dataset *d)
 {
@@ -27,13 +31,13 @@ static graft_status header_read(struct list *l, const char *group, struct datase
     const char *const named[] = {group, NULL};
     struct csv *c = &l->csv;
     l->file = csv_column(c, files);
-    l->label = l->labelled ? csv_column(c, labels) : -1;
+    l->label = csv_column(c, labels);
     l->group = csv_column(c, group != NULL ? named : groups);
     l->split = csv_column(c, splits);
     d->grouped |= l->group >= 0;
     if (l->file < 0 || (l->labelled && l->label < 0))
         return fail(GRAFT_BAD_FILE, "%s:%d: the header needs %s", c->path, c->line,
-                    l->labelled ? "the columns path and label" : "a column path (or img)");
+                    l->labelled ? "the columns path and label" : "the column path (or img)");
     return GRAFT_OK;
 }
 
@@ -42,10 +46,11 @@ static char *picture_path(struct list *l, const char *name, const char *class_na
 {
     const char *slash = strrchr(l->csv.path, '/');
     const int folder = slash != NULL ? (int)(slash - l->csv.path + 1) : 0;
-    for (int i = l->layout >= 0 ? l->layout : 0; name[0] != '/' && i < (int)COUNT_OF(layouts[0]); i++) {
-        const bool by_class = l->labelled && i > 0;
-        char *path = mem_format("%.*s%s%s%s%s", folder, l->csv.path, layouts[l->labelled][i], by_class ? class_name : "",
-                                by_class ? "/" : "", name);
+    for (int i = l->layout >= 0 ? l->layout : 0; name[0] != '/' && i < (int)COUNT_OF(layouts); i++) {
+        if ((layouts[i].by_class && class_name[0] == '\0') || (l->labelled && !layouts[i].labelled))
+            continue;
+        char *path = mem_format("%.*s%s%s%s%s", folder, l->csv.path, layouts[i].folder, layouts[i].by_class ? class_name : "",
+                                layouts[i].by_class ? "/" : "", name);
         if (path == NULL || l->layout == i || file_exists(path)) {
             l->layout = i;
             return path;
@@ -78,9 +83,10 @@ static graft_status row_add(struct list *l, struct dataset *d)
         return fail(GRAFT_BAD_FILE, "%s:%d: a path%s expected", c->path, c->line, l->labelled ? " and a label are" : " is");
     if (l->labelled && l->split >= 0 && l->split < c->n)
         TRY(part_of(c, c->field[l->split], &part));
+    const char *class_name = l->label >= 0 && l->label < c->n ? c->field[l->label] : "";
     if (l->labelled)
-        TRY(class_find(d, c->field[l->label], &label));
-    char *path = picture_path(l, c->field[l->file], l->labelled ? c->field[l->label] : "");
+        TRY(class_find(d, class_name, &label));
+    char *path = picture_path(l, c->field[l->file], class_name);
     const graft_status status = path != NULL ? sample_add(d, path, label, part, NULL) : fail_memory("a path");
     mem_free(path);
     if (status == GRAFT_OK && l->group >= 0 && l->group < c->n)

@@ -31,7 +31,7 @@ int class_index(const struct dataset *d, const char *name); // -1: none
 graft_status class_add(struct dataset *d, const char *name);
 graft_status class_find(struct dataset *d, const char *name, int *label); // adds a new one
 graft_status classes_number(struct dataset *d, int n);                    // "0", "1", ... up to n classes
-graft_status group_find(struct dataset *d, const char *name, int *group); // adds a new one; empty: -1
+graft_status group_find(struct dataset *d, const char *name, int *group); // adds a new one; empty: 0, none
 graft_status classes_sort(struct dataset *d);                             // bytewise
 // After all sources: the data are of use, and their classes those that the options name.
 graft_status classes_check(const struct data_options *options, struct dataset *d);

@@ -60,7 +60,7 @@ static void strata_free(struct strata *s)
 static bool any_group(const struct dataset *d)
 {
     for (size_t i = 0; i < d->count; i++)
-        if (d->samples[i].group >= 0)
+        if (d->samples[i].group > 0)
             return true;
     return false;
 }
@@ -68,9 +68,9 @@ static bool any_group(const struct dataset *d)
 static uint64_t key_of(const struct dataset *d, size_t index, uint64_t seed)
 {
     const int group = d->samples[index].group;
-    if (group < 0)
+    if (group == 0)
         return rng_hash(RNG_SPLIT, seed, index, 0);
-    const char *name = d->groups[group];
+    const char *name = d->groups[group - 1];
     return rng_hash(RNG_SPLIT, seed, hash_of((bytes){(const uint8_t *)name, strlen(name)}), 1);
 }
 
@@ -326,8 +326,8 @@ graft_status dataset_groups_check(const struct dataset *d)
     if (count == NULL)
         return fail_memory("the groups");
     for (size_t i = 0; i < d->count; i++)
-        if (d->samples[i].group >= 0 && in_parts(d->samples[i].part))
-            count[d->samples[i].group][d->samples[i].part]++;
+        if (d->samples[i].group > 0 && in_parts(d->samples[i].part))
+            count[d->samples[i].group - 1][d->samples[i].part]++;
     for (int g = 0; g < d->n_groups; g++) {
         const int parts = (count[g][0] > 0) + (count[g][1] > 0) + (count[g][2] > 0);
         if (parts < 2 || bad++ >= 3)

@@ -20,7 +20,8 @@ struct step {
     graft_status (*run)(struct plan *plan, const struct step *step, const struct run *run);
     const struct cell *cell;
     int src, src2, dst, extra, extra2, scratch; // buffers; their meaning is the run function's
-    struct dnn_conv *conv;                      // NULL: conv_own with `shape`
+    struct dnn_conv *conv;                      // NULL: winograd, or conv_own with `shape`
+    struct winograd *winograd;
     struct dnn_conv_shape shape;
     enum dnn_pass pass;
     size_t offset, size;                        // floats: channel offset of a concat's part, element counts
@@ -38,9 +39,11 @@ struct plan {
     const struct kernel_table *kernels;
     struct cell *cells; int n_cells;
     struct step *steps; int n_steps; size_t step_capacity;
+    int first_backward;                 // step
     struct buffer *buffers; int n_buffers; size_t buffer_capacity;
     int *value_buffer, *value_gradient; // by value
     bool *needs_gradient;               // by value
+    bool *masked;                       // by value: its gradient arrives masked by the activation behind it
     struct fold *folds; int n_folds;
     float *fold_block; size_t fold_floats;
     uint64_t fold_version; bool folded;
@@ -60,11 +63,14 @@ static inline float *plan_param(const struct plan *p, int entry)
 static inline int blocks_of(int c, int lanes) { return (c + lanes - 1) / lanes; }
 size_t value_floats(const struct plan *p, int value); // of the whole batch, tails included
 struct map_shape value_map(const struct plan *p, int value);
+const struct node *only_consumer(const struct plan *p, int value); // NULL: several, or it is an output
+enum dnn_act value_act(const struct plan *p, int value); // the activation that made it, seen through max pools
 
 // steps.c: emits the steps of a cell.
 graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
-graft_status loss_step(struct plan *p);
+graft_status loss_steps(struct plan *p);
+bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
 // fold.c: refreshes derived weights when the parameters changed.
 graft_status folds_make(struct plan *p);
 void folds_refresh(struct plan *p);

@@ -130,39 +130,42 @@ graft_status params_init(struct params *p, const struct graph *g)
     return GRAFT_OK;
 }
 
-void plan_softmax(const float *logits, float *probabilities, int n, int classes)
+void softmax_mean(const float *const *logits, int count, float *probabilities, int n, int classes)
 {
     for (int i = 0; i < n; i++) {
-        const float *x = logits + (size_t)i * classes;
-        float *p = probabilities + (size_t)i * classes, top = x[0];
-        double sum = 0;
-        for (int c = 1; c < classes; c++)
-            top = x[c] > top ? x[c] : top;
-        for (int c = 0; c < classes; c++)
-            sum += exp((double)x[c] - top);
-        for (int c = 0; c < classes; c++)
-            p[c] = (float)(exp((double)x[c] - top) / sum);
+        float *p = probabilities + (size_t)i * classes;
+        memset(p, 0, (size_t)classes * sizeof *p);
+        for (int k = 0; k < count; k++) {
+            const float *x = logits[k] + (size_t)i * classes;
+            double top = x[0], sum = 0;
+            for (int c = 1; c < classes; c++)
+                top = x[c] > top ? x[c] : top;
+            for (int c = 0; c < classes; c++)
+                sum += exp(x[c] - top);
+            for (int c = 0; c < classes; c++)
+                p[c] += (float)(exp(x[c] - top) / sum / count);
+        }
     }
 }
 
-double softmax_loss(const float *logits, const float *targets, float *diff, int n, int classes)
+double softmax_loss(const float *logits, const float *targets, double weight, float *diff, int n, int classes)
 {
     double loss = 0;
     for (int i = 0; i < n; i++) {
         const float *x = logits + (size_t)i * classes, *t = targets + (size_t)i * classes;
-        double top = x[0], sum = 0, weight = 0;
+        double top = x[0], sum = 0, target = 0;
         for (int c = 1; c < classes; c++)
             top = x[c] > top ? x[c] : top;
         for (int c = 0; c < classes; c++) {
             sum += exp(x[c] - top);
-            weight += t[c];
+            target += t[c];
         }
         for (int c = 0; c < classes; c++) {
             if (t[c] != 0)
                 loss += t[c] * (log(sum) + top - x[c]);
             if (diff != NULL)
-                diff[(size_t)i * classes + c] = (float)((weight * exp(x[c] - top) / sum - t[c]) / n);
+                diff[(size_t)i * classes + c] = (float)(weight * (target * exp(x[c] - top) / sum - t[c]) / n);
         }
     }
-    return loss / n;
+    return weight * loss / n;
 }

@@ -1,15 +1,15 @@
-// exec/kernels.c: graft's own kernels in C that the compiler vectorises.  Compiled once per instruction set with
-// KERNELS = the table's name, ISA_NAME and LANES defined by the build.
+// exec/kernels.c: graft's own kernels in C that the compiler vectorises.  Compiled once per instruction set, see exec/simd.h.
 // Owner of a task: one (image, channel block) or one channel block, so results never depend on the thread count.
 
 #include "exec/kernels.h"
+#include "exec/products.h"
+#include "exec/simd.h"
 #include "base/rng.h"
 #include <stddef.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-enum { V = LANES };
 enum { FOLD = 32 }; // pixels summed in float before the sum goes into double: keeps BatchNorm as exact as the frameworks'
 #define LANE_LOOP _Pragma("omp simd") for (int l = 0; l < V; l++)
 static const float SIX = 6;
@@ -585,11 +585,15 @@ static void conv_own(const struct dnn_conv_shape *s, enum dnn_pass pass, float *
     }
 }
 
-const struct kernel_table KERNELS = {
+extern const struct products FOR_SET(products);
+extern const struct winograd_kernels FOR_SET(winograd);
+
+const struct kernel_table FOR_SET(kernels) = {
     .isa = ISA_NAME, .lanes = V, .act_forward = act_forward, .act_backward = act_backward, .add = add,
     .bn_statistics = bn_statistics, .bn_apply = bn_apply, .bn_backward = bn_backward,
     .lrn_forward = lrn_forward, .lrn_backward = lrn_backward,
     .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, .avgpool_forward = avgpool_forward,
     .avgpool_backward = avgpool_backward, .adaptive_forward = adaptive_forward, .adaptive_backward = adaptive_backward,
     .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_own = conv_own,
+    .winograd = &FOR_SET(winograd), .products = &FOR_SET(products),
 };

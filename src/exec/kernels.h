@@ -3,7 +3,8 @@
 // Maps are blocked, (n, C/v, h*w, v), unless said otherwise; sizes count floats, channel tails included.
 #pragma once
 
-#include "exec/dnn.h"
+#include "exec/products.h"
+#include "exec/winograd.h"
 #include <stdint.h>
 
 struct map_shape { int n, cb, h, w; };  // cb: channel blocks
@@ -42,10 +43,14 @@ struct kernel_table {
     // Convolution where the library has no fast kernel: weights of a depthwise one, everything else by definition.  pass as in dnn.h; same arguments.
     void (*conv_own)(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
                        float *dst);
+    const struct winograd_kernels *winograd;
+    const struct products *products;
 };
 const struct kernel_table *exec_kernels(void);
 // Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.  False
 // when the processor lacks it.
 bool exec_kernels_force(const char *isa);
-// The lane-independent loss: mean cross-entropy of softmax rows; diff = (softmax - targets) / n; either may be NULL.
-double softmax_loss(const float *logits, const float *targets, float *diff, int n, int classes);
+// The prediction: mean of the softmaxes of `count` heads, each (n, classes).
+void softmax_mean(const float *const *logits, int count, float *probabilities, int n, int classes);
+// The lane-independent loss: weight * mean cross-entropy of softmax rows; diff = weight * (softmax - targets) / n, or NULL.
+double softmax_loss(const float *logits, const float *targets, double weight, float *diff, int n, int classes);

@@ -4,11 +4,13 @@
 // A frozen prefix needs no gradient, so it gets no backward step and nothing of it outlives its last forward use.
 
 #include "exec/cells.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct map_shape value_map(const struct plan *p, int value)
 {
@@ -55,20 +57,37 @@ void buffer_use(struct plan *p, int buffer)
 
 static enum dnn_act act_of(enum op op) { return op == OP_RELU ? ACT_RELU : op == OP_RELU6 ? ACT_RELU6 : ACT_NONE; }
 
-// The only consumer of a value, or NULL when it has several or is the output.
-static const struct node *only_consumer(const struct graph *g, int value)
+bool plan_runs(const struct plan *p, const struct node *node)
 {
+    if (p->options.mode == PLAN_TRAIN)
+        return node->for_loss;
+    return node->for_prediction || (p->options.losses && node->for_loss);
+}
+
+// The only consumer of a value, or NULL when it has several or is an output.
+const struct node *only_consumer(const struct plan *p, int value)
+{
+    const struct graph *g = p->graph;
     const struct node *found = NULL;
-    if (value == g->output)
-        return NULL;
+    for (int i = 0; i < g->n_outputs; i++)
+        if (value == g->outputs[i].value)
+            return NULL;
     for (int i = 0; i < g->n_nodes; i++)
-        for (int k = 0; k < g->nodes[i].n_in; k++)
+        for (int k = 0; plan_runs(p, &g->nodes[i]) && k < g->nodes[i].n_in; k++)
             if (g->nodes[i].in[k] == value) {
                 if (found != NULL)
                     return NULL;
                 found = &g->nodes[i];
             }
     return found;
+}
+
+enum dnn_act value_act(const struct plan *p, int value)
+{
+    for (int i = 0; i < p->n_cells; i++)
+        if (p->cells[i].out == value)
+            return p->cells[i].node->op == OP_MAXPOOL ? value_act(p, p->cells[i].node->in[0]) : p->cells[i].act;
+    return ACT_NONE;
 }
 
 static bool op_takes_act(enum op op)
@@ -87,18 +106,18 @@ static graft_status cells_make(struct plan *p)
     }
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
-        if (absorbed[i])
+        if (absorbed[i] || !plan_runs(p, node))
             continue;
         struct cell *cell = &p->cells[p->n_cells++];
         *cell = (struct cell){.node = node, .out = node->out, .layer = i};
-        const struct node *next = only_consumer(g, cell->out);
+        const struct node *next = only_consumer(p, cell->out);
         const bool fixed = p->options.mode == PLAN_INFER || (next != NULL && !p->needs_gradient[next->out]);
         if (node->op == OP_CONV && next != NULL && next->op == OP_BN && fixed) {
             cell->fold = next;
             cell->out = next->out;
             absorbed[next - g->nodes] = true;
             p->n_folds++;
-            next = only_consumer(g, cell->out);
+            next = only_consumer(p, cell->out);
         }
         if (next != NULL && op_takes_act(node->op) && act_of(next->op) != ACT_NONE) {
             cell->act = act_of(next->op);
@@ -116,7 +135,8 @@ static graft_status values_make(struct plan *p)
     p->value_buffer = mem_alloc((size_t)g->n_values * sizeof(int));
     p->value_gradient = mem_alloc((size_t)g->n_values * sizeof(int));
     p->needs_gradient = mem_zero((size_t)g->n_values, sizeof(bool));
-    if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL)
+    p->masked = mem_zero((size_t)g->n_values, sizeof(bool));
+    if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL || p->masked == NULL)
         return fail_memory("the plan's values");
     for (int v = 0; v < g->n_values; v++)
         p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
@@ -200,13 +220,16 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
     TRY_GOTO(folds_make(p));
     for (int i = 0; i < p->n_cells; i++)
         TRY_GOTO(cell_forward(p, &p->cells[i]));
+    p->first_backward = INT_MAX;
     if (options->mode == PLAN_TRAIN) {
-        TRY_GOTO(loss_step(p));
+        TRY_GOTO(loss_steps(p));
+        p->first_backward = p->n_steps;
         for (int i = p->n_cells - 1; i >= 0; i--)
             if (p->needs_gradient[p->cells[i].out])
                 TRY_GOTO(cell_backward(p, &p->cells[i]));
     }
-    buffer_use(p, p->value_buffer[g->output]);
+    for (int i = 0; i < g->n_outputs; i++)
+        buffer_use(p, p->value_buffer[g->outputs[i].value]);
     TRY_GOTO(place(p));
     if (p->bytes > arena->need)
         arena->need = p->bytes;
@@ -221,14 +244,17 @@ void plan_free(struct plan *p)
 {
     if (p == NULL)
         return;
-    for (int i = 0; i < p->n_steps; i++)
+    for (int i = 0; i < p->n_steps; i++) {
         dnn_conv_free(p->steps[i].conv);
+        mem_free(p->steps[i].winograd);
+    }
     mem_free(p->steps);
     mem_free(p->buffers);
     mem_free(p->cells);
     mem_free(p->value_buffer);
     mem_free(p->value_gradient);
     mem_free(p->needs_gradient);
+    mem_free(p->masked);
     mem_free(p->folds);
     mem_free(p->fold_block);
     mem_free(p);
@@ -261,6 +287,9 @@ graft_status arena_reserve(struct arena *arena)
     if (arena->base == NULL)
         return fail(GRAFT_NO_RESOURCE, "the plan needs %.0f MB for activations and gradients and memory is out; use a "
                     "smaller --batch or --imgsz, or freeze more layers", arena->need / 1e6);
+    const uintptr_t huge = (uintptr_t)1 << 21, first = ((uintptr_t)arena->base + huge - 1) / huge * huge;
+    if ((uintptr_t)arena->base + arena->need > first + huge) // fewer page walks; advice, so a refusal is none of our business
+        madvise((void *)first, ((uintptr_t)arena->base + arena->need - first) / huge * huge, MADV_HUGEPAGE);
     arena->have = arena->need;
     return GRAFT_OK;
 }
@@ -271,8 +300,12 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
     folds_refresh(p);
     if (p->options.poison)
         memset(p->arena->base, 0xff, p->bytes); // every float a NaN
-    for (int i = 0; i < p->n_steps; i++)
+    for (int i = 0; i < p->n_steps; i++) {
+        const double begin = run->seconds != NULL ? now_seconds() : 0;
         TRY(p->steps[i].run(p, &p->steps[i], run));
+        if (run->seconds != NULL)
+            run->seconds[i] = now_seconds() - begin;
+    }
     if (p->options.mode == PLAN_TRAIN)
         p->params->version++;
     if (loss != NULL)
@@ -281,3 +314,20 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
 }
 
 const float *plan_logits(const struct plan *p) { return plan_buffer(p, p->value_buffer[p->graph->output], NULL); }
+
+const float *plan_output(const struct plan *p, int output)
+{
+    return plan_buffer(p, p->value_buffer[p->graph->outputs[output].value], NULL);
+}
+
+void plan_probabilities(const struct plan *p, float *probabilities)
+{
+    const struct graph *g = p->graph;
+    const int n = p->options.batch, classes = g->values[g->output].c;
+    const float *logits[MAX_OUTPUTS];
+    int count = 0;
+    for (int k = 0; k < g->n_outputs; k++)
+        if (g->outputs[k].predicts)
+            logits[count++] = plan_output(p, k);
+    softmax_mean(logits, count, probabilities, n, classes);
+}

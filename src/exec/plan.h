@@ -24,6 +24,8 @@ struct plan_options {
     int batch;
     enum plan_mode mode;
     enum bn_mode bn;
+    bool exact;  // no Winograd: rounding as of the direct sums
+    bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.
@@ -41,8 +43,17 @@ struct run {
     const float *targets; // (n, classes) rows of probabilities; NULL in PLAN_INFER
     uint64_t seed, step;  // dropout's key
     grad_ready ready; void *user;
+    double *seconds;      // what each step takes, plan_step_count of them; NULL: not measured
 };
-// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean cross-entropy of the batch (PLAN_TRAIN).
+// Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean over the batch of the outputs' weighted sum of
+// cross-entropies (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
-const float *plan_logits(const struct plan *plan); // (n, classes), valid until the next plan_run on the arena
-void plan_softmax(const float *logits, float *probabilities, int n, int classes);
+const float *plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
+const float *plan_output(const struct plan *plan, int output); // of any output of the graph; NULL: it does not run
+void plan_probabilities(const struct plan *plan, float *probabilities); // (n, classes): the prediction
+
+// What a step is and costs.  Texts live as long as the graph and the plan.
+struct plan_step { const char *layer, *op, *pass, *algorithm; double flops, bytes; };
+int plan_step_count(const struct plan *plan);
+struct plan_step plan_step_at(const struct plan *plan, int index);
+double exec_peak(void); // multiply-adds a second (counted as two) of all threads, measured for some tens of milliseconds

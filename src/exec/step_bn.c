@@ -72,8 +72,8 @@ static graft_status run_bn_backward(struct plan *p, const struct step *s, const 
     const size_t c = channel_floats(p, s->cell->out);
     float *mean = BUFFER(extra), *gamma = BUFFER(scratch), *beta = BUFFER(extra2);
     p->kernels->bn_backward(value_map(p, s->cell->out), BUFFER(src), BUFFER(src2), BUFFER(dst), mean, mean + c,
-                            plan_param(p, node->param[0]), s->cell->act, s->flag, p->needs_gradient[node->in[0]],
-                            gamma, beta);
+                            plan_param(p, node->param[0]), p->masked[s->cell->out] ? ACT_NONE : s->cell->act, s->flag,
+                            p->needs_gradient[node->in[0]], gamma, beta);
     return GRAFT_OK;
 }
 

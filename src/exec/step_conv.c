@@ -1,7 +1,9 @@
-// exec/step_conv.c: convolution, forward and its two gradients, through the library or graft's own kernel; with a folded
-// BatchNorm the weights are the plan's derived ones.
+// exec/step_conv.c: convolution, forward and its two gradients, by Winograd, through the library or by definition; with a
+// folded BatchNorm the weights are the plan's derived ones.
+// By data, Winograd writes the gradient already masked by the activation that made the convolution's input.
 
 #include "exec/steps.h"
+#include "base/memory.h"
 #include <string.h>
 
 static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell *cell, bool forward)
@@ -24,7 +26,7 @@ static graft_status run_conv(struct plan *p, const struct step *s, const struct 
         wei = BUFFER(extra);
         bias = BUFFER(extra2);
         const struct param_entry *e = &p->params->entries[node->param[0]];
-        if (s->conv == NULL)
+        if (s->conv == NULL && s->winograd == NULL)
             memset(wei, 0, e->size * sizeof(float));
         if (bias != NULL) // the tail is not the kernel's
             memset(bias, 0, p->params->entries[node->param[1]].size * sizeof(float));
@@ -38,8 +40,44 @@ static graft_status run_conv(struct plan *p, const struct step *s, const struct 
     }
     if (s->conv != NULL)
         return dnn_conv_run(s->conv, BUFFER(src), wei, bias, BUFFER(dst), BUFFER(scratch));
+    if (s->winograd != NULL) {
+        struct winograd_maps maps = {.weights = wei, .bias = bias, .scratch = BUFFER(scratch), .mask = BUFFER(src2)};
+        float *const src = BUFFER(src), *const dst = BUFFER(dst);
+        maps.source = s->pass == DNN_DATA ? dst : src;
+        maps.destination = s->pass == DNN_DATA ? src : dst;
+        maps.gradient = dst;
+        if (s->pass == DNN_WEIGHTS)
+            p->kernels->winograd->gradient(s->winograd, &maps);
+        else
+            p->kernels->winograd->convolve(s->winograd, &maps);
+        return GRAFT_OK;
+    }
     p->kernels->conv_own(&s->shape, s->pass, BUFFER(src), wei, bias, BUFFER(dst));
     return GRAFT_OK;
+}
+
+// Never for the batch's sake in evaluation: there a picture's result must not depend on its batch.
+static bool winograd_chosen(const struct plan *p, const struct dnn_conv_shape *shape)
+{
+    struct dnn_conv_shape s = *shape;
+    if (p->options.mode == PLAN_INFER)
+        s.n = 1;
+    return !p->options.exact && winograd_pays(&s);
+}
+
+static graft_status winograd_step(struct plan *p, const struct cell *cell, struct step *s)
+{
+    const int in = cell->node->in[0];
+    enum dnn_act act = s->shape.act;
+    if (s->pass == DNN_DATA && only_consumer(p, in) == cell->node && (act = value_act(p, in)) != ACT_NONE) {
+        s->src2 = p->value_buffer[in];
+        p->masked[in] = true;
+    }
+    s->winograd = mem_alloc(sizeof *s->winograd);
+    if (s->winograd == NULL)
+        return fail_memory("a convolution");
+    *s->winograd = winograd_describe(&s->shape, s->pass, act, p->kernels->lanes, p->kernels->products->rows, exec_threads());
+    return buffer_make(p, winograd_scratch(s->winograd), &s->scratch);
 }
 
 static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_pass pass, struct step **out)
@@ -53,10 +91,12 @@ static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_
     for (int i = 0; i < p->n_folds; i++)
         if (p->folds[i].cell == cell)
             s->entry = i;
+    *out = s;
+    if (winograd_chosen(p, &s->shape))
+        return winograd_step(p, cell, s);
     TRY(dnn_conv_new(&s->shape, pass, p->kernels->lanes, &s->conv));
     if (s->conv != NULL && dnn_conv_scratch(s->conv) > 0)
         TRY(buffer_make(p, (dnn_conv_scratch(s->conv) + 3) / 4, &s->scratch));
-    *out = s;
     return GRAFT_OK;
 }
 

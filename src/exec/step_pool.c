@@ -69,5 +69,7 @@ graft_status pool_backward(struct plan *p, const struct cell *cell)
     s->dst = diff_src;
     s->extra = index;
     step_uses(p, s);
+    // What is not positive as a maximum is not positive at its place either.
+    p->masked[cell->node->in[0]] = p->masked[cell->out] && only_consumer(p, cell->node->in[0]) != NULL;
     return gradient_give(p, cell->node->in[0], diff_src);
 }

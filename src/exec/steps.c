@@ -88,7 +88,7 @@ static graft_status run_act_backward(struct plan *p, const struct step *s, const
 
 graft_status act_backward_step(struct plan *p, const struct cell *cell)
 {
-    if (cell->act == ACT_NONE)
+    if (cell->act == ACT_NONE || p->masked[cell->out])
         return GRAFT_OK;
     struct step *s;
     TRY(step_add(p, &s));
@@ -100,7 +100,6 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell)
     step_uses(p, s);
     return GRAFT_OK;
 }
-
 
 graft_status weight_gradients_make(struct plan *p, const struct node *node, int *weight, int *bias)
 {
@@ -148,24 +147,37 @@ graft_status cell_forward(struct plan *p, const struct cell *cell)
 
 graft_status cell_backward(struct plan *p, const struct cell *cell) { return emitters[cell->node->op].backward(p, cell); }
 
+// One output's part of the loss; the first one (s->flag) starts the sum.
 static graft_status run_loss(struct plan *p, const struct step *s, const struct run *run)
 {
-    p->loss = softmax_loss(BUFFER(src), run->targets, BUFFER(dst), p->options.batch, (int)s->size);
+    const double weight = p->graph->outputs[s->entry].weight;
+    const double loss = softmax_loss(BUFFER(src), run->targets, weight, BUFFER(dst), p->options.batch, (int)s->size);
+    p->loss = s->flag ? loss : p->loss + loss;
     return GRAFT_OK;
 }
 
-graft_status loss_step(struct plan *p)
+graft_status loss_steps(struct plan *p)
 {
-    const int output = p->graph->output;
-    struct step *s;
-    if (!p->graph->values[output].flat)
-        return fail(GRAFT_FAILED, "training needs a network that ends in a dense layer");
-    TRY(step_add(p, &s));
-    s->run = run_loss;
-    s->src = p->value_buffer[output];
-    TRY(buffer_make(p, value_floats(p, output), &s->dst));
-    s->size = (size_t)p->graph->values[output].c;
-    p->value_gradient[output] = s->dst;
-    step_uses(p, s);
+    const struct graph *g = p->graph;
+    bool first = true;
+    for (int k = 0; k < g->n_outputs; k++) {
+        const int output = g->outputs[k].value;
+        struct step *s;
+        if (g->outputs[k].weight == 0)
+            continue;
+        if (!g->values[output].flat)
+            return fail(GRAFT_FAILED, "training needs a network that ends in a dense layer");
+        TRY(step_add(p, &s));
+        s->run = run_loss;
+        s->entry = k;
+        s->flag = first;
+        s->src = p->value_buffer[output];
+        s->size = (size_t)g->values[output].c;
+        if (p->needs_gradient[output])
+            TRY(buffer_make(p, value_floats(p, output), &s->dst));
+        step_uses(p, s);
+        TRY(gradient_give(p, output, s->dst));
+        first = false;
+    }
     return GRAFT_OK;
 }

@@ -1,5 +1,6 @@
 // graph/cost.c: what a network costs: multiply-adds per image and parameters.
-// Counted as torchvision does: convolutions and dense layers without their biases; padding counts as work.
+// Counted as torchvision does: convolutions and dense layers without their biases; padding counts as work; heads that
+// only train do not count.
 
 #include "base/status.h"
 #include "graph/graph.h"
@@ -10,6 +11,8 @@ double graph_multiply_adds(const struct graph *g)
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
         const struct value *src = &g->values[node->in[0]], *dst = &g->values[node->out];
+        if (!node->for_prediction)
+            continue;
         if (node->op == OP_CONV)
             sum += (double)dst->c * dst->h * dst->w * node->attr.conv.kh * node->attr.conv.kw *
                    (src->c / node->attr.conv.groups);

@@ -13,7 +13,7 @@ graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn)
     for (int i = 0; i < g->n_nodes; i++) {
         struct node *node = &g->nodes[i];
         // A BatchNorm or scale before the first row has row -1 and freezes with that row.
-        const bool fixed = (rows > 0 && node->row < rows) || (node->op == OP_BN && bn == BN_FROZEN);
+        const bool fixed = !node->for_loss || (rows > 0 && node->row < rows) || (node->op == OP_BN && bn == BN_FROZEN);
         node->trains = false;
         for (int k = 0; k < node->n_params; k++) {
             struct graph_param *param = &g->params[node->param[k]];
@@ -22,6 +22,19 @@ graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn)
         }
     }
     return GRAFT_OK;
+}
+
+int graph_head_row(const struct graph *g)
+{
+    int row = g->n_rows;
+    for (bool more = true; more; row -= more) {
+        more = false;
+        for (int k = 0; k < g->n_outputs; k++) {
+            const int producer = g->values[g->outputs[k].value].producer;
+            more |= producer >= 0 && g->nodes[producer].row == row - 1;
+        }
+    }
+    return row;
 }
 
 int graph_row_named(const struct graph *g, const char *name)

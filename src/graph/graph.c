@@ -211,13 +211,57 @@ int graph_concat(struct graph *g, const int *src, int n)
     return node_add(g, &node, NULL);
 }
 
+void graph_output(struct graph *g, int value, float weight, bool predicts)
+{
+    if (g->status != GRAFT_OK)
+        return;
+    ASSERT(g->n_outputs < MAX_OUTPUTS && g->output < 0 && weight >= 0);
+    g->outputs[g->n_outputs++] = (struct graph_output){value, weight, predicts};
+}
+
+// Marks, from the outputs back, what the loss and what the prediction need.
+static void outputs_mark(struct graph *g)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        g->nodes[i].for_loss = g->nodes[i].for_prediction = false;
+    for (int k = 0; k < g->n_outputs; k++) {
+        const struct graph_output *o = &g->outputs[k];
+        const int producer = g->values[o->value].producer;
+        if (producer < 0)
+            continue;
+        g->nodes[producer].for_loss |= o->weight > 0;
+        g->nodes[producer].for_prediction |= o->predicts || o->value == g->output;
+    }
+    for (int i = g->n_nodes - 1; i >= 0; i--)
+        for (int k = 0; k < g->nodes[i].n_in; k++) {
+            const int producer = g->values[g->nodes[i].in[k]].producer;
+            if (producer < 0)
+                continue;
+            g->nodes[producer].for_loss |= g->nodes[i].for_loss;
+            g->nodes[producer].for_prediction |= g->nodes[i].for_prediction;
+        }
+}
+
 graft_status graph_finish(struct graph *g, int output)
 {
     if (g->status != GRAFT_OK)
         return fail(g->status, "%s", g->message);
     ASSERT(output >= 0 && output < g->n_values);
+    graph_output(g, output, 1, true);
     g->output = output;
+    outputs_mark(g);
     return GRAFT_OK;
+}
+
+void graph_outputs_set(struct graph *g, const float *aux_weights, bool main_only)
+{
+    for (int k = 0; k < g->n_outputs - 1; k++) {
+        if (aux_weights != NULL)
+            g->outputs[k].weight = aux_weights[k];
+        if (main_only)
+            g->outputs[k].predicts = false;
+    }
+    outputs_mark(g);
 }
 
 // ---- paddings
@@ -247,12 +291,21 @@ struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, b
                               .left = pad, .bottom = pad, .right = pad, .groups = groups, .bias = bias};
 }
 
+struct conv_attr conv_odd(int oc, int kh, int kw, int stride, bool same, bool bias)
+{
+    const int pad_h = same ? kh / 2 : 0, pad_w = same ? kw / 2 : 0;
+    return (struct conv_attr){.oc = oc, .kh = kh, .kw = kw, .stride_h = stride, .stride_w = stride, .top = pad_h,
+                              .left = pad_w, .bottom = pad_h, .right = pad_w, .groups = 1, .bias = bias};
+}
+
 // PyTorch's ceil mode as padding at the end: a last partial window counts unless it starts in the padding there.
 static int ceil_after(int n, int k, int stride, int pad, bool ceil_mode)
 {
     const int room = n + 2 * pad - k;
-    if (!ceil_mode || room < 0 || room % stride == 0)
+    if (!ceil_mode || room % stride == 0 || room + stride - 1 < 0)
         return pad;
+    if (room < 0) // the only window is a partial one
+        return pad - room;
     const int start = (room / stride + 1) * stride; // of the partial window, from the first padded column
     return start >= n + pad ? pad : start + k - n - pad;
 }

@@ -19,7 +19,7 @@ struct dense_attr { int units; bool bias; };
 struct dropout_attr { float rate; };
 struct lrn_attr { int size; float alpha, beta, k; }; // y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta
 
-enum { MAX_INPUTS = 8, MAX_PARAMS = 4, LRN_MOST = 17 };
+enum { MAX_INPUTS = 8, MAX_PARAMS = 4, MAX_OUTPUTS = 4, LRN_MOST = 17 };
 struct node {
     enum op op;
     int in[MAX_INPUTS], n_in, out;   // value indices
@@ -28,15 +28,19 @@ struct node {
     union { struct conv_attr conv; struct bn_attr bn; struct pool_attr pool; struct adaptive_attr adaptive;
             struct dense_attr dense; struct dropout_attr dropout; struct lrn_attr lrn; } attr;
     bool trains;                     // set by graph_freeze
+    bool for_loss, for_prediction;   // leads to an output of weight above 0; to one that predicts, or the main head
     int row;                         // row of `models NET --layers` (conv or dense with its BatchNorm and scale); -1: none
 };
 struct value { int c, h, w, producer; bool flat; }; // flat: (c) after dense
+// Logits.  loss = sum of weight * cross-entropy; prediction = mean of the softmaxes of those that predict.
+struct graph_output { int value; float weight; bool predicts; };
 struct graph_param { char *name; struct shape shape; int node; bool running; bool trains; };
 struct graph {
     struct node *nodes; int n_nodes; size_t node_capacity;
     struct value *values; int n_values; size_t value_capacity; // value 0 is the input
     struct graph_param *params; int n_params; size_t param_capacity;
     int output;                      // logits (main head)
+    struct graph_output outputs[MAX_OUTPUTS]; int n_outputs; // the auxiliary heads as built, then the main head
     int n_rows;
     graft_status status;             // sticky: the first failure of a builder call
     char message[256];
@@ -59,14 +63,20 @@ int graph_dense(struct graph *g, int src, const char *name, int units, bool bias
 int graph_dropout(struct graph *g, int src, float rate);
 int graph_add(struct graph *g, int a, int b);
 int graph_concat(struct graph *g, const int *src, int n);
-graft_status graph_finish(struct graph *g, int output);
+void graph_output(struct graph *g, int value, float weight, bool predicts); // an auxiliary head
+graft_status graph_finish(struct graph *g, int output); // the main head: weight 1, predicts
+// After graph_finish: weights of the auxiliary heads in order (NULL: as built); `main_only`: none of them predicts.
+void graph_outputs_set(struct graph *g, const float *aux_weights, bool main_only);
 struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups, bool bias); // TF "same"
 struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias);                         // symmetric
+struct conv_attr conv_odd(int oc, int kh, int kw, int stride, bool same, bool bias); // odd kernel: padding k / 2, or none
 struct pool_attr pool_ceil(const struct graph *g, int src, int kernel, int stride, int pad, bool ceil_mode);
 
 enum bn_mode { BN_TRAIN, BN_STATS, BN_FROZEN };
-// Marks what trains.  The first `rows` rows are frozen (their BatchNorm too: fixed statistics, fixed gamma, beta).
+// Marks what trains.  The first `rows` rows are frozen (their BatchNorm too: fixed statistics, fixed gamma, beta), and
+// what leads only to outputs of weight 0.
 graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn);
+int graph_head_row(const struct graph *g); // the first row of which all that follow are classifiers
 int graph_row_named(const struct graph *g, const char *name); // rows up to and including that layer, -1: none
 const char *graph_row_name(const struct graph *g, int row);   // canonical prefix of its weight
 double graph_multiply_adds(const struct graph *g);

@@ -1,4 +1,4 @@
-// infer/model.c: building a network for a task and filling its parameters from a file.
+// infer/model.c: building a network for a task and filling its parameters from a file, which fetch/ may have to get first.
 // Strict: a tensor that is missing, extra or misshapen is an error; only the head may be re-created, and that is logged.
 
 #include "infer/model.h"
@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "fetch/fetch.h"
 #include "weights/weights.h"
 #include <math.h>
 #include <stdio.h>
@@ -25,12 +26,6 @@ void model_close(struct model *m)
     mem_free(m->source);
     mem_free(m->trained);
     *m = (struct model){0};
-}
-
-static bool in_head(const struct model *m, const char *name)
-{
-    const size_t length = strlen(m->network->head);
-    return strncmp(name, m->network->head, length) == 0 && name[length] == '.';
 }
 
 // Glorot uniform, U(-a, a), a = sqrt(6 / (fan_in + fan_out)), fans times the kernel's area; biases 0; BatchNorm and scale 1 and 0.
@@ -103,40 +98,19 @@ static graft_status metadata_read(const char *path, const struct tensor_set *set
     return GRAFT_OK;
 }
 
-// Published files of a network, or of its variants where the name leaves them open ("vgg16" takes Keras's file too: the
-// file decides the variant).
-static graft_status cache_find(const struct network *net, char **out)
+// An auxiliary classifier that does not predict may have been left at another number of classes than the main head: whoever
+// replaces only the main one leaves it so.
+static bool idle_head_differs(const struct model *m, const struct param_entry *e, const struct named_tensor *t)
 {
-    const char *home = getenv("HOME"), *cache = getenv("XDG_CACHE_HOME");
-    home = home != NULL ? home : "";
-    char *folders[] = {cache != NULL && cache[0] != '\0' ? mem_format("%s/graft", cache) : mem_format("%s/.cache/graft", home),
-                       mem_format("%s/.keras/models", home), mem_format("%s/.cache/torch/hub/checkpoints", home)};
-    *out = NULL;
-    for (int v = -1; v < zoo_count(); v++) { // the network itself first
-        const struct network *variant = v < 0 ? net : zoo_at(v);
-        if (variant != net && (!zoo_variants(variant, net) || strchr(net->name, '.') != NULL))
-            continue;
-        for (size_t f = 0; f < COUNT_OF(folders); f++)
-            for (int i = 0; folders[f] != NULL && *out == NULL && variant->files[i] != NULL; i++) {
-                char *path = path_join(folders[f], variant->files[i]);
-                if (path != NULL && file_exists(path))
-                    *out = path;
-                else
-                    mem_free(path);
-            }
+    for (int i = 0; i < network_aux_count(m->network); i++) {
+        const size_t length = strlen(m->network->aux[i].name);
+        if (!m->network->aux[i].predicts && strncmp(e->name, m->network->aux[i].name, length) == 0 && e->name[length] == '.')
+            return t != NULL && t->shape.dim[0] != e->shape.dim[0];
     }
-    const graft_status status =
-        *out != NULL ? GRAFT_OK
-        : net->files[0] == NULL
-            ? fail(GRAFT_BAD_FILE, "nobody publishes weights of %s: name a file with --weights FILE", net->name)
-            : fail(GRAFT_BAD_FILE, "no published weights of %s on this machine: put %s into %s, or name a file with --weights "
-                   "FILE", net->name, net->files[0], folders[0] != NULL ? folders[0] : "the cache");
-    for (size_t f = 0; f < COUNT_OF(folders); f++)
-        mem_free(folders[f]);
-    return status;
+    return false;
 }
 
-// Fills the parameters; re-creates the head's where `new_head` or where a no-top file has none.
+// Fills the parameters; re-creates the heads' where `new_head` or where a no-top file has none.
 static graft_status fill(struct model *m, const struct tensor_set *set, bool new_head, uint64_t seed)
 {
     int loaded = 0, created = 0, ignored = 0;
@@ -148,8 +122,9 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
         // With a new head the dense layers start again at the first that the file lacks (a no-top file), or that another
         // input size has made of another shape: what follows it would see features it was not trained on.
         const bool dense = m->graph.nodes[m->graph.params[i].node].op == OP_DENSE;
-        restart |= new_head && dense && (t == NULL || (!shape_equal(t->shape, e->shape) && !in_head(m, e->name)));
-        if ((new_head && in_head(m, e->name)) || (restart && dense)) {
+        const bool head = network_heads(m->network, e->name);
+        restart |= new_head && dense && (t == NULL || (!shape_equal(t->shape, e->shape) && !head));
+        if ((new_head && head) || (restart && dense) || idle_head_differs(m, e, t)) {
             ignored += t != NULL;
             if (created++ == 0)
                 snprintf(first_created, sizeof first_created, "%s", e->name);
@@ -163,14 +138,18 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
         if (!shape_equal(t->shape, e->shape) || !shape_count(t->shape, &count))
             return fail(GRAFT_BAD_FILE, "tensor '%s' is %s; %s at this input size needs %s", e->name, shape_text(t->shape),
                         m->network->name, shape_text(e->shape));
-        float *values = mem_alloc(count * sizeof *values);
-        if (values == NULL)
-            return fail_memory(e->name);
-        const graft_status status = tensor_to_f32(t, values);
-        if (status == GRAFT_OK)
-            param_from_canonical(&m->params, i, values);
-        mem_free(values);
-        TRY(status);
+        if (t->dtype == DTYPE_F32) // straight from the mapped file: no second copy of the weights
+            param_from_file(&m->params, i, t->data, &t->order);
+        else {
+            float *values = mem_alloc(count * sizeof *values);
+            if (values == NULL)
+                return fail_memory(e->name);
+            const graft_status status = tensor_to_f32(t, values);
+            if (status == GRAFT_OK)
+                param_from_canonical(&m->params, i, values);
+            mem_free(values);
+            TRY(status);
+        }
         loaded++;
     }
     log_info("weights: %s (%s), %d tensors loaded, %d re-created%s%s, %d of the file ignored", m->source, set->format,
@@ -187,7 +166,20 @@ static graft_status freeze(struct model *m, const struct model_request *r)
             return fail(GRAFT_BAD_OPTION, "--freeze %s: no such layer in %s; `graft models %s --layers` lists them",
                         r->freeze_name, m->network->name, m->network->name);
     }
-    return graph_freeze(&m->graph, rows < 0 ? m->graph.n_rows - 1 : rows, r->bn);
+    return graph_freeze(&m->graph, rows < 0 ? graph_head_row(&m->graph) : rows, r->bn);
+}
+
+// Loss weights and which heads predict, then what trains.
+static graft_status outputs_set(struct model *m, const struct model_request *r)
+{
+    const int n = network_aux_count(m->network);
+    if (r->aux_weights != NULL && r->n_aux_weights != n)
+        return fail(GRAFT_BAD_OPTION, "--aux-weights has %d numbers; %s has %d auxiliary heads", r->n_aux_weights,
+                    m->network->name, n);
+    if (r->predicting != PREDICT_AS_SAVED)
+        m->main_only = r->predicting == PREDICT_MAIN;
+    graph_outputs_set(&m->graph, r->aux_weights, m->main_only);
+    return freeze(m, r);
 }
 
 static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
@@ -220,13 +212,13 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         const char *rule = json_string_value(json_object_get(input, "rule"));
         m->input.size = (int)json_integer_value(json_object_get(input, "size"));
         m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
+        m->main_only = json_is_true(json_object_get(input, "main_head_only"));
         m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
                         : rule != NULL && strcmp(rule, "squash") == 0 ? RESIZE_SQUASH : RESIZE_CROP;
     }
-    const struct named_tensor *head = NULL;
-    for (size_t i = 0; i < set->count; i++)
-        if (in_head(m, set->items[i].name))
-            head = &set->items[i];
+    char head_weight[128];
+    snprintf(head_weight, sizeof head_weight, "%s.weight", m->network->head);
+    const struct named_tensor *head = tensor_find(set, head_weight);
     const int file_classes = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
     if (classes != NULL && (int)json_array_size(classes) != file_classes)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), file_classes));
@@ -255,6 +247,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         TRY_GOTO(class_names(m, file_classes == 1000 ? (char *const *)imagenet_names() : NULL, file_classes));
     const char *trained = json_string_value(json_object_get(meta, "graft.trained"));
     m->source = mem_text(path);
+    m->checkpoint = json_object_get(meta, "graft.checkpoint") != NULL;
     m->trained = trained != NULL ? mem_text(trained) : NULL;
     if (m->source == NULL || (trained != NULL && m->trained == NULL))
         TRY_GOTO(fail_memory("a path"));
@@ -264,7 +257,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         m->input = *r->array;
     const float dropout = r->dropout >= 0 ? r->dropout : m->network->dropout;
     TRY_GOTO(m->network->build(m->network, &m->graph, m->input.size, m->n_classes, dropout));
-    TRY_GOTO(freeze(m, r));
+    TRY_GOTO(outputs_set(m, r));
     TRY_GOTO(params_init(&m->params, &m->graph));
     TRY_GOTO(fill(m, set, !keep, r->seed));
 done:
@@ -287,7 +280,7 @@ static graft_status open_random(const struct model_request *r, const struct netw
     if (r->array != NULL)
         m->input = *r->array;
     TRY(net->build(net, &m->graph, m->input.size, m->n_classes, r->dropout >= 0 ? r->dropout : net->dropout));
-    TRY(freeze(m, r));
+    TRY(outputs_set(m, r));
     TRY(params_init(&m->params, &m->graph));
     for (int i = 0; i < m->params.count; i++)
         TRY(parameter_create(m, i, r->seed));
@@ -298,7 +291,7 @@ static graft_status open_random(const struct model_request *r, const struct netw
 graft_status model_open(const struct model_request *r, struct model *out)
 {
     struct tensor_set set = {0};
-    char *cached = NULL;
+    struct found_file found = {0};
     graft_status status = GRAFT_OK;
     *out = (struct model){0};
     const struct network *net = r->network != NULL ? zoo_find(r->network) : NULL;
@@ -308,15 +301,16 @@ graft_status model_open(const struct model_request *r, struct model *out)
     if (strcmp(r->weights, "none") == 0)
         TRY_GOTO(open_random(r, net, out));
     else {
+        const struct fetch_request published = {.offline = r->offline, .variants = true, .head = r->head == HEAD_KEEP};
         if (strcmp(r->weights, "imagenet") == 0)
-            TRY_GOTO(cache_find(net, &cached));
-        TRY_GOTO(open_file(r, cached != NULL ? cached : r->weights, &set, out));
+            TRY_GOTO(fetch_weights(net, &published, &found));
+        TRY_GOTO(open_file(r, found.path != NULL ? found.path : r->weights, &set, out));
     }
     if (r->resize >= 0)
         out->input.rule = (enum resize_rule)r->resize;
 done:
     tensor_set_free(&set);
-    mem_free(cached);
+    found_file_free(&found);
     if (status != GRAFT_OK)
         model_close(out);
     return status;
@@ -330,6 +324,8 @@ graft_status model_metadata(const struct model *m, const char *trained, json_t *
     json_t *classes = json_array();
     json_t *input = json_pack("{s:i, s:i, s:s, s:s}", "size", m->input.size, "resize", m->input.resize, "rule",
                               rules[m->input.rule], "preprocessing", m->network->name);
+    if (m->main_only)
+        json_object_set_new(input, "main_head_only", json_true());
     for (int i = 0; i < m->n_classes; i++)
         if (json_array_append_new(classes, json_string(m->classes[i])) != 0)
             TRY_GOTO(fail(GRAFT_FAILED, "class name '%s' is not UTF-8 and cannot go into a model file", m->classes[i]));
@@ -349,32 +345,78 @@ done:
     return status;
 }
 
-// `values` is laid out as m->params; of a slot (a prefix is given) only the trainable group exists.
-graft_status model_tensors(const struct model *m, const struct params *values, const char *prefix, struct tensor_set *set)
+static bool part_has(const struct model_part *part, const struct param_entry *e)
+{
+    return e->group == PARAM_TRAINABLE || part->whole;
+}
+
+// The tensors of a part, whose values are laid out as m->params; their data are asked for when it is their turn.
+static graft_status part_tensors(const struct model *m, const struct model_part *part, struct tensor_set *set)
 {
     for (int i = 0; i < m->params.count; i++) {
         const struct param_entry *e = &m->params.entries[i];
         char name[256];
-        size_t count;
-        if (prefix[0] != '\0' && e->group != PARAM_TRAINABLE)
+        if (!part_has(part, e))
             continue;
-        ASSERT(shape_count(e->shape, &count));
-        ASSERT(snprintf(name, sizeof name, "%s%s", prefix, e->name) < (int)sizeof name);
-        float *canonical = mem_alloc(count * sizeof *canonical);
-        if (canonical == NULL)
-            return fail_memory(e->name);
-        param_to_canonical(values, i, canonical);
-        TRY(tensor_set_own(set, canonical));
-        TRY(tensor_set_add(set, name, DTYPE_F32, e->shape, canonical));
+        ASSERT(snprintf(name, sizeof name, "%s%s", part->prefix, e->name) < (int)sizeof name);
+        TRY(tensor_set_add(set, name, DTYPE_F32, e->shape, NULL));
     }
     return GRAFT_OK;
+}
+
+enum { PIECE_FLOATS = 1 << 18 };
+struct writing { const struct model *model; const struct model_part *parts; float *piece; size_t piece_floats; };
+
+static graft_status entry_pieces(struct writing *w, const struct params *values, int entry, struct tensor_sink *sink)
+{
+    size_t rows, size;
+    param_rows(values, entry, &rows, &size);
+    const size_t step = size == 0 || size >= PIECE_FLOATS ? 1 : PIECE_FLOATS / size;
+    if (!mem_grow(&w->piece, &w->piece_floats, size > PIECE_FLOATS ? size : PIECE_FLOATS, sizeof *w->piece))
+        return fail_memory(values->entries[entry].name);
+    for (size_t at = 0; at < rows; at += step) {
+        const size_t count = rows - at < step ? rows - at : step;
+        param_rows_to_canonical(values, entry, at, count, w->piece);
+        TRY(tensor_sink_put(sink, w->piece, count * size * sizeof *w->piece));
+    }
+    return GRAFT_OK;
+}
+
+static graft_status pieces(void *user, size_t item, struct tensor_sink *sink)
+{
+    struct writing *w = user;
+    for (const struct model_part *part = w->parts;; part++)
+        for (int i = 0; i < w->model->params.count; i++)
+            if (part_has(part, &w->model->params.entries[i]) && item-- == 0) {
+                struct params values = w->model->params;
+                values.block = (float *)part->values;
+                return entry_pieces(w, &values, i, sink);
+            }
+}
+
+graft_status model_write(const struct model *m, const char *path, const struct model_part *parts, int n_parts,
+                         const json_t *meta, bool sealed)
+{
+    struct tensor_set set = {0};
+    struct writing writing = {m, parts, NULL, 0};
+    char *metadata = json_text(meta);
+    graft_status status = metadata != NULL ? GRAFT_OK : fail_memory("the model's metadata");
+    for (int i = 0; status == GRAFT_OK && i < n_parts; i++)
+        status = part_tensors(m, &parts[i], &set);
+    if (status == GRAFT_OK)
+        status = safetensors_write_pieces(path, &set, metadata, sealed, pieces, &writing);
+    mem_free(writing.piece);
+    mem_free(metadata);
+    tensor_set_free(&set);
+    return status;
 }
 
 void model_forget_slots(struct tensor_set *set)
 {
     size_t kept = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (strncmp(set->items[i].name, MODEL_SLOT_PREFIX, strlen(MODEL_SLOT_PREFIX)) == 0)
+        if (strncmp(set->items[i].name, MODEL_SLOT_PREFIX, strlen(MODEL_SLOT_PREFIX)) == 0 ||
+            strcmp(set->items[i].name, SAFETENSORS_SEAL) == 0)
             mem_free(set->items[i].name);
         else
             set->items[kept++] = set->items[i];
@@ -383,19 +425,10 @@ void model_forget_slots(struct tensor_set *set)
 
 graft_status model_save(const struct model *m, const char *path, const char *trained)
 {
-    struct tensor_set set = {0};
-    graft_status status = GRAFT_OK;
-    json_t *meta = NULL;
-    char *metadata = NULL;
-    TRY_GOTO(model_metadata(m, trained, &meta));
-    metadata = json_text(meta);
-    if (metadata == NULL)
-        TRY_GOTO(fail_memory("the model's metadata"));
-    TRY_GOTO(model_tensors(m, &m->params, "", &set));
-    TRY_GOTO(safetensors_write(path, &set, metadata));
-done:
-    tensor_set_free(&set);
+    const struct model_part weights = {"", m->params.block, true};
+    json_t *meta;
+    TRY(model_metadata(m, trained, &meta));
+    const graft_status status = model_write(m, path, &weights, 1, meta, false);
     json_decref(meta);
-    mem_free(metadata);
     return status;
 }

@@ -1,4 +1,4 @@
-// infer/model.h: a network with its weights, ready for plans: from a graft model, a weight file, or the caches.
+// infer/model.h: a network with its weights, ready for plans: from a graft model, a weight file, or its publisher.
 #pragma once
 
 #include "base/json.h"
@@ -6,9 +6,11 @@
 #include "zoo/zoo.h"
 
 enum head_rule { HEAD_AUTO, HEAD_KEEP, HEAD_NEW };
+enum predicting { PREDICT_AS_SAVED, PREDICT_MEAN, PREDICT_MAIN }; // which heads of several: the file's word, else the network's
 struct model_request {
     const char *network;  // -m, or NULL: the file decides
-    const char *weights;  // a file, "imagenet" (the caches), "none" (random)
+    const char *weights;  // a file, "imagenet" (published: from the caches, else downloaded), "none" (random)
+    bool offline;         // "imagenet" never touches the network
     enum head_rule head;
     char *const *classes; // of the data; NULL: the file's own
     int n_classes;
@@ -18,6 +20,9 @@ struct model_request {
     int freeze;           // rows; -1: all but the head
     const char *freeze_name;
     enum bn_mode bn;
+    const float *aux_weights; // by auxiliary head of the network; NULL: its own
+    int n_aux_weights;
+    enum predicting predicting;
     uint64_t seed;
     const struct input_spec *array; // preprocessed arrays: the input they fix, or NULL
 };
@@ -28,16 +33,21 @@ struct model {
     struct input_spec input;
     char **classes;
     int n_classes;
+    bool main_only; // of several heads that predict only the main one does
     char *source; // weights: file, or "none"
+    bool checkpoint; // the file is a run's state, not its result
     char *trained; // JSON text: what a graft model file says of its training; NULL: nothing
 };
 graft_status model_open(const struct model_request *request, struct model *out);
 void model_close(struct model *m);
 // The canonical tensors and graft's metadata, atomically.  `trained` (JSON text) describes the training; may be NULL.
 graft_status model_save(const struct model *m, const char *path, const char *trained);
-// What model_save writes, for files that hold more: canonical tensors added to `set`, which owns them; graft's metadata.
-graft_status model_tensors(const struct model *m, const struct params *values, const char *prefix, struct tensor_set *set);
+// For files that hold more: values laid out as the parameter block, of the trainable group alone or (`whole`) of all, whose
+// tensors carry the parameters' names after a prefix.  Written in pieces, so that no second copy is in memory.
+struct model_part { const char *prefix; const float *values; bool whole; };
+graft_status model_write(const struct model *m, const char *path, const struct model_part *parts, int n_parts,
+                         const json_t *meta, bool sealed);
 graft_status model_metadata(const struct model *m, const char *trained, json_t **out);
-// Optimizer slots in a checkpoint are named by this prefix; model_forget_slots drops them, leaving the model.
+// Optimizer slots in a checkpoint are named by this prefix; model_forget_slots drops them and the checksum, leaving the model.
 #define MODEL_SLOT_PREFIX "optimizer."
 void model_forget_slots(struct tensor_set *set);

@@ -5,6 +5,16 @@
 #include "base/memory.h"
 #include <string.h>
 
+static struct prediction prediction_at(const struct model *m, const struct plan *plan, const float *probabilities, int row)
+{
+    const size_t at = (size_t)row * m->n_classes;
+    struct prediction p = {.probabilities = probabilities + at, .logits = plan_logits(plan) + at};
+    for (int k = 0; k < m->graph.n_outputs; k++)
+        if (plan_output(plan, k) != NULL)
+            p.output[k] = plan_output(plan, k) + at;
+    return p;
+}
+
 graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
                              size_t n, int workers, const char *stage, predicted take, void *user)
 {
@@ -32,7 +42,7 @@ graft_status predict_samples(const struct model *m, struct plan *plan, const str
         if (end)
             break;
         for (int i = 0; i < b.n_failed; i++)
-            TRY_GOTO(take(user, b.failed[i].index, NULL, NULL, b.failed[i].message));
+            TRY_GOTO(take(user, b.failed[i].index, NULL, b.failed[i].message));
         if (b.n > 0) {
             const float *input = b.input;
             if (b.n < batch) {
@@ -42,10 +52,11 @@ graft_status predict_samples(const struct model *m, struct plan *plan, const str
                 input = padded;
             }
             TRY_GOTO(plan_run(plan, &(struct run){.input = input}, NULL));
-            plan_softmax(plan_logits(plan), probabilities, b.n, classes);
-            for (int i = 0; i < b.n; i++)
-                TRY_GOTO(take(user, b.index[i], plan_logits(plan) + (size_t)i * classes,
-                              probabilities + (size_t)i * classes, NULL));
+            plan_probabilities(plan, probabilities);
+            for (int i = 0; i < b.n; i++) {
+                const struct prediction p = prediction_at(m, plan, probabilities, i);
+                TRY_GOTO(take(user, b.index[i], &p, NULL));
+            }
         }
         seen += (size_t)(b.n + b.n_failed);
         const double spent = now_seconds() - begin;

@@ -4,9 +4,13 @@
 #include "data/data.h"
 #include "infer/model.h"
 
-// What came of a sample: `probabilities` NULL: it could not be read, `error` says why.
-typedef graft_status (*predicted)(void *user, uint32_t index, const float *logits, const float *probabilities,
-                                  const char *error);
+struct prediction {
+    const float *probabilities;       // (classes): of the heads that predict
+    const float *logits;              // (classes): of the main head
+    const float *output[MAX_OUTPUTS]; // (classes): logits by output of the graph; NULL: it does not run
+};
+// What came of a sample: `p` NULL: it could not be read, `error` says why.
+typedef graft_status (*predicted)(void *user, uint32_t index, const struct prediction *p, const char *error);
 // Runs `plan` (PLAN_INFER, reserved) over the samples in `order`.  The last batch is filled up with its own last picture.
 graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
                              size_t n, int workers, const char *stage, predicted take, void *user);

@@ -34,6 +34,10 @@ struct params {
 };
 size_t param_entry_size(const struct param_entry *entry, int lanes); // floats, padding included
 void param_from_canonical(const struct params *p, int entry, const float *src); // fills padding with zeros
+void param_from_file(const struct params *p, int entry, const float *src, const struct file_order *order); // likewise
 void param_to_canonical(const struct params *p, int entry, float *dst);
+// The same in pieces: the canonical tensor as `rows` (along its first dimension) of `size` floats.
+void param_rows(const struct params *p, int entry, size_t *rows, size_t *size);
+void param_rows_to_canonical(const struct params *p, int entry, size_t first, size_t count, float *dst);
 void params_fini(struct params *p);
 int params_find(const struct params *p, const char *name); // -1: none

@@ -2,9 +2,11 @@
 
 #include "tensor/tensor.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 static const struct { const char *name; size_t size; } dtypes[] = {
     [DTYPE_UNKNOWN] = {"?", 0}, [DTYPE_F32] = {"F32", 4}, [DTYPE_F16] = {"F16", 2}, [DTYPE_BF16] = {"BF16", 2},
@@ -56,6 +58,7 @@ void tensor_set_free(struct tensor_set *set)
     for (size_t i = 0; i < set->n_owned; i++)
         mem_free(set->owned[i]);
     mem_free(set->items);
+    mem_free(set->index);
     mem_free(set->owned);
     mem_free(set->metadata);
     mem_free(set->format);
@@ -65,10 +68,54 @@ void tensor_set_free(struct tensor_set *set)
     *set = (struct tensor_set){0};
 }
 
+// Keyed with bytes that are new in every process, so that no file can be made whose names all fall together.
+static size_t name_slot(const struct tensor_set *set, const char *name)
+{
+    const void *key = (const void *)getauxval(AT_RANDOM); // 16 bytes from the kernel
+    struct hash h;
+    hash_init(&h);
+    if (key != NULL)
+        hash_put(&h, key, 16);
+    hash_put(&h, name, strlen(name));
+    return (size_t)hash_end(&h) & (set->index_size - 1);
+}
+
+// The slot that holds `name`, or the free one where it belongs.
+static uint32_t *index_place(const struct tensor_set *set, const char *name)
+{
+    size_t at = name_slot(set, name);
+    while (set->index[at] != 0 && strcmp(set->items[set->index[at] - 1].name, name) != 0)
+        at = (at + 1) & (set->index_size - 1);
+    return &set->index[at];
+}
+
+// Room for one more at no more than half full.  false: no memory.
+static bool index_grow(struct tensor_set *set)
+{
+    if (set->indexed == set->count && 2 * (set->count + 1) <= set->index_size)
+        return true;
+    size_t size = 64;
+    while (size < 4 * (set->count + 1))
+        size *= 2;
+    uint32_t *index = mem_zero(size, sizeof *index);
+    if (index == NULL)
+        return false;
+    mem_free(set->index);
+    set->index = index;
+    set->index_size = size;
+    for (size_t i = 0; i < set->count; i++)
+        *index_place(set, set->items[i].name) = (uint32_t)(i + 1);
+    set->indexed = set->count;
+    return true;
+}
+
 graft_status tensor_set_add(struct tensor_set *set, const char *name, enum dtype dtype, struct shape shape,
                             const void *data)
 {
-    if (tensor_find(set, name) != NULL)
+    if (!index_grow(set))
+        return fail_memory("the tensors' names");
+    uint32_t *place = index_place(set, name);
+    if (*place != 0)
         return fail(GRAFT_BAD_FILE, "tensor '%s' is there twice", name);
     char *copy = mem_text(name);
     if (copy == NULL || !mem_grow(&set->items, &set->capacity, set->count + 1, sizeof *set->items)) {
@@ -76,6 +123,8 @@ graft_status tensor_set_add(struct tensor_set *set, const char *name, enum dtype
         return fail_memory("a tensor's name");
     }
     set->items[set->count++] = (struct named_tensor){copy, dtype, shape, data};
+    set->indexed = set->count;
+    *place = (uint32_t)set->count;
     return GRAFT_OK;
 }
 
@@ -116,24 +165,35 @@ static float from_half(uint16_t h)
     return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
+// Where element `i` of the shape's order is.
+static size_t place_in_file(const struct file_order *order, size_t i)
+{
+    if (order->places == 0)
+        return i;
+    const size_t p = i % order->places, row = i / order->places;
+    return row / order->in * order->step_o + row % order->in * order->step_i +
+           (order->turned ? order->places - 1 - p : p) * order->step_p;
+}
+
 graft_status tensor_to_f32(const struct named_tensor *tensor, float *dst)
 {
     size_t count;
     if (!shape_count(tensor->shape, &count))
         return fail(GRAFT_BAD_FILE, "tensor '%s' has an impossible shape %s", tensor->name, shape_text(tensor->shape));
     const uint8_t *src = tensor->data; // may be unaligned
-    if (tensor->dtype == DTYPE_F32) {
+    if (tensor->dtype == DTYPE_F32 && tensor->order.places == 0) {
         memcpy(dst, src, count * sizeof *dst);
         return GRAFT_OK;
     }
 #define CONVERT(type, expression)                                                                                      \
     for (size_t i = 0; i < count; i++) {                                                                               \
         type x;                                                                                                        \
-        memcpy(&x, src + i * sizeof x, sizeof x);                                                                      \
+        memcpy(&x, src + place_in_file(&tensor->order, i) * sizeof x, sizeof x);                                       \
         dst[i] = (float)(expression);                                                                                  \
     }                                                                                                                  \
     return GRAFT_OK
     switch (tensor->dtype) {
+    case DTYPE_F32: CONVERT(float, x);
     case DTYPE_F16: CONVERT(uint16_t, from_half(x));
     case DTYPE_BF16: CONVERT(uint16_t, from_bits((uint32_t)x << 16));
     case DTYPE_F64: CONVERT(double, x);

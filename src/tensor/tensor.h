@@ -19,18 +19,27 @@ bool shape_equal(struct shape a, struct shape b);
 bool shape_count(struct shape shape, size_t *out);  // elements; false on overflow or a negative dimension
 const char *shape_text(struct shape shape);         // "(64, 3, 7, 7)"; one of 4 per-thread buffers
 
-// A tensor as a file holds it: C order, borrowed bytes, little-endian.
+// How a file holds the elements of a tensor (out, in, places) whose shape says C order: element (o, i, p) is number
+// o * step_o + i * step_i + p * step_p, the places counted backwards where `turned`.  places 0: as the shape says.
+struct file_order {
+    size_t out, in, places, step_o, step_i, step_p;
+    bool turned;
+};
+// A tensor as a file holds it: borrowed bytes, little-endian, in C order or in `order`.
 struct named_tensor {
     char *name; // owned by the set
     enum dtype dtype;
     struct shape shape;
     const void *data;
+    struct file_order order;
 };
 
 // Tensors of a file, in the file's own order, with what keeps their bytes alive.
 struct tensor_set {
     struct named_tensor *items;
     size_t count, capacity;
+    uint32_t *index;   // open addressing by the name's hash: an item's number + 1, 0: free
+    size_t index_size, indexed; // slots, a power of two; items in it
     char *metadata; // JSON object text (safetensors __metadata__) or NULL
     char *format;   // for people: "PyTorch .pth (zip)", "Keras 2 .h5 (weights)", ...
     void **owned;   // heap blocks released with the set
@@ -39,8 +48,9 @@ struct tensor_set {
 };
 void tensor_set_free(struct tensor_set *set);  // contents; a zeroed one is fine
 graft_status tensor_set_add(struct tensor_set *set, const char *name, enum dtype dtype, struct shape shape,
-                            const void *data);         // copies the name; refuses a duplicate (bad file)
+                            const void *data);         // copies the name; refuses a duplicate (bad file); no
+                                                               // name may be changed between adds
 graft_status tensor_set_own(struct tensor_set *set, void *take_block); // frees the block when it cannot keep it
 const struct named_tensor *tensor_find(const struct tensor_set *set, const char *name);
-// Converts to float32; `dst` holds shape_count floats.  Refuses integer dtypes other than I64/I32.
+// Converts to float32 in C order; `dst` holds shape_count floats.  Refuses integer dtypes other than I64/I32.
 graft_status tensor_to_f32(const struct named_tensor *tensor, float *dst);

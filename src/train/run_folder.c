@@ -6,9 +6,13 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "train/checkpoint.h"
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+static const char *const log_names[N_LOGS] = {"events.jsonl", "results.csv", "skipped.csv"};
 
 // Text that grows; `broken` once memory ran out.
 struct text {
@@ -71,52 +75,177 @@ graft_status run_folder_event(const struct run_folder *f, const char *json)
 {
     struct text t = {0};
     text_put(&t, "%s\n", json);
-    return text_append(&t, f, "events.jsonl");
+    return text_append(&t, f, log_names[LOG_EVENTS]);
 }
 
-graft_status run_folder_start(struct run_folder *f, const struct model *m, const struct dataset *d,
-                              const struct train_options *options)
+// runs/train, runs/train2, ...: the first that is not there, made at once so that no other run takes it.
+static graft_status folder_next(char **out)
+{
+    TRY(file_make_folder("runs"));
+    for (int i = 1; i < 100000; i++) {
+        bool made;
+        char *path = i == 1 ? mem_text("runs/train") : mem_format("runs/train%d", i);
+        if (path == NULL)
+            return fail_memory("a path");
+        const graft_status status = file_make_new_folder(path, &made);
+        if (status == GRAFT_OK && made) {
+            *out = path;
+            return GRAFT_OK;
+        }
+        mem_free(path);
+        TRY(status);
+    }
+    return fail(GRAFT_BAD_OPTION, "runs/ is full of runs; name a folder with -o");
+}
+
+graft_status run_folder_open(struct run_folder *f, const struct train_options *options)
+{
+    *f = (struct run_folder){.lock = -1, .save = options->save};
+    if (options->folder == NULL)
+        TRY(folder_next(&f->path));
+    else {
+        f->path = mem_text(options->folder);
+        if (f->path == NULL)
+            return fail_memory("a path");
+        TRY(file_make_folder(f->path));
+    }
+    TRY(file_lock(f->path, &f->lock));
+    file_sweep(f->path);
+    if (checkpoint_any(f->path))
+        return fail(GRAFT_BAD_OPTION,
+                    "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder "
+                    "with -o",
+                    f->path, f->path);
+    return GRAFT_OK;
+}
+
+graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options)
+{
+    *f = (struct run_folder){.path = mem_text(options->resume->folder), .lock = options->resume->lock, .save = true};
+    options->resume->lock = -1;
+    return f->path != NULL ? GRAFT_OK : fail_memory("a path");
+}
+
+void run_folder_close(struct run_folder *f)
+{
+    if (f->path != NULL)
+        file_unlock(f->lock);
+    mem_free(f->path);
+    *f = (struct run_folder){.lock = -1};
+}
+
+static void split_put(struct text *split, const struct dataset *d)
 {
     static const char *const parts[] = {"train", "val", "test", "unused"};
-    f->path = options->folder;
-    f->save = options->save;
-    TRY(file_make_folder(f->path));
-    char *checkpoint = path_join(f->path, "last.ckpt.safetensors");
-    if (checkpoint == NULL)
-        return fail_memory("a path");
-    const bool used = file_exists(checkpoint);
-    mem_free(checkpoint);
-    if (used)
-        return fail(GRAFT_BAD_OPTION, "'%s' holds a run already; name another folder with -o", f->path);
-    struct text args = {0}, classes = {0}, split = {0}, none = {0}, header = {0}, skipped = {0};
+    text_put(split, d->n_groups > 0 ? "path,label,split,stamp,group\n" : "path,label,split,stamp\n");
+    for (size_t i = 0; i < d->count; i++) {
+        const struct sample *s = &d->samples[i];
+        if (s->copy > 0 || s->round > 0)
+            continue;
+        text_put_field(split, s->path);
+        text_put(split, ",");
+        text_put_field(split, s->label >= 0 ? d->classes[s->label] : "");
+        text_put(split, ",%s,%016" PRIx64, parts[s->part], sample_stamp(d, i));
+        if (d->n_groups > 0) {
+            text_put(split, ",");
+            text_put_field(split, s->group > 0 ? d->groups[s->group - 1] : "");
+        }
+        text_put(split, "\n");
+    }
+}
+
+char *run_folder_split(const struct dataset *d)
+{
+    struct text split = {0};
+    split_put(&split, d);
+    if (!split.broken)
+        return split.data;
+    mem_free(split.data);
+    return NULL;
+}
+
+graft_status run_folder_describe(const struct run_folder *f, const struct dataset *d, const char *args)
+{
+    struct text json = {0}, classes = {0}, split = {0};
+    text_put(&json, "%s\n", args);
+    TRY(text_write(&json, f, "args.json"));
+    for (int i = 0; i < d->n_classes; i++)
+        text_put(&classes, "%s\n", d->classes[i]);
+    TRY(text_write(&classes, f, "classes.txt"));
+    split_put(&split, d);
+    return text_write(&split, f, "split.csv");
+}
+
+graft_status run_folder_start(const struct run_folder *f, const struct dataset *d, const struct train_options *options)
+{
+    struct text none = {0}, header = {0}, skipped = {0};
     text_put(&none, "%s", "");
-    TRY(text_write(&none, f, "events.jsonl"));
+    TRY(text_write(&none, f, log_names[LOG_EVENTS]));
     if (!f->save)
         return GRAFT_OK;
-    text_put(&args, "%s\n", options->args);
-    TRY(text_write(&args, f, "args.json"));
-    for (int i = 0; i < m->n_classes; i++)
-        text_put(&classes, "%s\n", m->classes[i]);
-    TRY(text_write(&classes, f, "classes.txt"));
-    text_put(&split, d->n_groups > 0 ? "path,label,split,group\n" : "path,label,split\n");
-    for (size_t i = 0; i < d->count; i++) {
-        if (d->samples[i].copy > 0 || d->samples[i].round > 0)
-            continue;
-        text_put_field(&split, d->samples[i].path);
-        text_put(&split, ",");
-        text_put_field(&split, d->samples[i].label >= 0 ? m->classes[d->samples[i].label] : "");
-        text_put(&split, ",%s", parts[d->samples[i].part]);
-        if (d->n_groups > 0) {
-            text_put(&split, ",");
-            text_put_field(&split, d->samples[i].group >= 0 ? d->groups[d->samples[i].group] : "");
-        }
-        text_put(&split, "\n");
-    }
-    TRY(text_write(&split, f, "split.csv"));
+    TRY(run_folder_describe(f, d, options->args));
     text_put(&skipped, "path,reason\n");
-    TRY(text_write(&skipped, f, "skipped.csv"));
+    TRY(text_write(&skipped, f, log_names[LOG_SKIPPED]));
     text_put(&header, "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0\n");
-    return text_write(&header, f, "results.csv");
+    return text_write(&header, f, log_names[LOG_RESULTS]);
+}
+
+// Calls `act` on each log's path.
+static graft_status logs_each(const struct run_folder *f, uint64_t size[N_LOGS],
+                              graft_status (*act)(const char *, uint64_t *))
+{
+    for (int i = 0; i < N_LOGS; i++) {
+        char *path = path_join(f->path, log_names[i]);
+        const graft_status status = path != NULL ? act(path, &size[i]) : fail_memory("a path");
+        mem_free(path);
+        TRY(status);
+    }
+    return GRAFT_OK;
+}
+
+static graft_status log_flush(const char *path, uint64_t *size)
+{
+    TRY(file_flush(path));
+    return file_size(path, size);
+}
+
+graft_status run_folder_flush(const struct run_folder *f, uint64_t size[N_LOGS])
+{
+    return logs_each(f, size, log_flush);
+}
+
+static graft_status log_trim(const char *path, uint64_t *size)
+{
+    uint64_t found;
+    TRY(file_size(path, &found));
+    if (found < *size)
+        log_warning("%s lost its end: %" PRIu64 " bytes of %" PRIu64 " are left", path, found, *size);
+    return found > *size ? file_trim(path, *size) : GRAFT_OK;
+}
+
+graft_status run_folder_trim(const struct run_folder *f, const uint64_t size[N_LOGS])
+{
+    uint64_t copy[N_LOGS];
+    memcpy(copy, size, sizeof copy);
+    return logs_each(f, copy, log_trim);
+}
+
+bool run_folder_ended(const struct run_folder *f)
+{
+    static const char mark[] = "{\"event\":\"end\"";
+    struct file_map map;
+    char *path = path_join(f->path, log_names[LOG_EVENTS]);
+    bool ended = false;
+    if (path != NULL && file_map_open(path, &map) == GRAFT_OK) {
+        size_t at = map.data.size > 0 ? map.data.size - 1 : 0; // the start of the last line
+        while (at > 0 && map.data.ptr[at - 1] != '\n')
+            at--;
+        ended = map.data.size - at >= sizeof mark && memcmp(map.data.ptr + at, mark, sizeof mark - 1) == 0 &&
+                map.data.ptr[map.data.size - 1] == '\n';
+        file_map_close(&map);
+    }
+    mem_free(path);
+    return ended;
 }
 
 graft_status run_folder_skip(const struct run_folder *f, const char *path, const char *reason)
@@ -127,7 +256,7 @@ graft_status run_folder_skip(const struct run_folder *f, const char *path, const
         text_put(&t, ",");
         text_put_field(&t, reason);
         text_put(&t, "\n");
-        TRY(text_append(&t, f, "skipped.csv"));
+        TRY(text_append(&t, f, log_names[LOG_SKIPPED]));
     }
     json_t *event = json_pack("{s:s, s:s+, s:s+}", "event", "skip", "path", path, "", "reason", reason, "");
     char *json = event != NULL ? json_text(event) : NULL; // NULL too when the name is not UTF-8: skipped.csv has it
@@ -145,7 +274,7 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
         text_put(&event, "\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,\"val_top5\":%.9g,", r->val_loss,
                  r->val.log_loss, r->val.top1, r->val.top5);
     text_put(&event, "\"lr\":%.9g,\"seconds\":%.3f}\n", r->rate, r->seconds);
-    TRY(text_append(&event, f, "events.jsonl"));
+    TRY(text_append(&event, f, log_names[LOG_EVENTS]));
     if (!f->save)
         return GRAFT_OK;
     text_put(&row, "%d,%.3f,%.6g,", r->epoch, r->elapsed, r->train_loss); // Ultralytics' time runs from the start
@@ -154,11 +283,11 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
     else
         text_put(&row, ",,");
     text_put(&row, ",%.6g\n", r->rate);
-    return text_append(&row, f, "results.csv");
+    return text_append(&row, f, log_names[LOG_RESULTS]);
 }
 
-static graft_status predictions_write(const struct run_folder *f, const struct model *m, const struct dataset *d, size_t n,
-                                      const uint32_t *index, const float *p)
+static graft_status predictions_write(const struct run_folder *f, const struct model *m, const struct dataset *d,
+                                      size_t n, const uint32_t *index, const float *p)
 {
     struct text t = {0};
     text_put(&t, "path,label");
@@ -224,8 +353,8 @@ graft_status run_folder_best(const struct run_folder *f, const struct model *m, 
     }
     text_put(&result, "{\"best_epoch\": %d, \"train_loss\": %.9g", r->epoch, r->train_loss);
     if (r->val.n > 0)
-        text_put(&result, ", \"val_log_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, \"n\": %zu", r->val.log_loss,
-                 r->val.top1, r->val.top5, r->val.n);
+        text_put(&result, ", \"val_log_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, \"n\": %zu",
+                 r->val.log_loss, r->val.top1, r->val.top5, r->val.n);
     text_put(&result, "}\n");
     return text_write(&result, f, "results.json");
 }

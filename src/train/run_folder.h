@@ -11,12 +11,23 @@ struct epoch_result {
     double train_loss, val_loss, rate, seconds, elapsed; // elapsed: since the run began
     struct metrics val; // n = 0: no validation
 };
+enum { LOG_EVENTS, LOG_RESULTS, LOG_SKIPPED, N_LOGS }; // events.jsonl, results.csv, skipped.csv: they grow
 struct run_folder {
-    const char *path;
+    char *path;
+    int lock;
     bool save; // else events.jsonl alone is written
 };
-graft_status run_folder_start(struct run_folder *f, const struct model *m, const struct dataset *d,
-                              const struct train_options *options);
+// Makes and takes the folder; refuses one in use or with a checkpoint.  run_folder_adopt: of a run that goes on.
+graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
+graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options);
+void run_folder_close(struct run_folder *f); // a zeroed one is fine
+graft_status run_folder_start(const struct run_folder *f, const struct dataset *d, const struct train_options *options);
+// args.json, classes.txt, split.csv.
+graft_status run_folder_describe(const struct run_folder *f, const struct dataset *d, const char *args);
+char *run_folder_split(const struct dataset *d); // split.csv: path,label,split,stamp (heap; NULL: no memory)
+graft_status run_folder_flush(const struct run_folder *f, uint64_t size[N_LOGS]); // to the disk; how long they are
+graft_status run_folder_trim(const struct run_folder *f, const uint64_t size[N_LOGS]);
+bool run_folder_ended(const struct run_folder *f); // events.jsonl ends with the event "end"
 graft_status run_folder_event(const struct run_folder *f, const char *json);
 graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_result *r); // events, results.csv
 graft_status run_folder_skip(const struct run_folder *f, const char *path, const char *reason);

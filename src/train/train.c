@@ -1,43 +1,17 @@
-// train/train.c: epochs of SGD steps, validation after each, the best model kept.
+// train/train.c: epochs of steps, validation after each, the best model kept.
 // In: a model, a data set with its split, options.  Out: the run folder.
 // All plans (batch, last partial batch, validation) are built before the first step and share one arena.
 
-#include "train/train.h"
-#include "base/file.h"
-#include "base/json.h"
+#include "train/trainer.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "infer/predict.h"
-#include "optim/optim.h"
-#include "train/checkpoint.h"
-#include "train/run_folder.h"
+#include "train/trained.h"
 #include "train/twins.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-struct trainer {
-    struct model *model;
-    const struct dataset *data;
-    const struct train_options *options;
-    struct run_folder folder;
-    struct sgd sgd;
-    struct arena *arena;
-    struct plan *full, *partial, *validation;
-    uint32_t *order, *val;
-    size_t n, n_val;
-    float *targets;               // (batch, classes)
-    uint32_t *val_index;          // predictions in order of arrival
-    float *val_probabilities;
-    int *val_labels;
-    size_t n_predicted;
-    double val_loss_sum;
-    bool *skipped;                // by sample: named once
-    size_t n_skipped;
-    struct position at;
-    double begin;
-};
 
 static graft_status lists_make(struct trainer *t)
 {
@@ -63,14 +37,18 @@ static graft_status lists_make(struct trainer *t)
     return GRAFT_OK;
 }
 
-// What a run takes beyond what it has already: the arena, momentum, and the batches that the queue holds ready.
+// What a run takes beyond what it has already: the arena, the optimizer's state, the average of the weights, and the
+// batches that the queue holds ready.
 static size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
 {
     enum { BATCHES_HELD = 4 };
     const struct params *p = &t->model->params;
     const struct value *in = &t->model->graph.values[0];
-    const size_t momentum = (p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
-    return arena + momentum + (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
+    const struct recipe *recipe = &t->options->recipe;
+    const size_t trainable = (p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
+    const size_t average = recipe->ema > 0 || recipe->swa > 0 ? p->size * sizeof(float) : 0;
+    return arena + trainable * optimizer_blocks(&recipe->optim) + average +
+           (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
 }
 
 // Largest batch below `batch` whose plan fits into `available` bytes; 0: none.  Plans are only measured.
@@ -79,7 +57,8 @@ static graft_status batch_fitting(struct trainer *t, size_t available, int batch
     int fits = 0, too_large = batch;
     while (too_large - fits > 1) {
         const int middle = fits + (too_large - fits) / 2;
-        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn};
+        const struct plan_options o = {.batch = middle, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                       .exact = t->options->exact};
         struct arena *arena;
         struct plan *plan;
         TRY(arena_new(&arena));
@@ -109,21 +88,65 @@ static graft_status memory_check(struct trainer *t, int batch)
                 (double)needed / 1e6, (double)available / 1e6, advice);
 }
 
-static graft_status plans_make(struct trainer *t, int batch)
+static void plans_free(struct trainer *t)
+{
+    plan_free(t->full);
+    plan_free(t->partial);
+    plan_free(t->validation);
+    t->full = t->partial = t->validation = NULL;
+}
+
+// For the present phase's freezing.
+static graft_status plans_build(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
-    TRY(arena_new(&t->arena));
+    struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
-    TRY(memory_check(t, batch));
     o.batch = (int)(t->n % (size_t)batch);
     if (o.batch > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->partial));
     o.batch = batch;
     o.mode = PLAN_INFER;
+    o.losses = true;
     if (t->n_val > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->validation));
     return arena_reserve(t->arena);
+}
+
+// The last phase trains most, so it is the one that must fit; the arena is as large as that from the start.
+static graft_status plans_make(struct trainer *t, int batch)
+{
+    struct model *m = t->model;
+    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn};
+    TRY(arena_new(&t->arena));
+    TRY(phases_of(m, t->options->recipe.unfreeze, t->phases, &t->n_phases));
+    TRY(phases_prepare(m, t->phases, t->n_phases, t->options->bn));
+    if (t->n_phases > 1)
+        TRY(graph_freeze(&m->graph, t->phases[t->n_phases - 1].rows, t->options->bn));
+    TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
+    TRY(memory_check(t, batch));
+    plans_free(t);
+    if (t->n_phases > 1)
+        TRY(graph_freeze(&m->graph, t->phases[0].rows, t->options->bn));
+    return plans_build(t, batch);
+}
+
+// Before an epoch: what --unfreeze-epoch lets train from now on.
+static graft_status phase_enter(struct trainer *t, int epoch)
+{
+    int phase = 0;
+    while (phase + 1 < t->n_phases && t->phases[phase + 1].epoch <= epoch)
+        phase++;
+    if (phase == t->phase)
+        return GRAFT_OK;
+    const int batch = plan_batch(t->full);
+    t->phase = phase;
+    TRY(graph_freeze(&t->model->graph, t->phases[phase].rows, t->options->bn));
+    plans_free(t);
+    TRY(plans_build(t, batch));
+    log_info("epoch %d: %zu of %zu parameters train now", epoch, graph_parameters(&t->model->graph, true),
+             graph_parameters(&t->model->graph, false));
+    return GRAFT_OK;
 }
 
 static graft_status skip(struct trainer *t, uint32_t index, const char *reason)
@@ -139,57 +162,165 @@ static graft_status skip(struct trainer *t, uint32_t index, const char *reason)
     return run_folder_skip(&t->folder, path, reason);
 }
 
-// A batch from which bad pictures fell out has a size of its own; its plan is made for it and released.
-static graft_status step_run(struct trainer *t, const struct augmentation *how, struct batch *b, uint64_t step, double *loss)
+// The plan of an epoch's last batch.  Pictures that were left out have made it smaller; then it is built anew.
+static graft_status partial_make(struct trainer *t, int batch)
 {
-    struct model *m = t->model;
-    struct plan *plan = b->n == plan_batch(t->full) ? t->full : NULL;
-    if (plan == NULL && t->partial != NULL && b->n == plan_batch(t->partial))
+    if (t->partial != NULL && plan_batch(t->partial) == batch)
+        return GRAFT_OK;
+    const struct plan_options o = {.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn,
+                                   .exact = t->options->exact};
+    plan_free(t->partial);
+    TRY(plan_build(&t->model->graph, &t->model->params, t->arena, &o, &t->partial));
+    return arena_reserve(t->arena);
+}
+
+// As many as a whole epoch has; pictures that are left out make an epoch shorter, not the schedule.
+static long updates_an_epoch(const struct trainer *t)
+{
+    const size_t batch = (size_t)plan_batch(t->full), accumulate = (size_t)t->options->recipe.optim.accumulate;
+    return (long)(((t->n + batch - 1) / batch + accumulate - 1) / accumulate);
+}
+
+// After optimizer_end or optimizer_flush, if the weights changed.
+static void update_done(struct trainer *t, uint64_t updates_before)
+{
+    if (t->optimizer.updates == updates_before)
+        return;
+    t->at.updates++;
+    if (t->average.values != NULL && t->options->recipe.ema > 0)
+        average_add(&t->average, &t->model->params);
+}
+
+static graft_status step_run(struct trainer *t, const struct augmentation *how, struct batch *b, double *loss)
+{
+    struct plan *plan = t->full;
+    if (b->n != plan_batch(plan)) {
+        TRY(partial_make(t, b->n));
         plan = t->partial;
-    struct plan *own = NULL;
-    if (plan == NULL) {
-        const struct plan_options o = {.batch = b->n, .mode = PLAN_TRAIN, .bn = t->options->bn};
-        TRY(plan_build(&m->graph, &m->params, t->arena, &o, &own));
-        plan = own;
-        const graft_status reserved = arena_reserve(t->arena);
-        if (reserved != GRAFT_OK) {
-            plan_free(own);
-            return reserved;
-        }
     }
-    batch_targets(t->data, m->n_classes, 0, b, t->targets);
-    batch_mix(how, m->input.size, m->n_classes, b, t->targets);
-    struct sgd_target target = {&t->sgd, &m->params};
-    const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = step,
-                            .ready = sgd_apply, .user = &target};
-    const graft_status status = plan_run(plan, &run, loss);
-    sgd_step_done(&t->sgd);
-    plan_free(own);
-    return status;
+    batch_targets(t->data, t->model->n_classes, t->options->recipe.label_smoothing, b, t->targets);
+    batch_mix(how, t->model->input.size, t->model->n_classes, b, t->targets);
+    double momentum;
+    const struct moment moment = {t->at.updates, updates_an_epoch(t), t->at.epochs, t->optimizer.updates};
+    schedule_at(&t->options->recipe.schedule, &t->plateau, &moment, &t->at.rate, &momentum);
+    optimizer_begin(&t->optimizer, t->at.rate, momentum, b->n);
+    const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
+                            .ready = optimizer_gradient, .user = &t->optimizer};
+    TRY(plan_run(plan, &run, loss));
+    const uint64_t before = t->optimizer.updates;
+    optimizer_end(&t->optimizer);
+    update_done(t, before);
+    return GRAFT_OK;
 }
 
 static graft_status diverged(const struct trainer *t, int epoch, long step)
 {
-    return fail(GRAFT_FAILED, "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch,
-                step, epoch > 1 && t->options->save ? "the last good model is kept" : "no model was saved yet",
-                t->options->rate / 10);
+    return fail(GRAFT_FAILED,
+                "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch, step,
+                t->best.epoch > 0 && t->options->save ? "the last good model is kept" : "no model was saved yet",
+                t->options->recipe.schedule.rate / 10);
 }
 
+static bool finite_parameters(const struct trainer *t)
+{
+    for (size_t i = 0; i < t->model->params.size; i++)
+        if (!isfinite(t->model->params.block[i]))
+            return false;
+    return true;
+}
+
+static graft_status checkpoint_event(struct trainer *t)
+{
+    char event[128];
+    snprintf(event, sizeof event, "{\"event\":\"checkpoint\",\"epochs\":%d,\"steps\":%ld}", t->at.epochs, t->at.steps);
+    return run_folder_event(&t->folder, event);
+}
+
+// What does not fit the disk, or fails on its way there, is tried once more: the first attempt's scratch file is gone.
+static graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r)
+{
+    struct slot slots[MAX_SLOTS];
+    const int n_slots = trainer_slots(t, slots);
+    json_t *state = NULL;
+    if (!finite_parameters(t))
+        return diverged(t, t->at.epochs + (t->at.steps > 0), t->at.steps);
+    char *trained = trained_text(t->trained, r);
+    graft_status status = trained != NULL ? trainer_state(t, &state) : fail_memory("the model's metadata");
+    if (status == GRAFT_OK)
+        status = checkpoint_write(&t->checkpoints, t->model, slots, n_slots, state, trained);
+    if (status == GRAFT_NO_RESOURCE && state != NULL) {
+        log_warning("%s; trying once more", graft_message());
+        status = checkpoint_write(&t->checkpoints, t->model, slots, n_slots, state, trained);
+    }
+    json_decref(state);
+    mem_free(trained);
+    TRY(status);
+    t->checkpoint_at = now_seconds();
+    return checkpoint_event(t);
+}
+
+// The best epoch's model and figures.
+static graft_status best_save(struct trainer *t, const struct epoch_result *r)
+{
+    char *trained = trained_text(t->trained, r), *path = path_join(t->folder.path, "model.safetensors");
+    graft_status status =
+        path != NULL && trained != NULL ? model_save(t->model, path, trained) : fail_memory("the model's metadata");
+    if (status == GRAFT_OK)
+        status = file_hash(path, &t->best.model, NULL, 0);
+    mem_free(path);
+    mem_free(trained);
+    TRY(status);
+    return run_folder_best(&t->folder, t->model, t->data, r, t->val_index, t->val_labels, t->val_probabilities);
+}
+
+static double per_second(size_t n, double seconds) { return seconds > 0 ? (double)n / seconds : 0; }
+
+// Of the whole run: the pictures that are left, each at the rate measured last; until a validation has been timed, a
+// validation picture counts as a third of a training one (forward is about a third of a step).
+static double seconds_left(const struct trainer *t)
+{
+    const double epochs = t->options->epochs - t->at.epochs;
+    const double train = epochs * (double)t->n - (double)t->at.seen, val = epochs * (double)t->n_val;
+    const double val_rate = t->val_rate > 0 ? t->val_rate : 3 * t->train_rate;
+    return t->train_rate > 0 ? train / t->train_rate + val / val_rate : -1;
+}
+
+static graft_status step_report(struct trainer *t, const struct epoch_result *r, long steps, double loss)
+{
+    const struct train_options *o = t->options;
+    hooks_progress(&(graft_progress){.stage = "train", .epoch = r->epoch, .epochs = o->epochs, .step = t->at.steps,
+                                     .steps = steps, .loss = t->at.loss_sum / (double)t->at.trained,
+                                     .images_per_second = t->train_rate, .seconds_left = seconds_left(t)});
+    if (!o->log_steps)
+        return GRAFT_OK;
+    char json[256];
+    snprintf(json, sizeof json,
+             "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}", r->epoch,
+             t->at.steps, loss, t->at.rate, t->train_rate);
+    return run_folder_event(&t->folder, json);
+}
+
+// From the position in the epoch to its end.
 static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
 {
     const struct train_options *o = t->options;
-    struct queue *queue;
+    struct queue *queue = NULL;
     graft_status status = GRAFT_OK;
-    const double begin = now_seconds();
-    double sum = 0;
-    size_t seen = 0, trained = 0;
-    long in_epoch = 0;
-    const long steps = (long)((t->n + (size_t)plan_batch(t->full) - 1) / (size_t)plan_batch(t->full));
+    const int batch = plan_batch(t->full), last = (int)((t->n - t->n_skipped) % (size_t)batch);
+    const long steps = (long)((t->n - t->n_skipped + (size_t)batch - 1) / (size_t)batch);
+    struct position *at = &t->at;
     size_t n;
     TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
     ASSERT(n == t->n);
     const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
-    TRY(queue_new(t->data, &t->model->input, augment_any(&o->augment) ? &how : NULL, t->order, n, plan_batch(t->full), o->workers, &queue));
+    const struct augmentation *const changed = augment_any(&o->augment) ? &how : NULL;
+    if (last > 0)
+        TRY(partial_make(t, last));
+    const double begin = now_seconds() - at->seconds;
+    const size_t seen_before = at->seen;
+    const double seconds_before = at->seconds;
+    TRY_GOTO(queue_new(t->data, &t->model->input, changed, t->order + at->seen, t->n - at->seen, batch, o->workers,
+                       &queue));
     for (;;) {
         struct batch b;
         bool end;
@@ -199,59 +330,65 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
             break;
         for (int i = 0; i < b.n_failed; i++)
             TRY_GOTO(skip(t, b.failed[i].index, b.failed[i].message));
-        seen += (size_t)(b.n + b.n_failed);
-        in_epoch++;
+        at->seen += (size_t)(b.n + b.n_failed);
         if (b.n == 0)
             continue;
-        r->rate = sgd_rate(&t->sgd);
-        TRY_GOTO(step_run(t, &how, &b, t->at.run_steps, &loss));
-        t->at.run_steps++;
+        TRY_GOTO(step_run(t, &how, &b, &loss));
+        at->run_steps++;
+        at->steps++;
         if (!isfinite(loss))
-            TRY_GOTO(diverged(t, epoch, in_epoch));
-        t->at.steps = in_epoch;
-        sum += loss * b.n;
-        trained += (size_t)b.n;
-        const double spent = now_seconds() - begin, rate = (double)seen / spent;
-        const double all = (double)(t->n + t->n_val / 3) * o->epochs; // a validation picture costs about a third
-        hooks_progress(&(graft_progress){.stage = "train", .epoch = epoch, .epochs = o->epochs, .step = in_epoch,
-                                         .steps = steps, .loss = sum / (double)trained, .images_per_second = rate,
-                                         .seconds_left = (all - (double)(epoch - 1) * (all / o->epochs) - (double)seen) / rate});
-        if (o->log_steps) {
-            char json[256];
-            snprintf(json, sizeof json,
-                     "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}", epoch, in_epoch,
-                     loss, r->rate, rate);
-            TRY_GOTO(run_folder_event(&t->folder, json));
-        }
+            TRY_GOTO(diverged(t, epoch, at->steps));
+        at->loss_sum += loss * b.n;
+        at->trained += (size_t)b.n;
+        at->seconds = now_seconds() - begin;
+        t->train_rate = per_second(at->seen - seen_before, at->seconds - seconds_before);
+        TRY_GOTO(step_report(t, r, steps, loss));
         if (hooks_cancelled())
-            TRY_GOTO(fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", epoch, in_epoch));
+            TRY_GOTO(fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", epoch, at->steps));
+        if (o->save && o->checkpoint_seconds > 0 && now_seconds() - t->checkpoint_at >= o->checkpoint_seconds)
+            TRY_GOTO(checkpoint_save(t, r));
     }
-    // The last step's update has no loss after it to show what it did.
-    for (size_t i = 0; i < t->model->params.size; i++)
-        if (!isfinite(t->model->params.block[i]))
-            TRY_GOTO(diverged(t, epoch, in_epoch));
-    if (trained == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
-    r->train_loss = sum / (double)trained;
+    if (!at->closed) { // a sum that the epoch's end cuts short, and the epoch's share in an average
+        const uint64_t before = t->optimizer.updates;
+        optimizer_flush(&t->optimizer);
+        update_done(t, before);
+        if (o->recipe.swa > 0 && epoch >= o->recipe.swa)
+            average_add(&t->average, &t->model->params);
+        at->closed = true;
+    }
+    if (!finite_parameters(t)) // the last step's update has no loss after it to show what it did
+        TRY_GOTO(diverged(t, epoch, at->steps));
+    if (at->trained == 0)
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
+    r->train_loss = at->loss_sum / (double)at->trained;
+    r->rate = at->rate;
 done:
     queue_free(queue);
     return status;
 }
 
-static graft_status take_prediction(void *user, uint32_t index, const float *logits, const float *probabilities,
-                                    const char *error)
+// -log softmax(logits)[label]
+static double cross_entropy(const float *logits, int classes, int label)
 {
-    struct trainer *t = user;
-    const int classes = t->model->n_classes, label = t->data->samples[index].label;
-    if (probabilities == NULL)
-        return skip(t, index, error);
     double top = logits[0], sum = 0;
     for (int c = 1; c < classes; c++)
         top = fmax(top, logits[c]);
     for (int c = 0; c < classes; c++)
         sum += exp(logits[c] - top);
-    t->val_loss_sum += log(sum) + top - logits[label];
-    memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, probabilities, (size_t)classes * sizeof *probabilities);
+    return log(sum) + top - logits[label];
+}
+
+static graft_status take_prediction(void *user, uint32_t index, const struct prediction *p, const char *error)
+{
+    struct trainer *t = user;
+    const int classes = t->model->n_classes, label = t->data->samples[index].label;
+    if (p == NULL)
+        return skip(t, index, error);
+    for (int k = 0; k < t->model->graph.n_outputs; k++) // the loss that training minimises
+        if (t->model->graph.outputs[k].weight > 0)
+            t->val_loss_sum += t->model->graph.outputs[k].weight * cross_entropy(p->output[k], classes, label);
+    memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, p->probabilities, (size_t)classes * sizeof(float));
     t->val_labels[t->n_predicted] = label;
     t->val_index[t->n_predicted++] = index;
     return GRAFT_OK;
@@ -263,7 +400,10 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
         return GRAFT_OK;
     t->n_predicted = 0;
     t->val_loss_sum = 0;
-    TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction, t));
+    const double begin = now_seconds();
+    TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction,
+                        t));
+    t->val_rate = per_second(t->n_val, now_seconds() - begin);
     if (t->n_predicted == 0)
         return fail(GRAFT_BAD_FILE, "none of the %zu validation pictures can be read", t->n_val);
     r->val = metrics_of(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
@@ -271,122 +411,220 @@ static graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
     return GRAFT_OK;
 }
 
-// The best epoch's model, or the checkpoint.
-static graft_status save(struct trainer *t, bool checkpoint, const struct epoch_result *r)
-{
-    char trained[512], event[128];
-    snprintf(trained, sizeof trained, "{\"epoch\":%d,\"train_loss\":%.6g,\"val_log_loss\":%.6g,\"val_top1\":%.6g}", r->epoch,
-             r->train_loss, r->val.log_loss, r->val.top1);
-    char *path = path_join(t->folder.path, checkpoint ? "last.ckpt.safetensors" : "model.safetensors");
-    graft_status status = path == NULL ? fail_memory("a path")
-                          : checkpoint ? checkpoint_write(path, t->model, &t->sgd, &t->at, trained)
-                                       : model_save(t->model, path, trained);
-    mem_free(path);
-    if (status != GRAFT_OK || !checkpoint)
-        return status;
-    snprintf(event, sizeof event, "{\"event\":\"checkpoint\",\"epochs\":%d,\"steps\":%ld}", t->at.epochs, t->at.steps);
-    return run_folder_event(&t->folder, event);
-}
-
 // Asked to stop: the state at the last whole step is kept, whether that was in training or in validation.
 static graft_status stop(struct trainer *t, const struct epoch_result *r)
 {
     if (!t->options->save)
-        return GRAFT_CANCELLED;
-    TRY(save(t, true, r));
-    return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; the state is in %s/last.ckpt.safetensors", r->epoch,
-                t->at.steps, t->folder.path);
+        return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; nothing is kept (--no-save)", r->epoch,
+                    t->at.steps);
+    TRY(checkpoint_save(t, r));
+    return fail(GRAFT_CANCELLED,
+                "stopped in epoch %d after %ld steps; the state is in %s/last.ckpt.safetensors, go on with "
+                "`graft train --resume %s`",
+                r->epoch, t->at.steps, t->folder.path, t->folder.path);
 }
 
 static void summary(const struct trainer *t)
 {
-    char augment[512];
-    augment_text(&t->options->augment, augment, sizeof augment);
     const struct model *m = t->model;
+    if (m->graph.n_outputs > 1) {
+        char text[256] = "";
+        for (int k = 0; k < m->graph.n_outputs - 1; k++)
+            snprintf(text + strlen(text), sizeof text - strlen(text), " + %g %s", (double)m->graph.outputs[k].weight,
+                     m->network->aux[k].name);
+        log_info("loss: %s%s; %s predicts", m->network->head, text,
+                 m->graph.outputs[0].predicts ? "the mean of the heads' softmaxes" : "the main head");
+    }
     log_info("data: %zu pictures to train on, %zu to validate, %d classes", t->n, t->n_val, m->n_classes);
     log_info("network: %s at %dx%d, %zu of %zu parameters train; %s, %d threads, %s", m->network->name, m->input.size,
-             m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(), exec_threads(),
-             exec_library());
-    log_info("augmentation: %s", augment);
-    log_info("recipe: guide, SGD lr %g, momentum %g (Nesterov), decay %g, batch %d, %d epochs; memory: %.0f MB planned for "
-             "activations and gradients, %.0f MB for weights and momentum", t->options->rate, t->options->momentum,
-             t->options->decay, plan_batch(t->full), t->options->epochs, plan_bytes(t->full) / 1e6,
-             ((double)m->params.size + (double)m->params.group_begin[1]) * 4 / 1e6);
+             m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(),
+             exec_threads(), exec_library());
+    if (augment_any(&t->options->augment)) {
+        char parts[512];
+        augment_text(&t->options->augment, parts, sizeof parts);
+        log_info("augmentation: %s%s", parts, t->options->fixed ? ", of the copies, the same in every epoch" : "");
+    }
+    recipe_tell(&t->options->recipe, plan_batch(t->full), t->options->epochs);
+    log_info("memory: %.0f MB planned for activations and gradients, %.0f MB for weights, optimizer and averages",
+             plan_bytes(t->full) / 1e6,
+             ((double)m->params.size * (t->average.values != NULL ? 2 : 1) +
+              (double)m->params.group_begin[1] * (double)optimizer_blocks(&t->options->recipe.optim)) * 4 / 1e6);
 }
 
-static graft_status epochs_run(struct trainer *t)
+static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
 {
-    double best = INFINITY;
-    for (int epoch = 1; epoch <= t->options->epochs; epoch++) {
-        struct epoch_result r = {.epoch = epoch};
-        const double begin = now_seconds();
-        graft_status status = epoch_train(t, epoch, &r);
-        if (status == GRAFT_OK)
-            status = epoch_validate(t, &r);
-        if (status == GRAFT_CANCELLED)
-            return stop(t, &r);
-        TRY(status);
-        if (epoch == 1)
-            TRY(twins_report(&t->folder, t->data));
-        t->at.epochs = epoch;
-        t->at.steps = 0;
-        r.seconds = now_seconds() - begin;
-        r.elapsed = now_seconds() - t->begin;
-        TRY(run_folder_epoch(&t->folder, &r));
-        const bool better = t->n_val == 0 || r.val.log_loss < best;
-        if (better) {
-            best = r.val.log_loss;
-            if (t->options->save) {
-                TRY(save(t, false, &r));
-                TRY(run_folder_best(&t->folder, t->model, t->data, &r, t->val_index, t->val_labels, t->val_probabilities));
-            }
-        }
-        if (t->options->save)
-            TRY(save(t, true, &r));
-        char json[512];
-        int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"seconds\":%.3f,\"best\":%s", epoch,
-                          t->options->epochs, r.train_loss, r.seconds, better ? "true" : "false");
-        if (r.val.n > 0)
-            at += snprintf(json + at, sizeof json - (size_t)at, ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
-                           "\"val_top5\":%.9g", r.val_loss, r.val.log_loss, r.val.top1, r.val.top5);
-        snprintf(json + at, sizeof json - (size_t)at, "}");
-        hooks_result(json);
+    char json[512];
+    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"seconds\":%.3f,\"best\":%s",
+                      r->epoch, t->options->epochs, r->train_loss, r->seconds, better ? "true" : "false");
+    if (r->val.n > 0)
+        at += snprintf(json + at, sizeof json - (size_t)at,
+                       ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
+                       "\"val_top5\":%.9g",
+                       r->val_loss, r->val.log_loss, r->val.top1, r->val.top5);
+    snprintf(json + at, sizeof json - (size_t)at, "}");
+    hooks_result(json);
+}
+
+static double monitored(const struct trainer *t, const struct epoch_result *r)
+{
+    const double values[] = {[MONITOR_LOG_LOSS] = r->val.log_loss,
+                             [MONITOR_LOSS] = r->val_loss,
+                             [MONITOR_TOP1] = r->val.top1,
+                             [MONITOR_TOP5] = r->val.top5,
+                             [MONITOR_TRAIN_LOSS] = r->train_loss};
+    return values[t->options->recipe.monitor];
+}
+
+static bool rises(enum monitor m) { return m == MONITOR_TOP1 || m == MONITOR_TOP5; }
+
+// Without validation there is nothing to tell by, and the last epoch is the best.
+static bool is_better(const struct trainer *t, double value)
+{
+    const enum monitor m = t->options->recipe.monitor;
+    if (isnan(t->best.value) || (t->n_val == 0 && m != MONITOR_TRAIN_LOSS))
+        return true;
+    return rises(m) ? value > t->best.value : value < t->best.value;
+}
+
+// Validation of the weights, or of their average where one is kept; what came of it is written, and the best is saved.
+static graft_status epoch_measure(struct trainer *t, double begin, struct epoch_result *r, bool *better)
+{
+    TRY(epoch_validate(t, r));
+    r->seconds = now_seconds() - begin;
+    r->elapsed = t->elapsed + now_seconds() - t->begin;
+    TRY(run_folder_epoch(&t->folder, r));
+    const double value = monitored(t, r);
+    *better = is_better(t, value);
+    if (!*better)
+        return GRAFT_OK;
+    t->best = (struct best){value, r->epoch, 0};
+    return t->options->save ? best_save(t, r) : GRAFT_OK;
+}
+
+// The rest of the epoch at the position: training, validation, the best model, the checkpoint.
+static graft_status epoch_run(struct trainer *t)
+{
+    const struct recipe *recipe = &t->options->recipe;
+    struct epoch_result r = {.epoch = t->at.epochs + 1};
+    const double begin = now_seconds() - t->at.seconds;
+    bool better = false;
+    TRY(phase_enter(t, r.epoch));
+    graft_status status = epoch_train(t, r.epoch, &r);
+    if (status == GRAFT_OK) {
+        average_swap(&t->average, &t->model->params);
+        status = epoch_measure(t, begin, &r, &better);
+        average_swap(&t->average, &t->model->params);
     }
+    if (status == GRAFT_CANCELLED)
+        return stop(t, &r);
+    TRY(status);
+    if (!t->twins_told)
+        TRY(twins_report(&t->folder, t->data));
+    t->twins_told = true;
+    if (recipe->schedule.kind == SCHEDULE_PLATEAU)
+        plateau_epoch(&recipe->schedule, &t->plateau, monitored(t, &r), rises(recipe->monitor));
+    t->waited = better ? 0 : t->waited + 1;
+    t->stopped = recipe->patience > 0 && t->waited >= recipe->patience && r.epoch < t->options->epochs;
+    t->at = (struct position){.epochs = r.epoch, .run_steps = t->at.run_steps};
+    if (t->options->save)
+        TRY(checkpoint_save(t, &r));
+    result_tell(t, &r, better);
+    if (t->stopped)
+        log_info("stopped early: no better %s in %d epochs; the best was epoch %d", monitor_names[recipe->monitor],
+                 t->waited, t->best.epoch);
+    return GRAFT_OK;
+}
+
+static graft_status run_start(struct trainer *t)
+{
+    char start[256];
+    TRY(run_folder_start(&t->folder, t->data, t->options));
+    snprintf(start, sizeof start, "{\"event\":\"start\",\"network\":\"%s\",\"train\":%zu,\"val\":%zu,\"classes\":%d}",
+             t->model->network->name, t->n, t->n_val, t->model->n_classes);
+    return run_folder_event(&t->folder, start);
+}
+
+static graft_status run_end(struct trainer *t)
+{
+    char end[256];
+    const double seconds = t->elapsed + now_seconds() - t->begin;
+    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f}", seconds,
+             t->n_skipped, mem_resident_peak() / 1048576.0);
+    TRY(run_folder_event(&t->folder, end));
+    log_info("done in %.0f s, peak memory %.0f MB, %zu pictures left out; the run is in %s", seconds,
+             mem_resident_peak() / 1048576.0, t->n_skipped, t->folder.path);
+    return GRAFT_OK;
+}
+
+// The folder, new or of a run that goes on.  *finished: there is nothing left to do.
+static graft_status folder_take(struct trainer *t, bool *finished)
+{
+    const struct train_options *o = t->options;
+    *finished = false;
+    TRY(o->resume != NULL ? run_folder_adopt(&t->folder, o) : run_folder_open(&t->folder, o));
+    t->checkpoints.folder = t->folder.path;
+    if (o->resume == NULL || o->resume->checkpoint == NULL)
+        return run_start(t);
+    t->checkpoints.last_good = o->resume->last_good;
+    TRY(trainer_restore(t));
+    *finished = trainer_done(t) && run_folder_ended(&t->folder);
+    if (*finished)
+        log_info("the run in '%s' is finished after %d epochs%s; more --epochs go on", t->folder.path, t->at.epochs,
+                 t->stopped ? " (stopped early)" : "");
+    return *finished ? GRAFT_OK : checkpoint_event(t);
+}
+
+static graft_status learner_make(struct trainer *t)
+{
+    const struct recipe *recipe = &t->options->recipe;
+    struct model *m = t->model;
+    if (t->n_val == 0 && recipe->monitor != MONITOR_TRAIN_LOSS &&
+        (recipe->patience > 0 || recipe->schedule.kind == SCHEDULE_PLATEAU))
+        return fail(GRAFT_BAD_OPTION,
+                    "there are no validation pictures to watch %s on; say --monitor train_loss, or hold some "
+                    "out with --val",
+                    monitor_names[recipe->monitor]);
+    TRY(optimizer_init(&t->optimizer, &recipe->optim, &m->params));
+    TRY(layer_rates(&t->optimizer, m, recipe->lr_mult, recipe->layer_decay));
+    if (recipe->ema > 0 || recipe->swa > 0)
+        TRY(average_init(&t->average, &m->params, recipe->ema));
+    plateau_begin(&recipe->schedule, &t->plateau);
     return GRAFT_OK;
 }
 
 graft_status train_run(struct model *m, const struct dataset *d, const struct train_options *options)
 {
-    struct trainer t = {.model = m, .data = d, .options = options, .at.seed = options->seed, .begin = now_seconds()};
+    struct trainer t = {.model = m, .data = d, .options = options, .best.value = NAN, .begin = now_seconds(),
+                        .checkpoint_at = now_seconds(), .folder.lock = -1};
     graft_status status = GRAFT_OK;
     int batch = options->batch;
+    bool finished;
     TRY_GOTO(lists_make(&t));
     if ((size_t)batch > t.n) {
         log_warning("a batch of %d is larger than the %zu training pictures; the batch is %zu", batch, t.n, t.n);
         batch = (int)t.n;
     }
     TRY_GOTO(plans_make(&t, batch));
-    t.sgd = (struct sgd){.rate = options->rate, .momentum = options->momentum, .decay = options->decay, .nesterov = true};
-    TRY_GOTO(sgd_init(&t.sgd, &m->params));
-    TRY_GOTO(run_folder_start(&t.folder, m, d, options));
+    TRY_GOTO(learner_make(&t));
+    if (options->save)
+        TRY_GOTO(trained_begin(m, options->args, &t.trained));
+    TRY_GOTO(folder_take(&t, &finished));
+    if (finished)
+        goto done;
     summary(&t);
-    char start[256];
-    snprintf(start, sizeof start, "{\"event\":\"start\",\"network\":\"%s\",\"train\":%zu,\"val\":%zu,\"classes\":%d}",
-             m->network->name, t.n, t.n_val, m->n_classes);
-    TRY_GOTO(run_folder_event(&t.folder, start));
-    TRY_GOTO(epochs_run(&t));
-    char end[256];
-    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f}", now_seconds() - t.begin,
-             t.n_skipped, mem_resident_peak() / 1048576.0);
-    TRY_GOTO(run_folder_event(&t.folder, end));
-    log_info("done in %.0f s, peak memory %.0f MB, %zu pictures left out; the run is in %s", now_seconds() - t.begin,
-             mem_resident_peak() / 1048576.0, t.n_skipped, t.folder.path);
+    while (!trainer_done(&t))
+        TRY_GOTO(epoch_run(&t));
+    TRY_GOTO(run_end(&t));
 done:
-    sgd_fini(&t.sgd);
-    plan_free(t.full);
-    plan_free(t.partial);
-    plan_free(t.validation);
+    if (status == GRAFT_NO_RESOURCE && t.folder.path != NULL && checkpoint_any(t.folder.path))
+        fail(status, "%s.  Once that is put right, go on with `graft train --resume %s`", graft_message(),
+             t.folder.path);
+    run_folder_close(&t.folder);
+    optimizer_fini(&t.optimizer);
+    average_fini(&t.average);
+    plans_free(&t);
     arena_free(t.arena);
+    json_decref(t.trained);
     mem_free(t.order);
     mem_free(t.val);
     mem_free(t.targets);

@@ -4,7 +4,7 @@
 // HDF5's library does not claim to survive hostile files, so it runs elsewhere: the helper opens the file under limits
 // and lists it; this side checks every number against the mapped bytes.  A helper that dies or hangs is an error.
 // Grammar of the listing, one JSON object a line:
-//   {"keras_version": TEXT, "backend": TEXT, "model": BOOL}                          first
+//   {"keras_version": TEXT, "kind": TEXT[, "backend": TEXT][, "graft": TEXT]}        first
 //   {"name": TEXT, "dtype": TEXT, "shape": [...], "offset": INT, "size": INT}        per tensor
 //   {"end": COUNT}   or   {"error": TEXT}                                            last
 
@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -58,9 +59,12 @@ static graft_status helper_find(char **out)
                               "../libexec/graft; install it or set GRAFT_HELPER to its path");
 }
 
-// Starts `helper path`; *out_fd is the reading end of its standard output.
-static graft_status helper_start(const char *helper, const char *path, pid_t *pid, int *out_fd)
+// Starts `helper path [offset size]`; *out_fd is the reading end of its standard output.
+static graft_status helper_start(const char *helper, const char *path, size_t offset, size_t size, pid_t *pid, int *out_fd)
 {
+    char offset_text[32], size_text[32];
+    snprintf(offset_text, sizeof offset_text, "%zu", offset);
+    snprintf(size_text, sizeof size_text, "%zu", size);
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return fail(GRAFT_NO_RESOURCE, "cannot make a pipe: %s", strerror(errno));
@@ -72,7 +76,7 @@ static graft_status helper_start(const char *helper, const char *path, pid_t *pi
             error = posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
         if (error == 0)
             error = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-        char *arguments[] = {(char *)helper, (char *)path, NULL};
+        char *arguments[] = {(char *)helper, (char *)path, offset > 0 ? offset_text : NULL, size_text, NULL};
         if (error == 0)
             error = posix_spawn(pid, helper, &actions, NULL, arguments, environ);
         posix_spawn_file_actions_destroy(&actions);
@@ -112,13 +116,13 @@ static graft_status listing_receive(int fd, struct listing *out)
 }
 
 // Runs the helper to its end.  `*how` is its wait status.
-static graft_status helper_run(const char *path, struct listing *out, int *how)
+static graft_status helper_run(const char *path, size_t offset, size_t size, struct listing *out, int *how)
 {
     char *helper = NULL;
     pid_t pid = 0;
     int fd = -1;
     TRY(helper_find(&helper));
-    graft_status status = helper_start(helper, path, &pid, &fd);
+    graft_status status = helper_start(helper, path, offset, size, &pid, &fd);
     mem_free(helper);
     if (status != GRAFT_OK)
         return status;
@@ -157,17 +161,24 @@ static graft_status tensor_read(const json_t *line, bytes data, size_t *total, s
 static graft_status head_read(const json_t *line, struct tensor_set *out)
 {
     const char *version = json_string_value(json_object_get(line, "keras_version"));
-    if (!version)
+    const char *kind = json_string_value(json_object_get(line, "kind"));
+    const char *graft = json_string_value(json_object_get(line, "graft"));
+    if (!version || !kind)
         return fail(GRAFT_FAILED, "graft-h5 says something of another kind than expected");
-    out->format = mem_format("Keras %c .h5 (%s)", *version >= '0' && *version <= '9' ? *version : '1',
-                             json_is_true(json_object_get(line, "model")) ? "model" : "weights");
-    json_t *metadata = json_object(), *backend = json_object_get(line, "backend");
-    json_object_set(metadata, "keras_version", json_object_get(line, "keras_version"));
-    if (backend)
-        json_object_set(metadata, "backend", backend);
-    out->metadata = json_text(metadata);
+    out->format = mem_format("Keras %c .%s", *version >= '0' && *version <= '9' ? *version : '1', kind);
+    json_t *metadata = json_object(), *own = NULL;
+    for (const char *const *key = (const char *const[]){"keras_version", "backend", NULL}; *key; key++)
+        if (json_object_get(line, *key))
+            json_object_set(metadata, *key, json_object_get(line, *key));
+    graft_status status = keras_metadata(out, metadata);
     json_decref(metadata);
-    return out->format && out->metadata ? GRAFT_OK : fail_memory("a listing");
+    if (status == GRAFT_OK && graft) { // a file of graft's own: what it says in .safetensors
+        status = json_parse((bytes){(const uint8_t *)graft, strlen(graft)}, "attribute graft", &own);
+        if (status == GRAFT_OK)
+            status = keras_metadata(out, own);
+        json_decref(own);
+    }
+    return status == GRAFT_OK && !out->format ? fail_memory("a listing") : status;
 }
 
 // `*ended` is set by the listing's last line.
@@ -201,12 +212,12 @@ static graft_status listing_read(const struct listing *listing, bytes data, bool
     return GRAFT_OK;
 }
 
-graft_status h5_read(const char *path, bytes data, struct tensor_set *out)
+graft_status h5_read(const char *path, bytes data, size_t offset, struct tensor_set *out)
 {
     struct listing listing = {0};
     int how = 0;
     bool ended = false;
-    graft_status status = helper_run(path, &listing, &how);
+    graft_status status = helper_run(path, offset, data.size, &listing, &how);
     if (status == GRAFT_OK)
         status = listing_read(&listing, data, &ended, out);
     if (status == GRAFT_OK && !ended && WIFEXITED(how) && WEXITSTATUS(how) == 127)

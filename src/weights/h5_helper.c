@@ -1,10 +1,15 @@
 // weights/h5_helper.c: the program graft-h5, the only code that links HDF5.  Lists a Keras .h5 file; reads no tensor.
-// In: argv[1], a path.  Out: lines of JSON on standard output (grammar in h5.c); exit code 0, or 3 after "error".
+// In: argv[1], a path; argv[2] and [3], where in it the HDF5 file begins and how many bytes it has (a member of .keras).
+// Out: lines of JSON on standard output (grammar in h5.c); exit code 0, or 3 after "error".
 // It trusts nothing: memory 1 GiB, 20 s of processor time, no file written, and once the file is open no other can be.
-// Accepted: hard links only; contiguous, little-endian float16/32/64 datasets that lie in this file.
-// Grammar:  attributes of the root or of /model_weights: layer_names = texts, keras_version, backend = text
+// Accepted: hard links only; contiguous, little-endian float16/32/64 or bfloat16 datasets that lie in this file.
+// Grammar:  .h5  attributes of the root or of /model_weights: layer_names = texts, keras_version, backend = text
 //           group LAYER: weight_names = texts; dataset LAYER/WEIGHT, either part may contain slashes
 //           texts: fixed or variable length; an attribute too long for HDF5 is split into NAME0, NAME1, ...
+//           .weights.h5 and .keras (Keras 3, and tf.keras 2.13 under another name): group layers/CLASS[_N]/vars of
+//           datasets 0, 1, ...; attribute name = the layer's (from Keras 3.6 on); layers may hold layers
+//           Keras 0.x: attribute nb_layers of the root; group layer_N: attribute nb_params, datasets param_0, ...
+// A layer without a name is listed as CLASS@N: the N-th of its class in Keras's order, or of all ("layer") in Keras 0.x.
 // Source:   Keras's legacy_h5_format; HDF5 1.10 reference manual.
 
 #include <fcntl.h>
@@ -14,7 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #if defined __has_feature
 #if __has_feature(address_sanitizer)
@@ -26,6 +34,7 @@
 #endif
 
 enum { NAMES_LIMIT = 100 * 1000, TEXT_LIMIT = 64 << 20, SPLIT_LIMIT = 1000, PATH_LIMIT = 4096, RANK_LIMIT = 8 };
+enum { METADATA_LIMIT = 1 << 20, NEST_LIMIT = 8 };
 
 static void say(json_t *take_line)
 {
@@ -61,13 +70,14 @@ static void *allocate(size_t count, size_t size)
 struct names {
     char **items;
     size_t count;
+    size_t longest; // 0: of a path
 };
 
 static void names_add(struct names *names, const char *text, size_t length, const char *attribute)
 {
-    if (names->count == NAMES_LIMIT || length == 0 || length >= PATH_LIMIT / 2)
-        stop("attribute %s: a name is empty or longer than %d bytes, or there are over %d", attribute, PATH_LIMIT / 2,
-             NAMES_LIMIT);
+    const size_t longest = names->longest ? names->longest : PATH_LIMIT / 2;
+    if (names->count == NAMES_LIMIT || length == 0 || length >= longest)
+        stop("attribute %s: a name is empty or longer than %zu bytes, or there are over %d", attribute, longest, NAMES_LIMIT);
     if (names->count % 1024 == 0) {
         names->items = realloc(names->items, (names->count + 1024) * sizeof *names->items);
         if (!names->items)
@@ -219,18 +229,37 @@ static void layout_check(hid_t dataset, const char *name)
     H5Pclose(properties);
 }
 
+// NULL: there is no such attribute.
+static json_t *text_attribute(hid_t object, const char *name, size_t longest)
+{
+    struct names texts = {.longest = longest};
+    if (H5Aexists(object, name) <= 0)
+        return NULL;
+    attribute_read(object, name, &texts);
+    return texts.count == 1 ? json_string(texts.items[0]) : NULL;
+}
+
+// Keras keeps bfloat16, which HDF5 has no name for, as two opaque bytes and says so.
+static const char *dtype_name(hid_t dataset, hid_t type)
+{
+    if (H5Tget_class(type) != H5T_OPAQUE || H5Tget_size(type) != 2)
+        return float_name(type);
+    json_t *text = text_attribute(dataset, "dtype", 0);
+    return text && strcmp(json_string_value(text), "bfloat16") == 0 ? "BF16" : NULL;
+}
+
 static void dataset_list(hid_t dataset, const char *name)
 {
     hsize_t dims[H5S_MAX_RANK];
     layout_check(dataset, name);
     hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
     int rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
-    const char *dtype = type < 0 ? NULL : float_name(type);
+    const char *dtype = type < 0 ? NULL : dtype_name(dataset, type);
     if (rank < 0 || rank > RANK_LIMIT || H5Sget_simple_extent_type(space) == H5S_NULL ||
         H5Sget_simple_extent_dims(space, dims, NULL) < 0)
         stop("dataset '%s' is empty, damaged or has over %d dimensions", name, RANK_LIMIT);
     if (!dtype)
-        stop("dataset '%s' does not hold little-endian float16, float32 or float64", name);
+        stop("dataset '%s' does not hold little-endian float16, float32, float64 or bfloat16", name);
     json_t *shape = json_array();
     hsize_t size = H5Tget_size(type);
     for (int i = 0; i < rank; i++) {
@@ -274,15 +303,6 @@ static size_t layer_list(hid_t root, const char *layer)
     return weights.count;
 }
 
-static json_t *text_attribute(hid_t object, const char *name)
-{
-    struct names texts = {0};
-    if (H5Aexists(object, name) <= 0)
-        return NULL;
-    attribute_read(object, name, &texts);
-    return texts.count == 1 ? json_string(texts.items[0]) : NULL;
-}
-
 static void limit(int resource, rlim_t value)
 {
     struct rlimit limits = {value, value};
@@ -290,52 +310,233 @@ static void limit(int resource, rlim_t value)
         stop("cannot set the limits under which HDF5 files are opened");
 }
 
-static void file_list(hid_t file)
+// --- the three kinds of file ---
+
+static void head_say(const char *version, const char *kind, hid_t root)
 {
-    struct names layers;
-    hid_t root = file;
-    int model = 0;
-    if (!names_read(file, "layer_names", &layers)) {
-        root = walk(file, "model_weights");
-        model = root >= 0;
-        if (!model && H5Aexists(file, "nb_layers") > 0)
-            stop("this is the format of Keras 0.x (nb_layers); load and save it once with Keras 1.2 or 2");
-        if (!model && (H5Lexists(file, "layers", H5P_DEFAULT) > 0 ||
-                       H5Lexists(file, "_layer_checkpoint_dependencies", H5P_DEFAULT) > 0))
-            stop("this is Keras 3's .weights.h5; save the model once more as .h5: model.save('x.h5')");
-        if (!model || H5Iget_type(root) != H5I_GROUP || !names_read(root, "layer_names", &layers))
-            stop("HDF5, but not Keras's: neither it nor /model_weights has the attribute layer_names");
-    }
-    json_t *version = text_attribute(root, "keras_version"), *backend = text_attribute(root, "backend");
-    json_t *head = json_pack("{s:o, s:b}", "keras_version", version ? version : json_string("1"), "model", model);
+    json_t *head = json_pack("{s:s, s:s}", "keras_version", version, "kind", kind);
+    json_t *backend = text_attribute(root, "backend", 0), *graft = text_attribute(root, "graft", METADATA_LIMIT);
     if (backend)
         json_object_set_new(head, "backend", backend);
+    if (graft)
+        json_object_set_new(head, "graft", graft);
     say(head);
+}
+
+static size_t named_layers_list(hid_t root, const struct names *layers)
+{
     size_t count = 0;
-    for (size_t i = 0; i < layers.count; i++) {
-        count += layer_list(root, layers.items[i]);
+    for (size_t i = 0; i < layers->count; i++) {
+        count += layer_list(root, layers->items[i]);
         if (count > NAMES_LIMIT)
             stop("more than %d weights", NAMES_LIMIT);
+    }
+    return count;
+}
+
+// NAME//0, NAME//1, ...: datasets PREFIX0, PREFIX1, ... of the group, which are `wanted`; -1: as many as there are.
+static size_t numbered_list(hid_t group, const char *prefix, long long wanted, const char *name)
+{
+    char part[64], whole[PATH_LIMIT + 64];
+    size_t i = 0;
+    for (; wanted < 0 || i < (size_t)wanted; i++) {
+        snprintf(part, sizeof part, "%s%zu", prefix, i);
+        hid_t dataset = walk(group, part);
+        if (dataset < 0 && wanted < 0)
+            break;
+        if (dataset < 0 || H5Iget_type(dataset) != H5I_DATASET || i > NAMES_LIMIT)
+            stop("weight '%s' of layer '%s' is missing", part, name);
+        snprintf(whole, sizeof whole, "%s//%zu", name, i);
+        dataset_list(dataset, whole);
+        H5Dclose(dataset);
+    }
+    return i;
+}
+
+// The layer's own variables, if it has any.  `place` is its group's name: the class, and its number unless it is 0.
+static size_t vars_list(hid_t vars, const char *place)
+{
+    char name[PATH_LIMIT];
+    json_t *said = text_attribute(vars, "name", 0);
+    const char *number = strrchr(place, '_');
+    const int numbered = number && number[1] && strspn(number + 1, "0123456789") == strlen(number + 1);
+    H5G_info_t info;
+    if (said)
+        snprintf(name, sizeof name, "%s", json_string_value(said));
+    else
+        snprintf(name, sizeof name, "%.*s@%s", (int)(numbered ? number - place : (long)strlen(place)), place,
+                 numbered ? number + 1 : "0");
+    const size_t count = numbered_list(vars, "", -1, name);
+    if (H5Gget_info(vars, &info) < 0 || info.nlinks != count)
+        stop("layer '%s' has other things among its variables than 0, 1, ...", name);
+    json_decref(said);
+    return count;
+}
+
+// Every group with "vars" is a layer; groups in groups are layers of nested models.
+static size_t containers_list(hid_t group, const char *place, int depth)
+{
+    H5G_info_t info;
+    size_t count = 0;
+    char name[PATH_LIMIT / 2];
+    if (depth > NEST_LIMIT || H5Gget_info(group, &info) < 0 || info.nlinks > NAMES_LIMIT)
+        stop("layers nest more than %d deep, or there are over %d in one", NEST_LIMIT, NAMES_LIMIT);
+    for (hsize_t i = 0; i < info.nlinks; i++) {
+        const ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
+        if (length <= 0 || (size_t)length >= sizeof name)
+            stop("the name of a layer is damaged or too long");
+        if (strcmp(name, "seed_generator") == 0) // a random state, no weight
+            continue;
+        hid_t inner = walk(group, name);
+        if (inner < 0 || H5Iget_type(inner) != H5I_GROUP)
+            stop("'%s' is no group of a layer", name);
+        count += strcmp(name, "vars") == 0 ? vars_list(inner, place) : containers_list(inner, name, depth + 1);
+        if (count > NAMES_LIMIT)
+            stop("more than %d weights", NAMES_LIMIT);
+        H5Gclose(inner);
+    }
+    return count;
+}
+
+static long long number_attribute(hid_t object, const char *name)
+{
+    long long value = -1;
+    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT), space = attribute < 0 ? -1 : H5Aget_space(attribute),
+          type = attribute < 0 ? -1 : H5Aget_type(attribute);
+    if (space < 0 || type < 0 || H5Sget_simple_extent_npoints(space) != 1 || H5Tget_class(type) != H5T_INTEGER ||
+        H5Aread(attribute, H5T_NATIVE_LLONG, &value) < 0 || value < 0 || value > NAMES_LIMIT)
+        stop("attribute %s is not a number from 0 to %d", name, NAMES_LIMIT);
+    H5Tclose(type);
+    H5Sclose(space);
+    H5Aclose(attribute);
+    return value;
+}
+
+static size_t keras0_list(hid_t file)
+{
+    const long long n = number_attribute(file, "nb_layers");
+    size_t count = 0, with_weights = 0;
+    char name[64];
+    for (long long i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "layer_%lld", i);
+        hid_t group = walk(file, name);
+        if (group < 0 || H5Iget_type(group) != H5I_GROUP)
+            stop("group '%s' is missing", name);
+        const long long weights = number_attribute(group, "nb_params");
+        snprintf(name, sizeof name, "layer@%zu", with_weights);
+        count += numbered_list(group, "param_", weights, name);
+        with_weights += weights > 0;
+        H5Gclose(group);
+    }
+    return count;
+}
+
+static void file_list(hid_t file)
+{
+    static const char *const containers[][2] = {{"layers", "3"}, {"_layer_checkpoint_dependencies", "2"}};
+    struct names layers;
+    size_t count = 0;
+    hid_t root = file;
+    const int weights = names_read(file, "layer_names", &layers);
+    if (!weights)
+        root = walk(file, "model_weights");
+    if (weights || (root >= 0 && H5Iget_type(root) == H5I_GROUP && names_read(root, "layer_names", &layers))) {
+        json_t *version = text_attribute(root, "keras_version", 0);
+        head_say(version ? json_string_value(version) : "1", weights ? "h5 (weights)" : "h5 (model)", weights ? root : file);
+        count = named_layers_list(root, &layers);
+    } else if (H5Aexists(file, "nb_layers") > 0) {
+        head_say("0", "h5 (nb_layers)", file);
+        count = keras0_list(file);
+    } else {
+        hid_t group = -1;
+        for (size_t i = 0; group < 0 && i < sizeof containers / sizeof *containers; i++) {
+            group = walk(file, containers[i][0]);
+            if (group >= 0 && H5Iget_type(group) == H5I_GROUP)
+                head_say(containers[i][1], "weights.h5", file);
+        }
+        if (group < 0 || H5Iget_type(group) != H5I_GROUP)
+            stop("HDF5, but not Keras's: it has neither the attribute layer_names, nor /model_weights with it, nor /layers");
+        count = containers_list(group, "", 0);
     }
     say(json_pack("{s:I}", "end", (json_int_t)count));
 }
 
+// --- opening ---
+
+// An HDF5 file inside another one, mapped.  The callbacks hand HDF5 the mapping itself: nothing is copied.
+static struct { void *data; size_t size; } image;
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *user)
+{
+    (void)op;
+    (void)user;
+    return size == image.size ? image.data : NULL;
+}
+static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op, void *user)
+{
+    (void)op;
+    (void)user;
+    return to == from && size == image.size ? to : NULL;
+}
+static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void *user)
+{
+    (void)op;
+    (void)user;
+    return size == image.size ? old : NULL;
+}
+static herr_t image_free(void *data, H5FD_file_image_op_t op, void *user)
+{
+    (void)data;
+    (void)op;
+    (void)user;
+    return 0;
+}
+static void *user_copy(void *user) { return user; }
+static herr_t user_free(void *user)
+{
+    (void)user;
+    return 0;
+}
+
+static hid_t open_part(const char *path, const char *offset_text, const char *size_text)
+{
+    const unsigned long long offset = strtoull(offset_text, NULL, 10), size = strtoull(size_text, NULL, 10);
+    const unsigned long long page = (unsigned long long)sysconf(_SC_PAGESIZE), skip = offset % page;
+    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free, user_copy, user_free, &image};
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0 || size == 0 || offset > (unsigned long long)st.st_size ||
+        size > (unsigned long long)st.st_size - offset)
+        stop("the file changed while it was read");
+    char *map = mmap(NULL, (size_t)(size + skip), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, (off_t)(offset - skip));
+    close(fd);
+    if (map == MAP_FAILED)
+        stop("HDF5 needs more memory than graft allows for reading it");
+    image.data = map + skip;
+    image.size = (size_t)size;
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0 || H5Pset_fapl_core(access, 1 << 16, 0) < 0 || H5Pset_file_image_callbacks(access, &callbacks) < 0 ||
+        H5Pset_file_image(access, image.data, image.size) < 0)
+        stop("HDF5 cannot open a part of a file");
+    return H5Fopen("/dev/null/image", H5F_ACC_RDONLY, access); // the driver wants a name that no file has
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: graft-h5 FILE.h5\nLists the weights of a Keras file for graft; not for people.\n");
+    if (argc != 2 && argc != 4) {
+        fprintf(stderr, "usage: graft-h5 FILE [OFFSET SIZE]\nLists the weights of a Keras file for graft; not for people.\n");
         return 2;
     }
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_CPU, 20);
 #ifndef SANITIZED // its shadow memory alone is terabytes of address space
-    limit(RLIMIT_AS, (rlim_t)1 << 30);
+    limit(RLIMIT_AS, ((rlim_t)1 << 30) + (argc == 4 ? strtoull(argv[3], NULL, 10) % ((rlim_t)1 << 40) : 0)); // the mapping
 #endif
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1); // read-only, perhaps from a read-only or network file system
     setenv("HDF5_PLUGIN_PRELOAD", "::", 1);      // no filters from elsewhere
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t file = H5Fopen(argv[1], H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t file = argc == 4 ? open_part(argv[1], argv[2], argv[3]) : H5Fopen(argv[1], H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)
         stop("HDF5 cannot open it: damaged or cut short");
     limit(RLIMIT_NOFILE, 0); // from here on no link and no dataset can open another file

@@ -2,7 +2,7 @@
 // In: struct exported.  Out: a file with one input (batch, 3, size, size), batch free, and the outputs "probabilities"
 // and "logits"; initializers under canonical names; metadata_props classes, preprocessing, input, graft.arch.
 // Grammar (field numbers of the published onnx.proto):
-//   Model:  1 ir_version, 2 producer_name, 3 producer_version, 7 Graph, 8 OperatorSet {2 version}, 14 {1 key, 2 value}
+//   Model:  1 ir_version, 2 producer_name, 7 Graph, 8 OperatorSet {2 version}, 14 {1 key, 2 value}
 //   Graph:  1 Node, 2 name, 5 Tensor, 11 and 12 ValueInfo {1 name, 2 {1 {1 element type, 2 {1 {1 size | 2 name}}}}}
 //   Node:   1 input, 2 output, 3 name, 4 op_type, 5 Attribute {1 name, 3 i, 2 f, 8 ints, 20 type}
 //   Tensor: 1 dims, 2 data_type, 8 name, 9 raw_data
@@ -414,7 +414,6 @@ graft_status onnx_write(const char *path, const struct exported *e)
     graft_status status = GRAFT_OK;
     pb_int(&model, 1, IR_VERSION);
     pb_text(&model, 2, "graft");
-    pb_text(&model, 3, GRAFT_VERSION);
     pb_int(&opset, 2, OPSET);
     pb_message(&model, 8, &opset);
     TRY_GOTO(properties_put(&model, e));

@@ -197,9 +197,6 @@ static graft_status data_pkl_find(const struct zip_archive *zip, size_t *index, 
     for (size_t i = 0; i < zip_count(zip); i++) {
         const char *name = zip_name(zip, i);
         size_t length = strlen(name);
-        if (strcmp(name, "model.weights.h5") == 0)
-            return fail(GRAFT_BAD_FILE,
-                        "this is a Keras 3 .keras archive; save it once more as .h5: model.save('x.h5')");
         if (length < sizeof wanted || strcmp(name + length - (sizeof wanted - 1), wanted) != 0)
             continue;
         if (found)
@@ -211,10 +208,15 @@ static graft_status data_pkl_find(const struct zip_archive *zip, size_t *index, 
     return found ? GRAFT_OK : fail(GRAFT_BAD_FILE, "a zip archive without data.pkl; expected PyTorch's .pth");
 }
 
+// Borrowed from the file where it can be; torch stores its members, aligned.
 static graft_status member_read(struct zip_archive *zip, size_t index, size_t limit, struct tensor_set *out,
                                 bytes *data)
 {
     void *owned = NULL;
+    bool found;
+    TRY(zip_borrow(zip, index, data, &found));
+    if (found)
+        return GRAFT_OK;
     TRY(zip_member(zip, index, limit, data, &owned));
     return owned ? tensor_set_own(out, owned) : GRAFT_OK;
 }

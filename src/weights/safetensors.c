@@ -6,6 +6,7 @@
 // Source:   the format's README; its reference reader's limit of the header (100 MB), our TENSOR_LIMIT.
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "weights/readers.h"
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_LIMIT = 100 * 1000 * 1000 };
+enum { HEADER_LIMIT = 100 * 1000 * 1000, SEAL_SIZE = 8 };
 static const char metadata_key[] = "__metadata__";
 
 struct range {
@@ -153,7 +154,8 @@ done:
 }
 
 // The header of `set`, whose tensors lie one after the other.  `*out` is heap; its length a multiple of 8.
-static graft_status header_make(const struct tensor_set *set, const char *metadata, char **out, size_t *out_size)
+static graft_status header_make(const struct tensor_set *set, const char *metadata, bool sealed, char **out,
+                                size_t *out_size)
 {
     graft_status status = GRAFT_OK;
     char *text = NULL;
@@ -170,6 +172,7 @@ static graft_status header_make(const struct tensor_set *set, const char *metada
     for (size_t i = 0; i < set->count; i++) {
         const struct named_tensor *tensor = &set->items[i];
         size_t count, size, end;
+        ASSERT(tensor->order.places == 0); // the bytes are written as they lie
         ASSERT(shape_count(tensor->shape, &count) && mul_size(count, dtype_size(tensor->dtype), &size) &&
                add_size(at, size, &end) && end <= INT64_MAX);
         ASSERT(strcmp(tensor->name, metadata_key) != 0 && !json_object_get(root, tensor->name));
@@ -183,6 +186,12 @@ static graft_status header_make(const struct tensor_set *set, const char *metada
             TRY_GOTO(
                 fail(GRAFT_FAILED, "cannot write tensor '%s': its name is not UTF-8, or memory ran out", tensor->name));
         at = end;
+    }
+    if (sealed) {
+        json_t *row = json_pack("{s:s, s:[i], s:[I, I]}", "dtype", "U8", "shape", SEAL_SIZE, "data_offsets",
+                                (json_int_t)at, (json_int_t)(at + SEAL_SIZE));
+        if (!row || json_object_set_new(root, SAFETENSORS_SEAL, row) != 0)
+            TRY_GOTO(fail_memory("a safetensors header"));
     }
     text = json_text(root);
     size_t length = text ? strlen(text) : 0, padded = (length + 7) / 8 * 8;
@@ -200,33 +209,80 @@ done:
     return status;
 }
 
-graft_status safetensors_write(const char *path, const struct tensor_set *set, const char *metadata)
+static void little_endian(uint64_t value, uint8_t out[8])
 {
-    struct file_writer writer = {.fd = -1};
+    for (int i = 0; i < 8; i++)
+        out[i] = (uint8_t)(value >> (8 * i));
+}
+
+struct tensor_sink {
+    struct file_writer writer;
+    struct hash hash;
+    uint64_t size;
+};
+
+graft_status tensor_sink_put(struct tensor_sink *sink, const void *data, size_t size)
+{
+    hash_put(&sink->hash, data, size);
+    sink->size += size;
+    return file_writer_put(&sink->writer, data, size);
+}
+
+static graft_status put_held(void *set, size_t item, struct tensor_sink *sink)
+{
+    const struct named_tensor *tensor = &((const struct tensor_set *)set)->items[item];
+    size_t count;
+    ASSERT(shape_count(tensor->shape, &count));
+    return count > 0 ? tensor_sink_put(sink, tensor->data, count * dtype_size(tensor->dtype)) : GRAFT_OK;
+}
+
+graft_status safetensors_write_pieces(const char *path, const struct tensor_set *set, const char *metadata, bool sealed,
+                                      tensor_pieces pieces, void *user)
+{
+    struct tensor_sink sink = {.writer.fd = -1};
     char *header = NULL;
     size_t length = 0;
-    TRY(header_make(set, metadata, &header, &length));
-    graft_status status = file_writer_open(path, &writer);
+    TRY(header_make(set, metadata, sealed, &header, &length));
+    graft_status status = file_writer_open(path, &sink.writer);
     if (status != GRAFT_OK) {
         mem_free(header);
         return status;
     }
-    uint8_t prefix[8];
-    for (int i = 0; i < 8; i++)
-        prefix[i] = (uint8_t)((uint64_t)length >> (8 * i));
-    TRY_GOTO(file_writer_put(&writer, prefix, sizeof prefix));
-    TRY_GOTO(file_writer_put(&writer, header, length));
+    uint8_t number[8];
+    hash_init(&sink.hash);
+    little_endian(length, number);
+    TRY_GOTO(tensor_sink_put(&sink, number, sizeof number));
+    TRY_GOTO(tensor_sink_put(&sink, header, length));
     for (size_t i = 0; i < set->count; i++) {
         const struct named_tensor *tensor = &set->items[i];
+        const uint64_t before = sink.size;
         size_t count;
-        ASSERT(shape_count(tensor->shape, &count));
-        if (count)
-            TRY_GOTO(file_writer_put(&writer, tensor->data, count * dtype_size(tensor->dtype)));
+        TRY_GOTO(pieces(user, i, &sink));
+        ASSERT(shape_count(tensor->shape, &count) && sink.size - before == count * dtype_size(tensor->dtype));
     }
+    little_endian(hash_end(&sink.hash), number);
+    if (sealed)
+        TRY_GOTO(file_writer_put(&sink.writer, number, sizeof number));
 done:
     mem_free(header);
     if (status == GRAFT_OK)
-        return file_writer_commit(&writer);
-    file_writer_abandon(&writer);
+        return file_writer_commit(&sink.writer);
+    file_writer_abandon(&sink.writer);
     return status;
+}
+
+graft_status safetensors_write(const char *path, const struct tensor_set *set, const char *metadata)
+{
+    return safetensors_write_pieces(path, set, metadata, false, put_held, (void *)set);
+}
+
+graft_status safetensors_verify(const char *path)
+{
+    uint8_t tail[SEAL_SIZE], found[SEAL_SIZE];
+    uint64_t hash;
+    TRY(file_hash(path, &hash, tail, sizeof tail));
+    little_endian(hash, found);
+    if (memcmp(found, tail, sizeof found) != 0)
+        return fail(GRAFT_BAD_FILE, "%s does not match its checksum: it is damaged or cut short", path);
+    return GRAFT_OK;
 }

@@ -2,9 +2,11 @@
 // In: a path, or bytes.  Out: named tensors that borrow the mapped file; the set owns the mapping.
 // The content decides, never the name:
 //   89 "HDF" 0d 0a 1a 0a at 0, 512, 1024, ...   Keras .h5          h5.c
-//   "PK" 03 04                                  PyTorch >= 1.6     pth.c
+//   "PK" 03 04                                  PyTorch >= 1.6     pth.c; with model.weights.h5: Keras 3    keras_read.c
 //   80 02                                       PyTorch < 1.6      pth.c
 //   u64 N, '{'                                  safetensors        safetensors.c
+//   '{', in a file                              TensorFlow.js      tfjs.c
+//   fields of a Caffe network to the end        .caffemodel        caffe.c
 
 #include "weights/readers.h"
 #include "base/file.h"
@@ -13,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum format { FORMAT_UNKNOWN, FORMAT_SAFETENSORS, FORMAT_PTH_ZIP, FORMAT_PTH_LEGACY, FORMAT_H5 };
+enum format { FORMAT_UNKNOWN, FORMAT_SAFETENSORS, FORMAT_ZIP, FORMAT_PTH_LEGACY, FORMAT_H5, FORMAT_JSON, FORMAT_CAFFE };
 
 static bool begins(bytes data, size_t at, const char *magic, size_t size)
 {
@@ -27,28 +29,33 @@ static enum format format_of(bytes data)
         if (begins(data, at, hdf5, 8))
             return FORMAT_H5;
     if (begins(data, 0, "PK\3\4", 4))
-        return FORMAT_PTH_ZIP;
+        return FORMAT_ZIP;
     if (data.size > 1 && data.ptr[0] == 0x80 && data.ptr[1] <= 5)
         return FORMAT_PTH_LEGACY;
     if (data.size > 8 && data.ptr[8] == '{')
         return FORMAT_SAFETENSORS;
+    if (data.size > 0 && data.ptr[0] == '{')
+        return FORMAT_JSON;
+    if (caffe_recognises(data))
+        return FORMAT_CAFFE;
     return FORMAT_UNKNOWN;
 }
 
 // Says what the file looks like, so that the person can see what went wrong.
 static graft_status fail_unknown(bytes data)
 {
-    static const char expected[] = "expected safetensors, PyTorch .pth (a state dictionary) or Keras .h5";
+    static const char expected[] = "expected safetensors, PyTorch .pth (a state dictionary), Keras .h5 or .keras, "
+                                   "TensorFlow.js's model.json, or .caffemodel";
     if (data.size == 0)
         return fail(GRAFT_BAD_FILE, "the file is empty; %s", expected);
     if (data.ptr[0] == '<')
         return fail(GRAFT_BAD_FILE, "this is a web page or XML, perhaps a failed download; %s", expected);
-    if (data.ptr[0] == '{')
-        return fail(GRAFT_BAD_FILE, "this is JSON text; %s", expected);
     if (begins(data, 0, "version https://git-lfs", 23))
         return fail(GRAFT_BAD_FILE, "this is a Git LFS pointer, not the file itself: run 'git lfs pull'; %s", expected);
     if (begins(data, 0, "\x1f\x8b", 2))
         return fail(GRAFT_BAD_FILE, "this is a gzip archive: unpack it first; %s", expected);
+    if (begins(data, 0, "\x08", 1) && data.size > 2 && data.ptr[1] < 32 && (data.ptr[2] == 0x12 || data.ptr[2] == 0x1a))
+        return fail(GRAFT_BAD_FILE, "this looks like ONNX, which graft writes but does not read; %s", expected);
     char text[3 * 8 + 1] = "";
     for (size_t i = 0; i < 8 && i < data.size; i++)
         snprintf(text + 3 * i, 4, " %02x", data.ptr[i]);
@@ -80,17 +87,25 @@ graft_status weights_add(struct tensor_set *out, const char *name, enum dtype dt
 
 static graft_status read_format(const char *path, bytes data, struct tensor_set *out)
 {
+    bool is_keras;
     switch (format_of(data)) {
     case FORMAT_SAFETENSORS:
         return safetensors_read(data, out);
-    case FORMAT_PTH_ZIP:
-        return pth_zip_read(data, out);
+    case FORMAT_ZIP:
+        TRY(keras_zip_read(path, data, out, &is_keras));
+        return is_keras ? GRAFT_OK : pth_zip_read(data, out);
     case FORMAT_PTH_LEGACY:
         return pth_legacy_read(data, out);
     case FORMAT_H5:
         if (!path)
             return fail(GRAFT_BAD_FILE, "HDF5 is read from files only, not from memory");
-        return h5_read(path, data, out);
+        return h5_read(path, data, 0, out);
+    case FORMAT_JSON:
+        if (!path)
+            return fail(GRAFT_BAD_FILE, "JSON text; a TensorFlow.js model is read from files only, not from memory");
+        return tfjs_read(path, data, out);
+    case FORMAT_CAFFE:
+        return caffe_read(data, out);
     case FORMAT_UNKNOWN:
         break;
     }

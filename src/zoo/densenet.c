@@ -15,7 +15,7 @@ struct densenet {
 
 static int bn_relu(struct graph *g, const struct densenet *d, int src, const char *prefix, const char *bn)
 {
-    char name[64];
+    char name[96];
     snprintf(name, sizeof name, "%s%s", prefix, bn);
     int v = graph_bn(g, src, name, (struct bn_attr){.epsilon = d->epsilon, .momentum = d->momentum, .unbiased = !d->keras});
     snprintf(name, sizeof name, "%sscale%s", prefix, bn + strlen("norm"));
@@ -26,7 +26,7 @@ static int bn_relu(struct graph *g, const struct densenet *d, int src, const cha
 
 static int conv(struct graph *g, int src, const char *prefix, const char *conv_name, struct conv_attr attr)
 {
-    char name[64];
+    char name[96];
     snprintf(name, sizeof name, "%s%s", prefix, conv_name);
     return graph_conv(g, src, name, attr);
 }

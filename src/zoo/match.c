@@ -17,14 +17,16 @@ static bool is_head(const struct network *net, const char *name)
     return strncmp(name, net->head, length) == 0 && name[length] == '.';
 }
 
-// The shape in the file; any number of classes will do for the head, and any map before the first dense layer (another
+// The shape in the file; any number of classes will do for the heads, and any map before the first dense layer (another
 // input size, which the caller knows).
 static struct shape wanted_shape(const struct network *net, const struct graph *g, const struct dialect *dialect, int param,
                                  struct shape found)
 {
     struct shape shape = file_shape(dialect->layout, g, param);
+    if (g->nodes[g->params[param].node].op == OP_SCALE && dialect->layout == FILE_KERAS && found.rank == 4)
+        return SHAPE(1, 1, shape.dim[0], 1); // graft's own files: a scale is a depthwise convolution there
     const int classes = dialect->layout == FILE_TORCH ? 0 : shape.rank - 1;
-    if (is_head(net, g->params[param].name) && found.rank == shape.rank)
+    if (network_heads(net, g->params[param].name) && found.rank == shape.rank)
         shape.dim[classes] = found.dim[classes];
     const struct node *node = &g->nodes[g->params[param].node];
     const struct value *map = &g->values[node->in[0]];
@@ -76,7 +78,19 @@ struct choice {
     struct candidate items[CANDIDATES]; // equally good
     int count;
 };
-static const struct dialect canonical = {.title = "canonical", .layout = FILE_TORCH};
+
+// As graft's own Keras files name layers for which Keras has no name: Keras allows no dots.
+static bool underscored(const struct network *net, const struct graph *g, int node, char *out, size_t size)
+{
+    (void)net;
+    if (!node_prefix(g, node, out, size))
+        return false;
+    for (char *c = out; *c != '\0'; c++)
+        *c = *c == '.' || *c == '/' ? '_' : *c;
+    return true;
+}
+// Every row's.
+static const struct dialect common[] = {{"canonical", FILE_TORCH, NULL}, {"graft's Keras files", FILE_KERAS, underscored}, {0}};
 
 static graft_status candidate_fit(struct candidate *c, const struct graph *g, const struct found *found,
                                   const struct tensor_set *set)
@@ -89,6 +103,12 @@ static graft_status candidate_fit(struct candidate *c, const struct graph *g, co
     return status;
 }
 
+static void take_nearer(struct candidate *best, const struct candidate *c)
+{
+    if (best->dialect == NULL || differences(c->fit) < differences(best->fit))
+        *best = *c;
+}
+
 // The best dialect of a row; fit.matched stays 0 when none is of the file's kind.
 static graft_status network_fit(const struct network *net, const struct found *found, const struct tensor_set *set,
                                 struct candidate *out)
@@ -96,28 +116,23 @@ static graft_status network_fit(const struct network *net, const struct found *f
     struct graph g = {0};
     graft_status status = net->build(net, &g, net->input.size, net->classes, net->dropout);
     *out = (struct candidate){.net = net};
-    bool has_canonical = false;
-    for (const struct dialect *d = net->dialects; status == GRAFT_OK; d++) {
-        const bool end = d->title == NULL;
-        const struct dialect *dialect = end ? &canonical : d;
-        has_canonical |= !end && d->layer == NULL && d->layout == FILE_TORCH;
-        struct candidate c = {.net = net, .dialect = dialect, .form = found->form, .own = end ? 0 : found->form == BY_NAME ? 2 : 1};
-        if (found->keras == (dialect->layout != FILE_TORCH) && !(end && has_canonical)) {
+    for (int shared = 0; shared < 2; shared++)
+        for (const struct dialect *d = shared ? common : net->dialects; status == GRAFT_OK && d->title != NULL; d++) {
+            if (found->keras != (d->layout != FILE_TORCH))
+                continue;
+            struct candidate c = {.net = net, .dialect = d, .form = found->form,
+                                  .own = shared ? 0 : found->form == BY_NAME ? 2 : 1};
             status = candidate_fit(&c, &g, found, set);
-            if (c.fit.matched > 0 && (out->dialect == NULL || differences(c.fit) < differences(out->fit)))
-                *out = c;
+            if (c.fit.matched > 0)
+                take_nearer(out, &c);
             // Names of another hand: the order of layers, where all of it fits.
-            struct candidate placed = {.net = net, .dialect = dialect, .form = BY_PLACE, .own = 1};
-            if (status == GRAFT_OK && found->keras && found->form == BY_NAME && differences(c.fit) > 0) {
+            struct candidate placed = {.net = net, .dialect = d, .form = BY_PLACE, .own = 1};
+            if (status == GRAFT_OK && !shared && found->keras && found->form == BY_NAME && differences(c.fit) > 0) {
                 status = candidate_fit(&placed, &g, found, set);
-                if (placed.fit.extra + placed.fit.misshapen == 0 &&
-                    (out->dialect == NULL || differences(placed.fit) < differences(out->fit)))
-                    *out = placed;
+                if (placed.fit.extra + placed.fit.misshapen == 0)
+                    take_nearer(out, &placed);
             }
         }
-        if (end)
-            break;
-    }
     graph_fini(&g);
     return status;
 }
@@ -321,13 +336,13 @@ static graft_status complain(const struct candidate *c, const struct graph *g, c
                 c->fit.matched, g->n_params, text[0], text[1], text[2]);
 }
 
-// Weight and bias of the head must agree about the number of classes.
-static graft_status check_head(const struct network *net, const struct tensor_set *set)
+// Weight and bias of a head must agree about the number of classes.
+static graft_status check_head(const char *head, const struct tensor_set *set)
 {
     char name[NAME_SIZE];
-    snprintf(name, sizeof name, "%s.weight", net->head);
+    snprintf(name, sizeof name, "%s.weight", head);
     const struct named_tensor *weight = tensor_find(set, name);
-    snprintf(name, sizeof name, "%s.bias", net->head);
+    snprintf(name, sizeof name, "%s.bias", head);
     const struct named_tensor *bias = tensor_find(set, name);
     if (weight != NULL && bias != NULL && weight->shape.dim[0] != bias->shape.dim[0])
         return fail(GRAFT_BAD_FILE, "tensor '%s' is %s, its weight %s", name, shape_text(bias->shape),
@@ -337,32 +352,23 @@ static graft_status check_head(const struct network *net, const struct tensor_se
 
 // --- taking the tensors over -----------------------------------------------------------------------------------------
 
-// The canonical layout; a head of another number of classes keeps its own.
-static graft_status relay(struct tensor_set *set, struct named_tensor *t, const struct dialect *dialect, bool turn,
-                          struct graph *g, int param)
+// The canonical shape, and how the file's own bytes hold it; a head of another number of classes keeps its own.
+static graft_status relay(struct named_tensor *t, const struct dialect *dialect, bool turn, struct graph *g, int param)
 {
     const enum op op = g->nodes[g->params[param].node].op;
+    size_t count;
+    if (op == OP_SCALE)
+        t->shape = g->params[param].shape;
     if (dialect->layout == FILE_TORCH || (op != OP_CONV && op != OP_DENSE) || g->nodes[g->params[param].node].param[0] != param)
         return GRAFT_OK;
     struct shape *shape = &g->params[param].shape; // the graph is ours: it takes the file's classes and map
     if (op == OP_DENSE)
         *shape = SHAPE(t->shape.dim[1], t->shape.dim[0]);
-    size_t count;
     if (!shape_count(*shape, &count) || count == 0)
         return fail(GRAFT_BAD_FILE, "tensor '%s' has an impossible shape %s", t->name, shape_text(t->shape));
-    float *dst = mem_alloc(count * sizeof *dst), *copy = t->dtype == DTYPE_F32 ? NULL : mem_alloc(count * sizeof *copy);
-    if (dst == NULL || (copy == NULL && t->dtype != DTYPE_F32)) {
-        mem_free(dst);
-        mem_free(copy);
-        return fail_memory(t->name);
-    }
-    const graft_status status = copy != NULL ? tensor_to_f32(t, copy) : GRAFT_OK;
-    if (status == GRAFT_OK)
-        file_relay(dialect->layout, turn, FROM_FILE, g, param, copy != NULL ? copy : t->data, dst);
-    mem_free(copy);
-    TRY(tensor_set_own(set, dst));
-    *t = (struct named_tensor){t->name, DTYPE_F32, *shape, dst};
-    return status;
+    t->shape = *shape;
+    t->order = file_order_of(dialect->layout, turn, g, param);
+    return GRAFT_OK;
 }
 
 // Kernels are turned in Theano's own layout, and in Keras 2's where Theano wrote them; the file's name overrules.
@@ -376,7 +382,7 @@ static bool is_turned(const struct dialect *dialect, const struct tensor_set *se
            (set->metadata != NULL && strstr(set->metadata, "\"backend\":\"theano\"") != NULL);
 }
 
-// Renames and re-lays; drops what is no parameter.
+// Renames, and says how the bytes lie; drops what is no parameter.
 static graft_status take_over(const struct candidate *c, struct graph *g, const int *param_of, const char *path,
                               struct tensor_set *set)
 {
@@ -393,7 +399,7 @@ static graft_status take_over(const struct candidate *c, struct graph *g, const 
         if (name != NULL) {
             mem_free(t->name);
             t->name = name;
-            status = relay(set, t, c->dialect, turn, g, param_of[i]);
+            status = relay(t, c->dialect, turn, g, param_of[i]);
         } else if (status == GRAFT_OK)
             status = fail_memory("a tensor's name");
         set->items[kept++] = *t;
@@ -422,7 +428,9 @@ static graft_status apply(const struct candidate *c, const struct found *keys, c
     adopt_head(c, &g, set, found, tensor_of, param_of);
     TRY_GOTO(complain(c, &g, set, found, tensor_of, param_of));
     TRY_GOTO(take_over(c, &g, param_of, path, set));
-    TRY_GOTO(check_head(c->net, set));
+    TRY_GOTO(check_head(c->net->head, set));
+    for (int i = 0; i < network_aux_count(c->net); i++)
+        TRY_GOTO(check_head(c->net->aux[i].name, set));
 done:
     mem_free(tensor_of);
     mem_free(param_of);

@@ -13,6 +13,7 @@ struct resnet {
     bool keras;          // the first 1x1 has the stride, running variances are biased
     bool bias;           // of convolutions
     bool scale;          // y = gamma x + beta after every BatchNorm
+    bool shortcut_first; // in the sum
     bool pool_unpadded;  // the guide's scripts: 55 x 55 after the pool instead of 56 x 56
     float epsilon, momentum;
 };
@@ -48,7 +49,8 @@ static int block(struct graph *g, const struct resnet *r, int src, const char *p
     }
     if (first && (stride != 1 || g->values[src].c != out))
         shortcut = conv_bn(g, r, src, prefix, "downsample.0", "downsample.1", conv_pad(out, 1, stride, 0, 1, false));
-    return graph_relu(g, r->keras ? graph_add(g, shortcut, v) : graph_add(g, v, shortcut)); // as the frameworks list them
+    // In the order of the writer's own sum, which Keras's order of layers depends on.
+    return graph_relu(g, r->shortcut_first ? graph_add(g, shortcut, v) : graph_add(g, v, shortcut));
 }
 
 static graft_status build(const struct network *net, struct graph *g, int size, int classes, float dropout)
@@ -147,7 +149,7 @@ static const struct dialect scripts[] = {{"cnn_finetune", FILE_KERAS, old_layer}
 #define KERAS                                                                                                          \
     .publisher = "Keras", .license = "MIT", .classes = 1000, .head = "fc",                                            \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .build = build
-#define KERAS_NUMBERS .bottleneck = true, .keras = true, .bias = true, .epsilon = 1.001e-5f, .momentum = 0.01f
+#define KERAS_NUMBERS .bottleneck = true, .keras = true, .bias = true, .shortcut_first = true, .epsilon = 1.001e-5f, .momentum = 0.01f
 #define SCRIPTS                                                                                                        \
     .publisher = "cnn_finetune", .license = "MIT", .classes = 1000, .head = "fc",                                     \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = scripts, .build = build

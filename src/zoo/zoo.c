@@ -27,6 +27,28 @@ const struct network *zoo_at(int index)
     return NULL;
 }
 
+static bool below(const char *name, const char *prefix)
+{
+    const size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) == 0 && name[length] == '.';
+}
+
+bool network_heads(const struct network *net, const char *name)
+{
+    bool found = below(name, net->head);
+    for (int i = 0; i < network_aux_count(net); i++)
+        found |= below(name, net->aux[i].name);
+    return found;
+}
+
+int network_aux_count(const struct network *net)
+{
+    int n = 0;
+    while (net->aux != NULL && net->aux[n].name != NULL)
+        n++;
+    return n;
+}
+
 const struct network *zoo_find(const char *name)
 {
     const struct network *net;

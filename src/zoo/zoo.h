@@ -30,6 +30,13 @@ struct dialect {
     // may have names too, for --freeze and for writing.  NULL: the canonical prefix.
     bool (*layer)(const struct network *net, const struct graph *g, int node, char *out, size_t size);
 };
+// A classifier beside the main one.
+struct aux_head {
+    const char *name;    // canonical prefix of its dense layer; NULL ends the list
+    float weight;        // of its loss unless --aux-weights says otherwise
+    float framework;     // of its loss where the network was first trained: what `bench` measures
+    bool predicts;       // its softmax goes into the prediction's mean
+};
 struct network {
     const char *name;    // "vgg16", "vgg16.keras", "efficientnet_lite0"; after an @ the width: "mobilenet_v2@0.5"
     const char *title, *publisher, *license;
@@ -39,6 +46,7 @@ struct network {
     struct input_spec input;
     float dropout;       // default rate
     const char *head;    // canonical prefix of the last dense layer: "classifier.6"
+    const struct aux_head *aux; // in the graph's order; NULL: none
     const char *const *files; // file names of the published weights, NULL-ended (for the caches)
     const struct dialect *dialects; // ended by a title of NULL; canonical names are always understood besides
     const void *family;  // what the family's file reads: its own description of the row
@@ -46,6 +54,8 @@ struct network {
     const struct network *(*widened)(const struct network *net, double width);
     graft_status (*build)(const struct network *net, struct graph *g, int size, int classes, float dropout);
 };
+bool network_heads(const struct network *net, const char *name); // `name` is a tensor of one of the classifiers
+int network_aux_count(const struct network *net);
 int zoo_count(void);
 const struct network *zoo_at(int index);
 const struct network *zoo_find(const char *name);      // in any width; NULL: none
@@ -57,7 +67,7 @@ struct match_request {
     bool exact;                 // the file's own metadata say so: no other is considered
     const char *path;           // of the file: its name tells variants with equal tensors apart; may be NULL
 };
-// Canonical names for a weight file: decides the variant by the tensors in it, renames and re-lays `set` in place so that
+// Canonical names for a weight file: decides the variant by the tensors in it, renames `set` in place so that
 // it holds canonical names and shapes.  Fails naming what the file looks like and what is missing or has no place.
 graft_status zoo_match(struct tensor_set *set, const struct match_request *request, const struct network **out);
 
@@ -72,6 +82,7 @@ bool dialect_layer(const struct dialect *dialect, const struct network *net, con
 // A parameter's shape in files of that layout, and its values from and to them.  `turn`: kernels are turned by 180
 // degrees there.  Both hold shape_count floats and do not overlap.
 struct shape file_shape(enum file_layout layout, const struct graph *g, int param);
+struct file_order file_order_of(enum file_layout layout, bool turn, const struct graph *g, int param);
 enum file_way { FROM_FILE, TO_FILE };
 void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param, const float *src,
                 float *dst);

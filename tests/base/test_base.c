@@ -13,6 +13,7 @@
 #include "tensor/params.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -350,7 +351,12 @@ static void test_trim_and_sweep(void **state)
     assert_int_equal(file_trim(path, 4), GRAFT_OK);
     check_file(path, "one\n");
     assert_true(file_size(path, &size) == GRAFT_OK && size == 4);
-    assert_true(file_hash(path, &hash) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
+    assert_true(file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
+    uint8_t tail[5];
+    assert_true(file_hash(path, &hash, tail, 3) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"o", 1}));
+    assert_memory_equal(tail, "ne\n", 3);
+    assert_int_equal(file_hash(path, &hash, tail, 5), GRAFT_BAD_FILE);
+    check_message("cut short: 4 bytes");
     assert_int_equal(file_write_all(old, "half", 4), GRAFT_OK);
     file_sweep(folder);
     assert_false(file_exists(old));
@@ -374,6 +380,18 @@ static void test_file_refusals(void **state)
     assert_int_equal(file_map_open(path, &map), GRAFT_BAD_FILE); // and does not wait for a writer
     check_message("not a regular file");
     file_map_close(&map);
+    const int reader = open(path, O_RDONLY | O_NONBLOCK); // what is no file is written to, not replaced
+    char text[8] = "";
+    struct stat st;
+    assert_int_equal(file_write_all(path, "abc", 3), GRAFT_OK);
+    assert_int_equal(read(reader, text, sizeof text), 3);
+    assert_string_equal(text, "abc");
+    assert_true(stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
+    close(reader);
+    assert_int_equal(file_write_all("/dev/full", "abc", 3), GRAFT_NO_RESOURCE);
+    assert_true(stat("/dev/full", &st) == 0 && S_ISCHR(st.st_mode));
+    assert_int_equal(file_write_all("/dev/null", "abc", 3), GRAFT_OK);
+    assert_true(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
     assert_int_equal(file_map_open(folder, &map), GRAFT_BAD_FILE);
     check_message("is a folder");
     assert_int_equal(file_map_open("/nowhere/at all", &map), GRAFT_BAD_FILE);
@@ -576,11 +594,13 @@ static int zip_teardown(void **state)
     return 0;
 }
 
-// Reads every member within `limit`; *total is their bytes.
+static size_t n_borrowed; // members of the last archive that read_members could borrow
+
+// Reads every member within `limit`, copied and borrowed; *total is their bytes.
 static graft_status read_members(bytes data, size_t limit, size_t *total)
 {
     struct zip_archive *zip;
-    *total = 0;
+    *total = n_borrowed = 0;
     TRY(zip_open_bytes(data, "the archive", &zip));
     graft_status status = GRAFT_OK;
     for (size_t i = 0; i < zip_count(zip) && status == GRAFT_OK; i++) {
@@ -591,6 +611,14 @@ static graft_status read_members(bytes data, size_t limit, size_t *total)
         for (size_t k = 0; k < member.size; k++)
             sum = (uint8_t)(sum + member.ptr[k]);
         *total += member.size;
+        bytes borrowed;
+        bool found = false;
+        if (status == GRAFT_OK && zip_borrow(zip, i, &borrowed, &found) == GRAFT_OK && found) {
+            assert_true(borrowed.ptr >= data.ptr && borrowed.ptr + borrowed.size <= data.ptr + data.size);
+            assert_int_equal(borrowed.size, member.size);
+            assert_memory_equal(borrowed.ptr, member.ptr, member.size);
+        }
+        n_borrowed += found;
         mem_free(owned);
     }
     zip_archive_free(zip);
@@ -604,9 +632,11 @@ static void test_zip_members(void **state)
     (void)state;
     assert_int_equal(read_members(stored.data, 1 << 20, &stored_total), GRAFT_OK);
     assert_int_equal(stored_total, 578 + 176); // x.npy, y.npy
+    assert_int_equal(n_borrowed, 2);
     assert_int_equal(file_map_open(GOLDEN "packed.npz", &packed), GRAFT_OK);
     assert_int_equal(read_members(packed.data, 1 << 20, &packed_total), GRAFT_OK);
     assert_int_equal(packed_total, 578 + 134); // deflated, y of one byte each
+    assert_int_equal(n_borrowed, 0);
     assert_true(packed.data.size < stored.data.size);
     assert_int_equal(read_members(packed.data, 16, &total), GRAFT_BAD_FILE);
     check_message("more than the 16 expected");
@@ -761,13 +791,58 @@ static void test_tensor_sets(void **state)
     assert_int_equal(set.count, 50);
     assert_int_equal(tensor_find(&set, "t49")->shape.dim[0], 49);
     assert_null(tensor_find(&set, "t"));
+    // items dropped from outside (a checkpoint's slots) are forgotten, and may come again
+    while (set.count > 20)
+        mem_free(set.items[--set.count].name);
+    assert_int_equal(tensor_set_add(&set, "t19", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
+    assert_int_equal(tensor_set_add(&set, "t20", DTYPE_F32, SHAPE(1), NULL), GRAFT_OK);
     tensor_set_free(&set);
     assert_int_equal(set.count, 0);
+    assert_null(set.index);
+    // many names take no longer each: a search one by one of these would need minutes
+    for (int i = 0; i < 200000; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        assert_int_equal(tensor_set_add(&set, name, DTYPE_F32, SHAPE(1), NULL), GRAFT_OK);
+    }
+    assert_int_equal(tensor_set_add(&set, "t123456", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
+    tensor_set_free(&set);
 }
 
 static struct param_entry entry_of(enum param_layout layout, struct shape shape, int c, int h, int w)
 {
     return (struct param_entry){"p", shape, layout, PARAM_TRAINABLE, c, h, w, 0, 0};
+}
+
+// The same numbers from a file that holds them in another order make the same block: Keras's (place, in, out), Theano's
+// dense (in, place, out), and a torch kernel turned round.
+static void check_orders(struct params *p, const float *src, size_t count)
+{
+    const struct param_entry *e = &p->entries[0];
+    const size_t out = (size_t)e->shape.dim[0],
+                 in = e->layout == LAYOUT_DENSE ? (size_t)e->c : e->shape.rank > 1 ? (size_t)e->shape.dim[1] : 1,
+                 places = count / out / in;
+    const struct file_order orders[] = {{out, in, places, 1, out, in * out, false}, {out, in, places, 1, out, in * out, true},
+                                        {out, in, places, 1, places * out, out, false},
+                                        {out, in, places, in * places, places, 1, true}};
+    float *expected = mem_alloc(p->size * sizeof *expected), *file = mem_alloc(count * sizeof *file),
+          *back = mem_alloc(count * sizeof *back);
+    memcpy(expected, p->block, p->size * sizeof *expected);
+    for (size_t k = 0; k < COUNT_OF(orders); k++) {
+        const struct file_order *s = &orders[k];
+        for (size_t i = 0; i < count; i++) {
+            const size_t x = i % places, there = s->turned ? places - 1 - x : x;
+            file[i / places / in * s->step_o + i / places % in * s->step_i + there * s->step_p] = src[i];
+        }
+        for (size_t i = 0; i < e->size; i++)
+            p->block[e->offset + i] = -7;
+        param_from_file(p, 0, file, s);
+        assert_memory_equal(p->block, expected, p->size * sizeof *expected);
+        assert_int_equal(tensor_to_f32(&(struct named_tensor){"t", DTYPE_F32, e->shape, file, *s}, back), GRAFT_OK);
+        assert_memory_equal(back, src, count * sizeof *src);
+    }
+    mem_free(expected);
+    mem_free(file);
+    mem_free(back);
 }
 
 // Canonical values 1, 2, ...: back as they were; the padding around them is zero, so the sum of the block is theirs.
@@ -802,6 +877,7 @@ static void check_layout(struct param_entry entry, int lanes)
     assert_int_equal(zeros, entry.size - count);
     for (int i = 0; i < MARGIN; i++) // neighbours untouched
         assert_true(p.block[i] == -7 && p.block[p.size - 1 - (size_t)i] == -7);
+    check_orders(&p, src, count);
     mem_free(src);
     mem_free(dst);
     params_fini(&p);

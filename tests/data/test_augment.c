@@ -391,7 +391,7 @@ static void queues(void **state)
     for (int i = 0; i < N; i++) {
         order[i] = (uint32_t)(i * 5 % N);
         samples[i] = (struct sample){.path = mem_text(golden(i % 2 == 0 ? "augment/coffee.png" : "augment/chelsea.png")),
-                                     .label = i % 2, .group = -1};
+                                     .label = i % 2};
     }
     d.samples = samples;
     d.count = N;

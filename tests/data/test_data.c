@@ -375,6 +375,35 @@ static void lists(void **state)
     dataset_free(&d);
 }
 
+// What predict takes: a picture, a folder with its folders, a CSV; labels play no part.
+static void inputs(void **state)
+{
+    (void)state;
+    static const char csv[] = "img,label\r\nplain/Zebra/1.jpg\n\"plain/ant/1\",b\n", no_path[] = "file,label\nx,y\n";
+    struct dataset d = {0};
+    folder("tree");
+    folder("tree/b");
+    copy_to("oriented.jpg", "tree/b/2.jpg");
+    copy_to("oriented.jpg", "tree/a.jpg");
+    copy_to("oriented.jpg", "tree/.hidden.jpg");
+    assert_int_equal(symlink("..", text("%s/tree/b/up", scratch)), 0); // a loop, if it were followed
+    assert_int_equal(symlink("2.jpg", text("%s/tree/b/link.jpg", scratch)), 0);
+    assert_int_equal(inputs_add(text("%s/tree", scratch), &d), GRAFT_OK);
+    assert_int_equal(inputs_add(put("list.csv", csv, sizeof csv - 1), &d), GRAFT_OK);
+    assert_int_equal(inputs_add("absent.jpg", &d), GRAFT_OK); // is found out when it is read
+    static const char *const expected[] = {"tree/a.jpg", "tree/b/2.jpg", "tree/b/link.jpg", "plain/Zebra/1.jpg", "plain/ant/1"};
+    assert_int_equal(d.count, 6);
+    for (int i = 0; i < 5; i++) {
+        assert_string_equal(d.samples[i].path, text("%s/%s", scratch, expected[i]));
+        assert_int_equal(d.samples[i].label, -1);
+    }
+    assert_int_equal(d.n_classes, 0);
+    assert_int_equal(inputs_add(put("bad.csv", no_path, sizeof no_path - 1), &d), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "bad.csv:1: the header needs the column path"));
+    assert_int_equal(inputs_add(text("%s/none.csv", scratch), &d), GRAFT_BAD_FILE);
+    dataset_free(&d);
+}
+
 static void idx(void **state)
 {
     (void)state;
@@ -657,7 +686,8 @@ int main(void)
     const struct CMUnitTest tests[] = { // in this order: later ones use the earlier ones' files
         cmocka_unit_test(decodes_like_pillow), cmocka_unit_test(orientations), cmocka_unit_test(truncation),
         cmocka_unit_test(not_pictures), cmocka_unit_test(bombs), cmocka_unit_test(resizes_like_pillow),
-        cmocka_unit_test(prepares), cmocka_unit_test(folders), cmocka_unit_test(lists), cmocka_unit_test(idx),
+        cmocka_unit_test(prepares), cmocka_unit_test(folders), cmocka_unit_test(lists), cmocka_unit_test(inputs),
+        cmocka_unit_test(idx),
         cmocka_unit_test(arrays), cmocka_unit_test(split), cmocka_unit_test(queue_order),
         cmocka_unit_test(memory_runs_out),
     };

@@ -65,7 +65,7 @@ static void groups_stay_together(void **state)
             assert_int_equal(dataset_split(&d, shares[k], 0, seed), GRAFT_OK);
             assert_int_equal(dataset_groups_check(&d), GRAFT_OK);
             for (size_t i = 0; i < d.count; i++) {
-                int *part = &part_of_group[d.samples[i].group];
+                int *part = &part_of_group[d.samples[i].group - 1];
                 assert_true(*part < 0 || *part == (int)d.samples[i].part);
                 *part = (int)d.samples[i].part;
                 in[i] = d.samples[i].part == PART_VAL;
@@ -79,7 +79,7 @@ static void groups_stay_together(void **state)
     assert_in_range(changed, 1, 19); // other seeds, other groups
     // A group in two parts: named, with its numbers.
     for (size_t i = 0; i < d.count; i++)
-        d.samples[i].part = d.samples[i].group == 3 && i % 2 == 0 ? PART_VAL : PART_TRAIN;
+        d.samples[i].part = d.samples[i].group == 4 && i % 2 == 0 ? PART_VAL : PART_TRAIN;
     assert_int_equal(dataset_groups_check(&d), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "1 groups"));
     assert_non_null(strstr(graft_message(), "'p021'"));
@@ -118,7 +118,7 @@ static void folds(void **state)
     assert_int_equal(dataset_folds(&d, 1, 1, fold), GRAFT_BAD_OPTION);
     // Without groups: every class and the whole as even as whole pictures allow; another seed, other folds.
     for (size_t i = 0; i < d.count; i++)
-        d.samples[i].group = -1;
+        d.samples[i].group = 0;
     d.samples[7].part = PART_TEST;
     assert_int_equal(dataset_folds(&d, FOLDS, 1, fold), GRAFT_OK);
     assert_int_equal(dataset_folds(&d, FOLDS, 2, other), GRAFT_OK);
@@ -256,12 +256,12 @@ static void several_sets(void **state)
     assert_int_equal(d.count, 6);
     for (int i = 0; i < 6; i++)
         assert_int_equal(d.samples[i].label, labels[i]);
-    assert_int_equal(d.samples[3].group, -1);
+    assert_int_equal(d.samples[3].group, 0);
     assert_int_equal(d.samples[4].group, d.samples[5].group);
     dataset_free(&d);
     assert_int_equal(open_sets(all, 3, "who", &d), GRAFT_OK);
     assert_int_equal(d.n_groups, 2);
-    assert_string_equal(d.groups[d.samples[5].group], "bob");
+    assert_string_equal(d.groups[d.samples[5].group - 1], "bob");
     dataset_free(&d);
     assert_int_equal(open_sets(all, 3, "none", &d), GRAFT_OK);
     assert_int_equal(d.n_groups, 0);
@@ -340,7 +340,7 @@ static void competition(void **state)
     const char *const paths[] = {root}, *const pictures[] = {text("%s/farm/imgs", scratch)};
     assert_int_equal(open_sets(paths, 1, NULL, &d), GRAFT_OK);
     assert_int_equal(d.count, 2);
-    assert_string_equal(d.groups[d.samples[1].group], "p012");
+    assert_string_equal(d.groups[d.samples[1].group - 1], "p012");
     assert_string_equal(d.samples[1].path, text("%s/farm/imgs/train/c1/img_72999.jpg", scratch));
     dataset_free(&d);
     assert_int_equal(open_sets(pictures, 1, NULL, &d), GRAFT_OK); // train/ and a test/ without labels

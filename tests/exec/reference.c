@@ -223,15 +223,18 @@ void reference_forward(struct reference *r, const float *input)
 double reference_loss(struct reference *r, const float *input, const float *targets)
 {
     reference_forward(r, input);
-    const int classes = r->graph->values[r->graph->output].c;
-    const double *logits = r->value[r->graph->output];
     double loss = 0;
-    for (int n = 0; n < r->batch; n++) {
-        double sum = 0;
-        for (int c = 0; c < classes; c++)
-            sum += exp(logits[n * classes + c]);
-        for (int c = 0; c < classes; c++)
-            loss -= targets[n * classes + c] * (logits[n * classes + c] - log(sum));
+    for (int k = 0; k < r->graph->n_outputs; k++) {
+        const struct graph_output *o = &r->graph->outputs[k];
+        const int classes = r->graph->values[o->value].c;
+        const double *logits = r->value[o->value];
+        for (int n = 0; n < r->batch; n++) {
+            double sum = 0;
+            for (int c = 0; c < classes; c++)
+                sum += exp(logits[n * classes + c]);
+            for (int c = 0; c < classes; c++)
+                loss -= o->weight * targets[n * classes + c] * (logits[n * classes + c] - log(sum));
+        }
     }
     return loss / r->batch;
 }

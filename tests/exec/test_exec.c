@@ -25,6 +25,7 @@ struct bench {
     struct plan *plan;
     float *input, *targets;
     double **gradient; // canonical, by entry; NULL until ready
+    bool losses;       // of the plan
     bool plant;        // the planted error: one gradient is 3 % too large
 };
 
@@ -76,7 +77,7 @@ static void bench_init(struct bench *b, enum plan_mode mode, enum bn_mode bn)
     }
     b->gradient = calloc((size_t)b->p.count, sizeof *b->gradient);
     assert_int_equal(arena_new(&b->arena), GRAFT_OK);
-    const struct plan_options options = {.batch = BATCH, .mode = mode, .bn = bn, .poison = true};
+    const struct plan_options options = {.batch = BATCH, .mode = mode, .bn = bn, .losses = b->losses, .poison = true};
     if (plan_build(&b->g, &b->p, b->arena, &options, &b->plan) != GRAFT_OK)
         fail_msg("%s", graft_message());
     assert_int_equal(arena_reserve(b->arena), GRAFT_OK);
@@ -279,6 +280,50 @@ static void make_lrn(struct graph *g) // windows inside a block, over its edges 
     finish(g, graph_maxpool(g, v, pool_ceil(g, v, 3, 2, 0, true)));
 }
 
+// Where Winograd is chosen: masks of ReLU and ReLU6 that the consumer's gradient brings, through a max pool and to a
+// BatchNorm; a value with two consumers, whose gradient must not be masked twice or by halves; channel tails.
+static void make_winograd(struct graph *g)
+{
+    graph_init(g, 3, 13, 13);
+    int v = graph_relu(g, graph_conv(g, 0, "a", conv_pad(32, 3, 1, 1, 1, true)));
+    v = graph_relu6(g, graph_conv(g, v, "b", conv_pad(36, 3, 1, 1, 1, true)));
+    v = graph_relu(g, graph_bn(g, graph_conv(g, v, "c", conv_pad(32, 3, 1, 1, 1, false)), "bn", BN));
+    v = graph_relu(g, graph_conv(g, v, "d", conv_pad(33, 3, 1, 1, 1, true)));
+    v = graph_maxpool(g, v, pool_ceil(g, v, 3, 1, 0, true));
+    const int e = graph_relu(g, graph_conv(g, v, "e", conv_pad(32, 3, 1, 1, 1, true)));
+    v = graph_relu(g, graph_conv(g, e, "f", conv_pad(32, 3, 1, 1, 1, true)));
+    finish(g, graph_global_avgpool(g, graph_add(g, v, e)));
+}
+
+static void test_winograd(void **state) { (void)state; check(make_winograd); }
+
+// The two ways agree but for rounding, and they are two ways: not the same bits.
+static void test_exact_has_no_winograd(void **state)
+{
+    (void)state;
+    struct bench b = {0};
+    make_winograd(&b.g);
+    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_INFER, BN_TRAIN);
+    struct plan *exact;
+    const struct plan_options options = {.batch = BATCH, .mode = PLAN_INFER, .exact = true};
+    assert_int_equal(plan_build(&b.g, &b.p, b.arena, &options, &exact), GRAFT_OK);
+    assert_int_equal(arena_reserve(b.arena), GRAFT_OK);
+    float logits[2][BATCH * CLASSES], top = 0;
+    const struct run run = {.input = b.input};
+    assert_int_equal(plan_run(b.plan, &run, NULL), GRAFT_OK);
+    memcpy(logits[0], plan_logits(b.plan), sizeof logits[0]);
+    assert_int_equal(plan_run(exact, &run, NULL), GRAFT_OK);
+    memcpy(logits[1], plan_logits(exact), sizeof logits[1]);
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        top = fmaxf(top, fabsf(logits[1][i]));
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        assert_true(fabsf(logits[0][i] - logits[1][i]) < 1e-5f * top);
+    assert_memory_not_equal(logits[0], logits[1], sizeof logits[0]);
+    plan_free(exact);
+    bench_fini(&b);
+}
+
 static void test_conv(void **state) { (void)state; check(make_conv); }
 static void test_depthwise(void **state) { (void)state; check(make_depthwise); }
 static void test_groups(void **state) { (void)state; check(make_groups); }
@@ -287,6 +332,78 @@ static void test_joins(void **state) { (void)state; check(make_joins); }
 static void test_scale(void **state) { (void)state; check(make_scale); }
 static void test_lrn(void **state) { (void)state; check(make_lrn); }
 static void test_dense(void **state) { (void)state; check(make_dense); }
+
+// Three heads: one trains and predicts, one only predicts, and the main one; all but the main from inside the network.
+static void make_heads(struct graph *g)
+{
+    graph_init(g, 3, 8, 8);
+    const int a = graph_relu(g, graph_bn(g, graph_conv(g, 0, "a", conv_pad(16, 3, 1, 1, 1, false)), "a_bn", BN));
+    const int b = graph_relu(g, graph_conv(g, a, "b", conv_pad(12, 3, 2, 1, 1, true)));
+    const int side = graph_relu(g, graph_conv(g, a, "side", conv_pad(9, 1, 1, 0, 1, true)));
+    const int other = graph_relu(g, graph_bn(g, graph_conv(g, b, "other", conv_pad(8, 1, 1, 0, 1, false)), "other_bn", BN));
+    graph_output(g, graph_dense(g, graph_global_avgpool(g, side), "head1", CLASSES, true), 0.4f, true);
+    graph_output(g, graph_dense(g, other, "head2", CLASSES, true), 0, true);
+    finish(g, graph_global_avgpool(g, b));
+}
+
+static void softmax_add(const double *logits, double part, double *sum)
+{
+    double total = 0;
+    for (int c = 0; c < CLASSES; c++)
+        total += exp(logits[c]);
+    for (int c = 0; c < CLASSES; c++)
+        sum[c] += part * exp(logits[c]) / total;
+}
+
+static void test_heads_train(void **state)
+{
+    (void)state;
+    check(make_heads); // the head of weight 0 has no gradient: gradient_error asserts it
+    struct bench b = {0};
+    make_heads(&b.g);
+    const float weights[] = {0, 2};
+    graph_outputs_set(&b.g, weights, false);
+    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+    assert_false(b.g.params[params_find(&b.p, "side.weight")].trains);
+    assert_true(b.g.params[params_find(&b.p, "other.weight")].trains);
+    assert_true(gradient_error(&b, BN_TRAIN) < 1e-3);
+    assert_null(plan_output(b.plan, 0));
+    bench_fini(&b);
+}
+
+// The prediction is the mean of the softmaxes of those that predict; others run only for their loss.
+static void test_heads_predict(void **state)
+{
+    (void)state;
+    for (int main_only = 0; main_only < 2; main_only++)
+        for (int losses = 0; losses < 2; losses++) {
+            struct bench b = {.losses = losses};
+            float found[BATCH * CLASSES];
+            make_heads(&b.g);
+            graph_outputs_set(&b.g, NULL, main_only);
+            assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+            bench_init(&b, PLAN_INFER, BN_TRAIN);
+            struct reference r;
+            reference_init(&r, &b.g, &b.p, BATCH);
+            reference_forward(&r, b.input);
+            struct run run = {.input = b.input};
+            assert_int_equal(plan_run(b.plan, &run, NULL), GRAFT_OK);
+            plan_probabilities(b.plan, found);
+            for (int n = 0; n < BATCH; n++) {
+                double expected[CLASSES] = {0};
+                for (int k = main_only ? 2 : 0; k < 3; k++)
+                    softmax_add(r.value[b.g.outputs[k].value] + n * CLASSES, main_only ? 1 : 1 / 3.0, expected);
+                for (int c = 0; c < CLASSES; c++)
+                    assert_true(fabs(found[n * CLASSES + c] - expected[c]) < 1e-6); // float of a probability
+            }
+            assert_true(plan_output(b.plan, 2) == plan_logits(b.plan));
+            assert_true((plan_output(b.plan, 0) != NULL) == (!main_only || losses)); // weight 0.4
+            assert_true((plan_output(b.plan, 1) != NULL) == !main_only);             // weight 0
+            reference_fini(&r);
+            bench_fini(&b);
+        }
+}
 
 static void test_planted_error_is_caught(void **state)
 {
@@ -379,7 +496,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv), cmocka_unit_test(test_depthwise), cmocka_unit_test(test_groups),
         cmocka_unit_test(test_pools), cmocka_unit_test(test_joins), cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_scale), cmocka_unit_test(test_lrn), cmocka_unit_test(test_planted_error_is_caught), cmocka_unit_test(test_frozen_prefix),
+        cmocka_unit_test(test_scale), cmocka_unit_test(test_lrn), cmocka_unit_test(test_heads_train),
+        cmocka_unit_test(test_heads_predict), cmocka_unit_test(test_winograd),
+        cmocka_unit_test(test_exact_has_no_winograd), cmocka_unit_test(test_planted_error_is_caught),
+        cmocka_unit_test(test_frozen_prefix),
         cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
     };
     static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones

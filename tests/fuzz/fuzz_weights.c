@@ -1,17 +1,37 @@
-// fuzz/fuzz_weights.c: libFuzzer's entry over the in-memory readers: safetensors, .pth zip and legacy.
-// In: any bytes.  A crash, a leak or a read outside them is the bug; a refusal is fine.  Seeds: golden/weights/.
+// fuzz/fuzz_weights.c: libFuzzer's entry over the in-memory readers: safetensors, .pth zip and legacy, TensorFlow.js.
+// In: any bytes; of a model.json, what follows the first NUL are its shards, each one the same.  A crash, a leak or a read
+// outside them is the bug; a refusal is fine.  Seeds: golden/weights/.
 // With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without libFuzzer.
 
 #include "base/memory.h"
-#include "weights/weights.h"
+#include "weights/tfjs.h"
 #include <stdlib.h>
+#include <string.h>
+
+static graft_status shard(void *user, const char *name, bytes *out)
+{
+    (void)name;
+    *out = *(const bytes *)user;
+    return GRAFT_OK;
+}
+
+static graft_status read_json(const uint8_t *data, size_t size, struct tensor_set *set)
+{
+    const uint8_t *end = memchr(data, 0, size);
+    bytes text = {data, end != NULL ? (size_t)(end - data) : size}, rest = {data + text.size, size - text.size};
+    return tfjs_read_shards(text, &(struct tfjs_shards){&rest, shard}, set);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct tensor_set set;
-    if (weights_read_bytes((bytes){data, size}, "fuzz", &set) != GRAFT_OK)
+    struct tensor_set set = {0};
+    const graft_status status = size > 0 && data[0] == '{' ? read_json(data, size, &set)
+                                                           : weights_read_bytes((bytes){data, size}, "fuzz", &set);
+    if (status != GRAFT_OK) {
+        tensor_set_free(&set);
         return 0;
+    }
     for (size_t i = 0; i < set.count; i++) { // every byte a tensor claims is there
         size_t count;
         ASSERT(shape_count(set.items[i].shape, &count));

@@ -44,7 +44,8 @@ static void test_ceil_mode(void **state)
     static const struct {
         int n, kernel, stride, pad, ceil, out;
     } rows[] = {{112, 3, 2, 0, 1, 56}, {112, 3, 2, 0, 0, 55}, {7, 2, 2, 0, 1, 4}, {7, 2, 2, 0, 0, 3},
-                {112, 3, 2, 1, 0, 56}, {112, 3, 2, 1, 1, 57}, {5, 2, 3, 1, 1, 2},    {5, 3, 4, 1, 1, 2}, {6, 3, 4, 1, 1, 2}};
+                {112, 3, 2, 1, 0, 56}, {112, 3, 2, 1, 1, 57}, {5, 2, 3, 1, 1, 2},    {5, 3, 4, 1, 1, 2}, {6, 3, 4, 1, 1, 2},
+                {2, 3, 2, 0, 1, 1},   {1, 2, 2, 0, 1, 1}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct graph g;
@@ -112,6 +113,35 @@ static void test_scale_and_lrn(void **state)
     graph_init(&g, 3, 8, 8);
     assert_int_equal(graph_finish(&g, graph_lrn(&g, 0, (struct lrn_attr){4, 1e-4f, 0.75f, 1})), GRAFT_FAILED);
     assert_non_null(strstr(graft_message(), "odd"));
+    graph_fini(&g);
+}
+
+// Two heads: what leads only to the one of weight 0 does not train, and its work counts only where it predicts.
+static void test_outputs(void **state)
+{
+    struct graph g;
+    (void)state;
+    graph_init(&g, 3, 8, 8);
+    const int a = graph_conv(&g, 0, "a", conv_pad(4, 3, 1, 1, 1, false));
+    const int side = graph_conv(&g, a, "side", conv_pad(2, 1, 1, 0, 1, false));
+    graph_output(&g, graph_dense(&g, graph_global_avgpool(&g, side), "aux", 5, true), 0, false);
+    assert_int_equal(graph_finish(&g, graph_dense(&g, graph_global_avgpool(&g, a), "head", 5, true)), GRAFT_OK);
+    assert_int_equal(g.n_outputs, 2);
+    assert_int_equal(g.outputs[1].value, g.output);
+    assert_int_equal(graph_head_row(&g), 2); // rows a, side | aux, head
+    assert_int_equal(graph_freeze(&g, 0, BN_TRAIN), GRAFT_OK);
+    assert_int_equal(graph_parameters(&g, true), 108 + 25);
+    assert_int_equal(graph_parameters(&g, false), 108 + 8 + 15 + 25);
+    assert_true(graph_multiply_adds(&g) == 64 * 108 + 20);
+    graph_outputs_set(&g, (const float[]){0.5f}, false);
+    assert_int_equal(graph_freeze(&g, 2, BN_TRAIN), GRAFT_OK);
+    assert_int_equal(graph_parameters(&g, true), 15 + 25);
+    assert_true(graph_multiply_adds(&g) == 64 * 108 + 20);
+    g.outputs[0].predicts = true;
+    graph_outputs_set(&g, NULL, false);
+    assert_true(graph_multiply_adds(&g) == 64 * 108 + 64 * 8 + 10 + 20);
+    graph_outputs_set(&g, NULL, true);
+    assert_true(graph_multiply_adds(&g) == 64 * 108 + 20);
     graph_fini(&g);
 }
 
@@ -183,8 +213,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_padding), cmocka_unit_test(test_ceil_mode), cmocka_unit_test(test_rows_and_cost),
-        cmocka_unit_test(test_scale_and_lrn), cmocka_unit_test(test_freeze),
-             cmocka_unit_test(test_sticky),
+        cmocka_unit_test(test_scale_and_lrn), cmocka_unit_test(test_outputs), cmocka_unit_test(test_freeze),
+        cmocka_unit_test(test_sticky),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ gradients()
 # Five steps (VGG16: twenty, as many as the framework made), and what the network says after them: BatchNorm's statistics included.
 losses()
 {
-    train "$1" "$2" run --epochs "$("$PYTHON" $peers steps "$2/losses.json")" &&
+    train "$1" "$2" run $("$PYTHON" $peers options "$2/losses.json") &&
         "$PYTHON" $peers check-losses "$2/losses.json" "$2/run/events.jsonl" &&
         "$GRAFT" predict "$2/run/model.safetensors" "$(ls "$2"/input*.npy | tail -n 1)" --logits "$2/found.npy" \
             > "$2/predict.log" 2>&1 &&

@@ -21,8 +21,8 @@ static ssize_t full_write(int fd, const void *data, size_t size)
 
 static graft_status train(struct seen *seen, const char *output)
 {
-    return RUN("train", seen, "data", "set", "weights", "none", "val", "0.4", "batch", "5", "dropout", "0", "lr", "0.02",
-               "threads", "1", "epochs", "2", "output", output);
+    return RUN("train", seen, "data", "set", "weights", "none", "val", "0.4", "batch", "5", "dropout", "0", "lr",
+               "0.02", "threads", "1", "epochs", "2", "output", output);
 }
 
 static bool opens(const char *path)

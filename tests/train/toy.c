@@ -13,7 +13,8 @@ static char folder[] = "/tmp/graft_toy_XXXXXX";
 static void npy_write(const char *name, const char *type, const char *shape, const void *data, size_t size)
 {
     char head[128];
-    const int text = snprintf(head + 10, sizeof head - 10, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
+    const int text =
+        snprintf(head + 10, sizeof head - 10, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
     memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
     head[sizeof head - 1] = '\n';
@@ -107,7 +108,8 @@ graft_status toy_run(const char *command, struct seen *seen, const char *const *
         if (arguments[0][0] == '\0')
             assert_int_equal(graft_options_add_input(o, arguments[1]), GRAFT_OK);
         else
-            assert_int_equal(graft_options_set(o, arguments[0], arguments[1][0] != '\0' ? arguments[1] : NULL), GRAFT_OK);
+            assert_int_equal(graft_options_set(o, arguments[0], arguments[1][0] != '\0' ? arguments[1] : NULL),
+                             GRAFT_OK);
     const graft_hooks hooks = {seen, on_log, on_progress, on_result, cancelled};
     const graft_status status = graft_run(o, &hooks);
     graft_options_free(o);

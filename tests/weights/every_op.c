@@ -26,8 +26,10 @@ static graft_status build(struct graph *g, bool lrn)
     if (lrn)
         v = graph_lrn(g, v, (struct lrn_attr){.size = 5, .alpha = 0.5f, .beta = 0.75f, .k = 2});
     const struct pool_attr at_end = {3, 3, 2, 2, 0, 0, 1, 1, false}, counted = {3, 3, 2, 2, 1, 1, 0, 0, true},
-                           around = {3, 3, 2, 2, 1, 1, 1, 1, false};
-    const int branches[] = {graph_maxpool(g, v, at_end), graph_avgpool(g, v, at_end), graph_avgpool(g, v, counted),
+                           around = {3, 3, 2, 2, 1, 1, 1, 1, false}, smooth = {3, 3, 1, 1, 1, 1, 1, 1, false},
+                           halve = {2, 2, 2, 2, 0, 0, 0, 0, false};
+    const int branches[] = {graph_maxpool(g, v, at_end), graph_maxpool(g, graph_avgpool(g, v, smooth), halve),
+                            graph_avgpool(g, v, counted),
                             graph_maxpool(g, graph_relu(g, v), around)};
     int joined = graph_concat(g, branches, 4); // (32, 3, 3)
     joined = graph_conv(g, joined, "grouped", conv_pad(8, 1, 1, 0, 2, true));
@@ -39,15 +41,9 @@ static graft_status build(struct graph *g, bool lrn)
     return graph_finish(g, graph_dense(g, graph_dropout(g, flat, 0.5f), "head.last", EVERY_CLASSES, true));
 }
 
-void every_op_init(struct every_op *e, bool lrn)
+void every_op_draw(struct every_op *e)
 {
-    static char *names[EVERY_CLASSES] = {"cat", "dog", "\xc3\xa9t\xc3\xa9 \"quoted\"", "a, b", ""};
-    *e = (struct every_op){.network = {.name = "every_op", .head = "head.last",
-                                       .input = {.size = EVERY_SIZE, .resize = 15, .filter = FILTER_BICUBIC,
-                                                 .mean = {1, 2, 3}, .scale = {0.5f, 0.25f, 0.125f}, .bgr = true}},
-                           .classes = names};
-    if (build(&e->graph, lrn) != GRAFT_OK || graph_freeze(&e->graph, 0, BN_TRAIN) != GRAFT_OK ||
-        params_init(&e->params, &e->graph) != GRAFT_OK)
+    if (params_init(&e->params, &e->graph) != GRAFT_OK)
         fail_msg("%s", graft_message());
     for (int i = 0; i < e->params.count; i++) {
         size_t n;
@@ -59,6 +55,18 @@ void every_op_init(struct every_op *e, bool lrn)
         param_from_canonical(&e->params, i, values);
         free(values);
     }
+}
+
+void every_op_init(struct every_op *e, bool lrn)
+{
+    static char *names[EVERY_CLASSES] = {"cat", "dog", "\xc3\xa9t\xc3\xa9 \"quoted\"", "a, b", ""};
+    *e = (struct every_op){.network = {.name = "every_op", .head = "head.last",
+                                       .input = {.size = EVERY_SIZE, .resize = 15, .filter = FILTER_BICUBIC,
+                                                 .mean = {1, 2, 3}, .scale = {0.5f, 0.25f, 0.125f}, .bgr = true}},
+                           .classes = names};
+    if (build(&e->graph, lrn) != GRAFT_OK || graph_freeze(&e->graph, 0, BN_TRAIN) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    every_op_draw(e);
     const size_t size = (size_t)EVERY_BATCH * 3 * EVERY_SIZE * EVERY_SIZE;
     e->input = malloc(size * sizeof *e->input);
     for (size_t i = 0; i < size; i++)
@@ -75,7 +83,8 @@ void every_op_fini(struct every_op *e)
 struct exported every_op_exported(const struct every_op *e)
 {
     return (struct exported){.network = &e->network, .graph = &e->graph, .params = &e->params,
-                             .input = &e->network.input, .classes = e->classes, .n_classes = EVERY_CLASSES};
+                             .input = &e->network.input, .classes = e->classes, .n_classes = EVERY_CLASSES,
+                             .metadata = "{\"graft.arch\":\"every_op\"}"};
 }
 
 void every_op_run(struct every_op *e, float *logits)

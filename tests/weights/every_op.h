@@ -12,6 +12,7 @@ struct every_op {
     float *input; // (EVERY_BATCH, 3, EVERY_SIZE, EVERY_SIZE)
 };
 void every_op_init(struct every_op *e, bool lrn); // Keras has no LRN layer
+void every_op_draw(struct every_op *e); // parameters of e->graph
 void every_op_fini(struct every_op *e);
 struct exported every_op_exported(const struct every_op *e);
 // graft's own logits, (EVERY_BATCH, EVERY_CLASSES).

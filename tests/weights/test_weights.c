@@ -5,7 +5,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "weights/readers.h"
+#include "base/zip.h"
+#include "weights/tfjs.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,6 +104,14 @@ static void check_state_dict(const char *file, const char *format)
 static void test_pth(void **state)
 {
     (void)state;
+    struct tensor_set set;
+    read_ok("zip.pth", &set);
+    size_t borrowed = 0;
+    const bytes file = ((struct file_map *)set.mapping)->data;
+    for (size_t i = 0; i < set.count; i++)
+        borrowed += (const uint8_t *)set.items[i].data >= file.ptr && (const uint8_t *)set.items[i].data < file.ptr + file.size;
+    assert_int_equal(borrowed, 7); // the strided one is a copy, the empty one is nowhere
+    tensor_set_free(&set);
     check_state_dict("zip.pth", "PyTorch .pth (zip)");
     check_state_dict("legacy.pth", "PyTorch .pth (legacy)");
     check_state_dict("checkpoint.pth", "PyTorch .pth (zip)"); // {"state_dict"} and 'module.'
@@ -207,20 +216,25 @@ static void test_sniff(void **state)
     check_refused(weights_read("/nonexistent/x.pth", &set), &set, "/nonexistent/x.pth");
 }
 
-// The file cut at every byte is refused; with each bit flipped it is read or refused, within its bytes.
-static void damage(const char *name)
+// The file cut at every byte is refused, or where its format cannot tell (`cuts_show` false) has fewer tensors; with each
+// bit flipped it is read or refused, within its bytes.
+static void damage(const char *name, bool cuts_show)
 {
     struct file_map map;
     struct tensor_set set;
+    read_ok(name, &set);
+    const size_t whole = set.count;
+    tensor_set_free(&set);
     assert_int_equal(file_map_open(golden(name), &map), GRAFT_OK);
     size_t size = map.data.size;
     for (size_t cut = 0; cut < size; cut++) {
         uint8_t *copy = malloc(cut ? cut : 1);
         memcpy(copy, map.data.ptr, cut);
         graft_status status = weights_read_bytes((bytes){copy, cut}, "cut", &set);
-        if (status == GRAFT_OK)
+        if (status == GRAFT_OK && (cuts_show || set.count >= whole))
             fail_msg("%s cut to %zu bytes is accepted", name, cut);
-        assert_int_not_equal(status, GRAFT_OK);
+        if (status == GRAFT_OK)
+            tensor_set_free(&set);
         free(copy);
     }
     uint8_t *copy = malloc(size);
@@ -247,9 +261,33 @@ static void damage(const char *name)
 static void test_damage(void **state)
 {
     (void)state;
-    damage("small.safetensors");
-    damage("legacy.pth");
-    damage("zip.pth");
+    damage("small.safetensors", true);
+    damage("legacy.pth", true);
+    damage("zip.pth", true);
+    damage("v1.caffemodel", false);
+    damage("v2.caffemodel", false);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); // fuzz/fuzz_weights.c
+
+// What fuzzing found worth keeping: an input for each way through the readers (fuzz/weights.zip, of libFuzzer's -merge).
+static void test_corpus(void **state)
+{
+    (void)state;
+    struct file_map map;
+    struct zip_archive *zip;
+    assert_int_equal(file_map_open(GRAFT_SOURCE "/tests/fuzz/weights.zip", &map), GRAFT_OK);
+    assert_int_equal(zip_open_bytes(map.data, "corpus", &zip), GRAFT_OK);
+    assert_true(zip_count(zip) > 300);
+    for (size_t i = 0; i < zip_count(zip); i++) {
+        bytes data;
+        void *owned;
+        assert_int_equal(zip_member(zip, i, 1 << 16, &data, &owned), GRAFT_OK);
+        LLVMFuzzerTestOneInput(data.ptr, data.size);
+        mem_free(owned);
+    }
+    zip_archive_free(zip);
+    file_map_close(&map);
 }
 
 // The head of a legacy .pth, before its object.
@@ -398,11 +436,53 @@ static void test_h5(void **state)
     tensor_set_free(&set);
 }
 
+// Keras 3's model of keras_model.h5; layers come by the name of their group.
+static void check_keras3(const char *file, const char *format, const char *conv, const char *bn)
+{
+    static const struct shape shapes[] = {{4, {3, 3, 3, 4}}, {1, {4}}, {1, {4}}, {1, {4}}, {1, {4}}, {1, {4}}};
+    struct tensor_set set;
+    char name[64];
+    read_ok(file, &set);
+    assert_string_equal(set.format, format);
+    assert_int_equal(set.count, 6);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "%s//%d", i < 2 ? conv : bn, i < 2 ? i : i - 2);
+        check_ramp(&set, name, DTYPE_F32, shapes[i], (float)i);
+    }
+    tensor_set_free(&set);
+}
+
+static void test_keras3(void **state)
+{
+    (void)state;
+    struct tensor_set set;
+    check_keras3("keras3.weights.h5", "Keras 3 .weights.h5", "conv1", "bn");
+    check_keras3("keras3.keras", "Keras 3 .keras", "conv1", "bn");
+    check_keras3("keras3_nameless.weights.h5", "Keras 3 .weights.h5", "conv2d@0", "batch_normalization@0");
+    check_keras3("tfkeras.weights.h5", "Keras 2 .weights.h5", "conv2d@0", "batch_normalization@0");
+    read_ok("keras3.keras", &set);
+    assert_non_null(strstr(set.metadata, "\"keras_version\":\"3.15"));
+    tensor_set_free(&set);
+    read_ok("keras3_bfloat16.weights.h5", &set);
+    assert_int_equal(set.count, 2);
+    check_ramp(&set, "half//0", DTYPE_BF16, SHAPE(3, 2), 0);
+    check_ramp(&set, "half//1", DTYPE_BF16, SHAPE(2), 1);
+    tensor_set_free(&set);
+    read_ok("keras0.h5", &set);
+    assert_string_equal(set.format, "Keras 0 .h5 (nb_layers)");
+    assert_int_equal(set.count, 4);
+    check_ramp(&set, "layer@0//0", DTYPE_F32, SHAPE(2, 3, 3, 3), 0);
+    check_ramp(&set, "layer@0//1", DTYPE_F32, SHAPE(2), 1);
+    check_ramp(&set, "layer@1//0", DTYPE_F32, SHAPE(2, 5), 2);
+    check_ramp(&set, "layer@1//1", DTYPE_F32, SHAPE(5), 3);
+    tensor_set_free(&set);
+    check_refused(weights_read(golden("bad_packed.keras"), &set), &set, "compressed");
+}
+
 static void test_h5_hostile(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {
-        {"keras3.weights.h5", "Keras 3's .weights.h5"},
         {"bad_chunked.h5", "is chunked"},
         {"bad_soft_link.h5", "a soft link"},
         {"bad_external_link.h5", "an external link"},
@@ -416,12 +496,167 @@ static void test_h5_hostile(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         check_refused(weights_read(golden(rows[i][0]), &set), &set, rows[i][1]);
     struct file_map map;
-    assert_int_equal(file_map_open(golden("keras1_fixed.h5"), &map), GRAFT_OK);
-    const char *path = scratch("cut.h5");
-    for (size_t cut = 8; cut < map.data.size; cut += 97) { // a process each: not every byte
-        assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
-        check_refused(weights_read(path, &set), &set, "cut.h5");
+    static const char *const whole[] = {"keras1_fixed.h5", "keras3.weights.h5", "keras3.keras", "keras0.h5"};
+    for (size_t i = 0; i < COUNT_OF(whole); i++) {
+        assert_int_equal(file_map_open(golden(whole[i]), &map), GRAFT_OK);
+        const char *path = scratch("cut.h5");
+        for (size_t cut = 8; cut < map.data.size; cut += 397) { // a process each: not every byte
+            assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
+            check_refused(weights_read(path, &set), &set, "cut.h5");
+        }
+        uint8_t *copy = malloc(map.data.size);
+        memcpy(copy, map.data.ptr, map.data.size);
+        for (size_t at = 5; at < map.data.size; at += 397) { // read or refused; the helper may die, graft may not
+            copy[at] ^= 1 << at % 8;
+            assert_int_equal(file_write_all(path, copy, map.data.size), GRAFT_OK);
+            if (weights_read(path, &set) == GRAFT_OK)
+                tensor_set_free(&set);
+            else
+                check_refused(GRAFT_BAD_FILE, &set, "cut.h5");
+            copy[at] ^= 1 << at % 8;
+        }
+        free(copy);
+        file_map_close(&map);
+        unlink(path);
     }
+}
+
+// The values of a ramp that went through `step` wide quantization are within half a step of it.
+static void check_tfjs(const char *file, enum dtype dtype, float step)
+{
+    static const struct { const char *name; struct shape shape; } rows[] = {
+        {"conv1//kernel", {4, {3, 3, 3, 4}}}, {"conv1//bias", {1, {4}}}, {"bn//gamma", {1, {4}}},
+        {"bn//beta", {1, {4}}}, {"bn//moving_mean", {1, {4}}}, {"bn//moving_variance", {1, {4}}}};
+    struct tensor_set set;
+    float values[108];
+    read_ok(file, &set);
+    assert_string_equal(set.format, "TensorFlow.js layers model");
+    assert_non_null(strstr(set.metadata, "\"convertedBy\":\"TensorFlow.js Converter"));
+    assert_int_equal(set.count, 6);
+    assert_string_equal(set.items[0].name, "bn//gamma"); // a layer's in Keras's order
+    assert_string_equal(set.items[3].name, "bn//moving_variance");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct named_tensor *t = tensor_find(&set, rows[i].name);
+        size_t count;
+        assert_non_null(t);
+        assert_int_equal(t->dtype, dtype);
+        assert_true(shape_equal(t->shape, rows[i].shape));
+        assert_true(shape_count(t->shape, &count));
+        assert_int_equal(tensor_to_f32(t, values), GRAFT_OK);
+        for (size_t k = 0; k < count; k++) {
+            const float expected = (float)i + (float)k / 8, off = values[k] - expected;
+            if (!(off <= step / 2 && off >= -step / 2))
+                fail_msg("%s[%zu] is %g, expected %g", rows[i].name, k, (double)values[k], (double)expected);
+        }
+    }
+    tensor_set_free(&set);
+}
+
+static void test_tfjs(void **state)
+{
+    (void)state;
+    check_tfjs("tfjs/model.json", DTYPE_F32, 0); // shards of 150 bytes: tensors lie across them
+    check_tfjs("tfjs_float16/model.json", DTYPE_F16, 0);
+    check_tfjs("tfjs_uint8/model.json", DTYPE_F32, 13.5f / 255 * 1.001f); // the kernel's range, and float's rounding
+    check_tfjs("tfjs_uint16/model.json", DTYPE_F32, 13.5f / 65535 * 1.1f);
+}
+
+static void check_caffe(const char *file, enum dtype dense)
+{
+    struct tensor_set set;
+    read_ok(file, &set);
+    assert_string_equal(set.format, "Caffe .caffemodel");
+    assert_int_equal(set.count, 4);
+    check_ramp(&set, "conv1.7x7_s2.weight", DTYPE_F32, SHAPE(2, 3, 3, 3), 0);
+    check_ramp(&set, "conv1.7x7_s2.bias", DTYPE_F32, SHAPE(2), 1);
+    check_ramp(&set, "fc.weight", dense, SHAPE(3, 5), 2);
+    check_ramp(&set, "fc.bias", dense, SHAPE(3), 3);
+    tensor_set_free(&set);
+}
+
+static void test_caffe(void **state)
+{
+    (void)state;
+    check_caffe("v1.caffemodel", DTYPE_F32);
+    check_caffe("v2.caffemodel", DTYPE_F64);
+#define LAYER "\x0a\1a"                      // name
+#define CAFFE_REFUSED(text, words) bytes_refused("\xa2\x06" text, sizeof("\xa2\x06" text) - 1, words)
+    CAFFE_REFUSED("\x0d" LAYER "\x3a\x08\x08\1\x10\1\x18\1\x20\1", "needs 4 bytes"); // (1, 1, 1, 1), no numbers
+    CAFFE_REFUSED("\x1b" LAYER "\x3a\x16\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x10\2\x18\2\x20\2\x2a\4\0\0\0\0", "too large");
+    CAFFE_REFUSED("\x0c" LAYER "\x3a\x07\x3a\x05\x0a\x03\x80\x80\x80", "damaged");
+    CAFFE_REFUSED("\x02" "\x3a\0", "no name");
+    CAFFE_REFUSED("\x03" LAYER, "without weights");
+}
+
+static graft_status any_shard(void *user, const char *name, bytes *out)
+{
+    (void)name;
+    *out = *(bytes *)user;
+    return GRAFT_OK;
+}
+
+// The manifest's one group, `shard` being each of its shards.
+static void manifest_refused(const char *group, size_t shard_size, const char *words)
+{
+    static const uint8_t zeros[64];
+    char *json = NULL;
+    struct tensor_set set = {0};
+    bytes shard = {zeros, shard_size};
+    assert_true(asprintf(&json, "{\"weightsManifest\": [%s]}", group) > 0);
+    assert_int_equal(tfjs_read_shards((bytes){(const uint8_t *)json, strlen(json)}, &(struct tfjs_shards){&shard, any_shard}, &set),
+                     GRAFT_BAD_FILE);
+    if (!strstr(graft_message(), words))
+        fail_msg("message '%s' does not say '%s'", graft_message(), words);
+    tensor_set_free(&set);
+    free(json);
+}
+
+static void test_tfjs_hostile(void **state)
+{
+    (void)state;
+#define GROUP(paths, weights) "{\"paths\": [" paths "], \"weights\": [" weights "]}"
+#define WEIGHT(shape, more) "{\"name\": \"l/kernel\", \"shape\": [" shape "], \"dtype\": \"float32\"" more "}"
+    manifest_refused(GROUP("\"a\"", WEIGHT("2", "")), 4, "4 bytes more");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", "")), 8, "more bytes than their tensors");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", "") "," WEIGHT("1", "")), 8, "twice");
+    manifest_refused(GROUP("\"a\", \"a\"", WEIGHT("2", "")), 4, "listed twice");
+    manifest_refused(GROUP("\"../a\"", WEIGHT("1", "")), 4, "beside model.json");
+    manifest_refused(GROUP("\"/etc/passwd\"", WEIGHT("1", "")), 4, "beside model.json");
+    manifest_refused(GROUP("7", WEIGHT("1", "")), 4, "beside model.json");
+    manifest_refused(GROUP("\"a\"", WEIGHT("-1", "")), 4, "dimension 0");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1.5", "")), 4, "dimension 0");
+    manifest_refused(GROUP("\"a\"", WEIGHT("4294967296, 4294967296", "")), 4, "too large");
+    manifest_refused(GROUP("\"a\"", WEIGHT("4611686018427387904", "")), 4, "too large");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1000000000000", "")), 4, "bytes more"); // asked for in pieces
+    manifest_refused(GROUP("\"a\"", WEIGHT("1,1,1,1,1,1,1,1,1", "")), 4, "at most 8");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", ", \"quantization\": {\"dtype\": \"uint4\"}")), 4, "quantization must be");
+    manifest_refused(GROUP("\"a\"", WEIGHT("1", ", \"quantization\": {\"dtype\": \"uint8\", \"scale\": \"x\"}")), 4,
+                     "quantization must be");
+    manifest_refused(GROUP("\"a\"", "{\"name\": \"l/k\", \"shape\": [1], \"dtype\": \"string\"}"), 4, "dtype 'string'");
+    manifest_refused(GROUP("\"a\"", "{\"name\": \"\", \"shape\": [1], \"dtype\": \"float32\"}"), 4, "needs a name");
+    manifest_refused(GROUP("\"a\"", "7"), 4, "needs a name");
+    manifest_refused("{\"paths\": []}", 4, "paths and weights");
+    manifest_refused("", 4, "no weights");
+    struct tensor_set set = {0};
+    bytes empty = {0};
+    const struct tfjs_shards shards = {&empty, any_shard};
+    static const char *const texts[][2] = {{"{\"format\": \"graph-model\", \"weightsManifest\": []}", "graph-model"},
+                                           {"{\"a\": 1}", "weightsManifest is missing"}, {"{\"a\": ", "bad JSON"}};
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        assert_int_equal(tfjs_read_shards((bytes){(const uint8_t *)texts[i][0], strlen(texts[i][0])}, &shards, &set), GRAFT_BAD_FILE);
+        assert_non_null(strstr(graft_message(), texts[i][1]));
+        tensor_set_free(&set);
+    }
+    // model.json cut short at every byte, and shards that are not there.
+    struct file_map map;
+    assert_int_equal(file_map_open(golden("tfjs/model.json"), &map), GRAFT_OK);
+    const char *path = scratch("cut.json");
+    for (size_t cut = 0; cut < map.data.size; cut += 7) {
+        assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
+        check_refused(weights_read(path, &set), &set, "cut.json");
+    }
+    assert_int_equal(file_write_all(path, map.data.ptr, map.data.size), GRAFT_OK);
+    check_refused(weights_read(path, &set), &set, "group1-shard1of");
     file_map_close(&map);
     unlink(path);
 }
@@ -450,7 +685,7 @@ static void with_helper(const char *script, const char *words)
 static void test_helper(void **state)
 {
     (void)state;
-#define HEAD "#!/bin/sh\necho '{\"keras_version\":\"2\",\"model\":false}'\n"
+#define HEAD "#!/bin/sh\necho '{\"keras_version\":\"2\",\"kind\":\"h5 (weights)\"}'\n"
     with_helper("#!/bin/sh\nexit 1\n", "died");
     with_helper("#!/bin/sh\nkill -SEGV $$\n", "signal 11");
     with_helper("#!/bin/sh\necho nonsense\n", "graft-h5's answer");
@@ -486,6 +721,9 @@ int main(void)
         cmocka_unit_test(test_pickle_hostile), cmocka_unit_test(test_strides_hostile),
         cmocka_unit_test(test_damage),         cmocka_unit_test(test_h5),
         cmocka_unit_test(test_h5_hostile),     cmocka_unit_test(test_helper),
+        cmocka_unit_test(test_keras3),         cmocka_unit_test(test_tfjs),
+        cmocka_unit_test(test_tfjs_hostile),   cmocka_unit_test(test_caffe),
+        cmocka_unit_test(test_corpus),
     };
     return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
 }

@@ -133,7 +133,8 @@ static void fill(const struct network *net, const struct graph *g, struct params
         file_name(net, g, i, name, sizeof name);
         const uint64_t key = fnv(fnv_start, name);
         const bool kernel = g->params[i].shape.rank > 1;
-        const bool scale = node->op == OP_BN && (node->param[0] == i || node->param[3] == i);
+        const bool scale = (node->op == OP_BN && (node->param[0] == i || node->param[3] == i)) ||
+                           (node->op == OP_SCALE && node->param[0] == i);
         const float bound = (float)sqrt(6.0 / ((double)count / (double)g->params[i].shape.dim[0]));
         for (size_t k = 0; k < count; k++) {
             const float u = rng_unit(rng_hash(RNG_TEST, key, k, 0));

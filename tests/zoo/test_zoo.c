@@ -138,6 +138,11 @@ static void test_sizes(void **state)
         for (size_t k = 0; k < COUNT_OF(sizes); k++) {
             struct graph g;
             const struct network *net = zoo_at(i);
+            if (sizes[k] < 75 && strncmp(net->name, "inception", 9) == 0) { // the frameworks' least
+                assert_int_equal(net->build(net, &g, sizes[k], 7, 0.5f), GRAFT_BAD_OPTION);
+                graph_fini(&g);
+                continue;
+            }
             if (net->build(net, &g, sizes[k], 7, 0.5f) != GRAFT_OK)
                 fail_msg("%s at %d: %s", net->name, sizes[k], graft_message());
             assert_int_equal(g.values[g.output].c, 7);
@@ -181,7 +186,14 @@ static void test_pypi(void **state)
 
 static float value_of(const struct tensor_set *set, const char *name, size_t at)
 {
-    return ((const float *)tensor_find(set, name)->data)[at];
+    const struct named_tensor *t = tensor_find(set, name);
+    size_t count;
+    assert_true(t != NULL && shape_count(t->shape, &count) && at < count);
+    float *values = malloc(count * sizeof *values);
+    assert_int_equal(tensor_to_f32(t, values), GRAFT_OK);
+    const float value = values[at];
+    free(values);
+    return value;
 }
 
 // Keras's names and layouts, full and without the top; values are traced through the permutations.

@@ -1,13 +1,15 @@
 """Makes tests/golden/weights/: small files of every weight format, written by the real frameworks.
 
 Usage: python tools/ref/make_weight_files.py [FOLDER]
-Needs: torch, h5py, numpy, safetensors; keras with any backend.
+Needs: torch, h5py, numpy, safetensors; keras with any backend; tf_keras and tensorflowjs (pip install --no-deps).
 Every tensor's element i (C order) is i / 8 + the tensor's number in its file, so a test needs no second file of values.
 """
 import collections
 import os
 import pathlib
+import shutil
 import sys
+import zipfile
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 import h5py
@@ -51,8 +53,117 @@ x = keras.layers.Conv2D(4, 3, name="conv1")(inputs)
 model = keras.Model(inputs, keras.layers.BatchNormalization(name="bn")(x))
 model.set_weights([ramp(i, *w.shape) for i, w in enumerate(model.get_weights())])
 model.save(folder / "keras_model.h5")
-small = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-small.save_weights(folder / "keras3.weights.h5")
+model.save_weights(folder / "keras3.weights.h5")
+model.save(folder / "keras3.keras")
+# As Keras 3.0 to 3.5 wrote them, without the layers' names, and tf.keras 2.13, which called the layers otherwise.
+for name, group in (("keras3_nameless.weights.h5", "layers"), ("tfkeras.weights.h5", "_layer_checkpoint_dependencies")):
+    shutil.copy(folder / "keras3.weights.h5", folder / name)
+    with h5py.File(folder / name, "r+") as file:
+        for layer in file["layers"].values():
+            del layer["vars"].attrs["name"]
+        if group != "layers":
+            file.move("layers", group)
+keras.config.set_dtype_policy("bfloat16")
+half = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(.5), keras.layers.Dense(2, name="half")])
+half.set_weights([ramp(i, *w.shape) for i, w in enumerate(half.get_weights())])
+half.save_weights(folder / "keras3_bfloat16.weights.h5")
+keras.config.set_dtype_policy("float32")
+with zipfile.ZipFile(folder / "keras3.keras") as archive:  # a careless hand packed it again
+    with zipfile.ZipFile(folder / "bad_packed.keras", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name))
+with h5py.File(folder / "keras0.h5", "w", libver="earliest") as file:  # Keras 0.x counted all layers
+    file.attrs["nb_layers"] = 4
+    for layer, shapes in enumerate([[(2, 3, 3, 3), (2,)], [], [(2, 5), (5,)], []]):
+        group = file.create_group(f"layer_{layer}")
+        group.attrs["nb_params"] = len(shapes)
+        for i, shape in enumerate(shapes):
+            group.create_dataset(f"param_{i}", data=ramp(layer + i, *shape))
+
+
+
+def tensorflowjs(target, quantization, shard):
+    """By the converter itself, without its package's __init__, which wants frameworks that none of this needs."""
+    import importlib.util
+    import types
+    import tf_keras
+    if "tensorflowjs" not in sys.modules:
+        where = importlib.util.find_spec("tensorflowjs").submodule_search_locations[0]
+        for name in ("tensorflowjs", "tensorflowjs.converters"):
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].__path__ = [where + name.removeprefix("tensorflowjs").replace(".", "/")]
+    from tensorflowjs.converters import keras_h5_conversion
+    inputs = tf_keras.Input((8, 8, 3), name="in")
+    x = tf_keras.layers.Conv2D(4, 3, name="conv1")(inputs)
+    model = tf_keras.Model(inputs, tf_keras.layers.BatchNormalization(name="bn")(x))
+    model.set_weights([ramp(i, *w.shape) for i, w in enumerate(model.get_weights())])
+    shutil.rmtree(target, ignore_errors=True)
+    keras_h5_conversion.save_keras_model(model, str(target), {quantization: True} if quantization else None, shard)
+
+
+for name, quantization, shard in (("tfjs", None, 150), ("tfjs_float16", "float16", 4096), ("tfjs_uint8", "uint8", 64),
+                                  ("tfjs_uint16", "uint16", 4096)):
+    tensorflowjs(folder / name, quantization, shard)
+
+
+
+def caffe_messages():
+    """The part of caffe.proto that weights need, as Python classes."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    file = descriptor_pb2.FileDescriptorProto(name="caffe_part.proto", package="caffe", syntax="proto2")
+
+    def message(name, *fields):
+        made = file.message_type.add(name=name)
+        for number, field, kind, repeated, packed in fields:
+            added = made.field.add(name=field, number=number, label=3 if repeated else 1)
+            if isinstance(kind, str):
+                added.type, added.type_name = 11, ".caffe." + kind
+            else:
+                added.type = kind
+            if packed:
+                added.options.packed = True
+
+    INT32, INT64, FLOAT, DOUBLE, STRING = 5, 3, 2, 1, 9
+    message("BlobShape", (1, "dim", INT64, True, True))
+    message("BlobProto", (7, "shape", "BlobShape", False, False), (5, "data", FLOAT, True, True),
+            (8, "double_data", DOUBLE, True, True), (1, "num", INT32, False, False), (2, "channels", INT32, False, False),
+            (3, "height", INT32, False, False), (4, "width", INT32, False, False))
+    message("LooseBlobProto", (7, "shape", "BlobShape", False, False), (5, "data", FLOAT, True, False))
+    message("V1LayerParameter", (2, "bottom", STRING, True, False), (4, "name", STRING, False, False),
+            (5, "type", INT32, False, False), (6, "blobs", "BlobProto", True, False))
+    message("LayerParameter", (1, "name", STRING, False, False), (2, "type", STRING, False, False),
+            (7, "blobs", "BlobProto", True, False))
+    message("NetParameter", (1, "name", STRING, False, False), (2, "layers", "V1LayerParameter", True, False),
+            (100, "layer", "LayerParameter", True, False))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe." + name))
+            for name in ("NetParameter", "BlobProto", "LooseBlobProto")}
+
+
+def caffe_files():
+    kinds = caffe_messages()
+    Net = kinds["NetParameter"]
+    blobs = [("conv1/7x7_s2", "Convolution", 4, [(2, 3, 3, 3), (2,)]), ("data", "Input", 0, []),
+             ("fc", "InnerProduct", 14, [(3, 5), (3,)])]
+    old, new, number = Net(name="old"), Net(name="new"), 0
+    for name, text, code, shapes in blobs:
+        a, b = old.layers.add(name=name, type=code), new.layer.add(name=name, type=text)
+        for shape in shapes:
+            padded = (1,) * (4 - len(shape)) + shape
+            a.blobs.add(num=padded[0], channels=padded[1], height=padded[2], width=padded[3], data=ramp(number, *shape).ravel())
+            blob = b.blobs.add(double_data=ramp(number, *shape).ravel()) if name == "fc" else b.blobs.add()
+            if name != "fc":  # parsers must take unpacked numbers too
+                loose = kinds["LooseBlobProto"](data=ramp(number, *shape).ravel())
+                blob.MergeFromString(loose.SerializeToString())
+            blob.shape.dim.extend(shape)
+            number += 1
+    (folder / "v1.caffemodel").write_bytes(old.SerializeToString())
+    data = new.SerializeToString()
+    (folder / "v2.caffemodel").write_bytes(data)
+
+
+caffe_files()
 
 names = {"conv1/7x7_s2": ["conv1/7x7_s2_W", "conv1/7x7_s2_b"], "relu": [], "last": ["last/kernel:0", "last/bias:0"]}
 shapes = {"conv1/7x7_s2_W": (2, 3, 3, 3), "conv1/7x7_s2_b": (2,), "last/kernel:0": (2, 5), "last/bias:0": (5,)}
@@ -118,6 +229,6 @@ except RuntimeError:  # HDF5 before 1.10 and its oldest format have no virtual d
         file.create_group("l").attrs["weight_names"] = [b"w"]
         virtual(file, file["l"])
 
-for path in sorted(folder.iterdir()):
+for path in sorted(path for path in folder.rglob("*") if path.is_file()):
     print(path.stat().st_size, path.name)
     assert path.stat().st_size < 20480, path

@@ -1,7 +1,7 @@
 """Numbers made by PyTorch and Keras that graft must reproduce; driven by tests/peers/run.sh.
 
   peers.py list [all]                          the networks, graft's names: one of each kind, or all
-  peers.py steps LOSSES                        how many steps a losses.json has
+  peers.py options LOSSES                      graft's options for as many steps at the same rate as a losses.json has
   peers.py save NETWORK FOLDER                 seeded random weights/*, and what the framework makes of them:
     input*.npy, logits*.npy                    pictures of the network's size and of another, their logits
     data.npz, losses.json, after.npy           steps on a batch, five (VGG16: twenty), then the logits of the last input*.npy
@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
+VGG_RATE = 2e-5  # without BatchNorm 1e-3 leaps over the minimum: the second loss is 12
 SEED, CLASSES, BATCH, STEPS, OTHER = 1, 10, 8, 5, 128
 RATE, MOMENTUM, DECAY, BIG_RATE, HEAD = 1e-3, 0.9, 1e-6, 2.0 ** 19, 0.25
 
@@ -38,8 +39,8 @@ RATE, MOMENTUM, DECAY, BIG_RATE, HEAD = 1e-3, 0.9, 1e-6, 2.0 ** 19, 0.25
 class Torch:
     """A module of torchvision, timm or the PyPI packages."""
 
-    def __init__(self, make, side=224, legacy=False, stem="weights", steps=STEPS):
-        self.steps = steps
+    def __init__(self, make, side=224, legacy=False, stem="weights", steps=STEPS, rate=RATE):
+        self.steps, self.rate = steps, rate
         self.make, self.legacy, self.sides, self.file = make, legacy, (side, OTHER), stem + ".pth"
 
     def start(self):
@@ -123,8 +124,8 @@ class Keras:
     """A model of keras.applications, without the softmax."""
     file, steps = "weights.h5", STEPS
 
-    def __init__(self, name, side=224, other=OTHER, **options):
-        self.name, self.options, self.sides = name, options, (side, other) if other else (side,)
+    def __init__(self, name, side=224, other=OTHER, rate=RATE, **options):
+        self.rate, self.name, self.options, self.sides = rate, name, options, (side, other) if other else (side,)
 
     def start(self):
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -324,12 +325,12 @@ NETWORKS = {
     "densenet121.cf": Scripts("densenet", depth=121),
     "densenet161.cf": Scripts("densenet", depth=161),
     "densenet169.cf": Scripts("densenet", depth=169),
-    "vgg11": Torch(torchvision("vgg11", dropout=0)),
-    "vgg13": Torch(torchvision("vgg13", dropout=0)),
-    "vgg16": Torch(torchvision("vgg16", dropout=0), steps=20),
-    "vgg19": Torch(torchvision("vgg19", dropout=0)),
-    "vgg16.keras": Keras("VGG16", other=None),
-    "vgg19.keras": Keras("VGG19", other=None),
+    "vgg11": Torch(torchvision("vgg11", dropout=0), rate=VGG_RATE),
+    "vgg13": Torch(torchvision("vgg13", dropout=0), rate=VGG_RATE),
+    "vgg16": Torch(torchvision("vgg16", dropout=0), steps=20, rate=VGG_RATE),
+    "vgg19": Torch(torchvision("vgg19", dropout=0), rate=VGG_RATE),
+    "vgg16.keras": Keras("VGG16", other=None, rate=VGG_RATE),
+    "vgg19.keras": Keras("VGG19", other=None, rate=VGG_RATE),
 }
 
 
@@ -357,8 +358,8 @@ def save(network, folder):
     data = pictures(BATCH, SEED + 2, network.sides[-1])
     np.savez(folder / "data.npz", x=data, y=y)
     model, velocity = network.load(path), {}
-    losses = [network.step(model, velocity, data, y, RATE / (1 + DECAY * step)) for step in range(network.steps)]
-    (folder / "losses.json").write_text(json.dumps({"losses": losses}) + "\n")
+    losses = [network.step(model, velocity, data, y, network.rate / (1 + DECAY * step)) for step in range(network.steps)]
+    (folder / "losses.json").write_text(json.dumps({"losses": losses, "rate": network.rate}) + "\n")
     np.save(folder / "after.npy", network.logits(model, x))
     double, single = network.gradients(path, data, y)
     np.savez(folder / "gradients.npz", **{f"w:{k}": v for k, v in tensors.items()},
@@ -421,8 +422,9 @@ def main():
     command, *arguments = sys.argv[1:] or [""]
     if command == "list":
         print(*NETWORKS) if arguments else print(EACH_KIND)
-    elif command == "steps":
-        print(len(json.loads(Path(arguments[0]).read_text())["losses"]))
+    elif command == "options":
+        made = json.loads(Path(arguments[0]).read_text())
+        print("--epochs", len(made["losses"]), "--lr", made["rate"])
     elif command == "save" and len(arguments) == 2:
         if arguments[0] not in NETWORKS:
             sys.exit(f"peers.py: no network '{arguments[0]}'")

@@ -2,7 +2,7 @@
 outputs beside them as float32, which the test compares with graft's own.
 
 Usage: python tools/ref/run_exports.py [FOLDER]      (with every_op.input.f32 in it: GRAFT_MAKE_GOLDENS=FOLDER test_export)
-Needs: numpy, onnx, onnxruntime, opencv-python-headless.
+Needs: numpy, keras with any backend, onnx, onnxruntime, opencv-python-headless.
 """
 import pathlib
 import sys
@@ -34,4 +34,20 @@ def onnx_outputs(path):
     return logits
 
 
+def keras_outputs(path):
+    import keras
+    model = keras.saving.load_model(path)
+    pictures = x.transpose(0, 2, 3, 1)
+    probabilities = model.predict(pictures, verbose=0)
+    model.layers[-1].activation = keras.activations.linear
+    logits = keras.ops.convert_to_numpy(model(pictures))
+    assert np.allclose(probabilities, softmax(logits), atol=1e-6)
+    again = keras.saving.load_model(path)  # Keras keeps layers in the order that graft wrote them in
+    assert [layer.name for layer in again.layers] == [layer["name"] for layer in again.get_config()["layers"]]
+    print(f"keras: {len(model.layers)} layers, {model.count_params()} numbers")
+    return logits
+
+
 onnx_outputs(str(folder / "every_op.onnx")).tofile(folder / "every_op.onnx.f32")
+keras_outputs(str(folder / "every_op.keras")).tofile(folder / "every_op.keras.f32")
+keras_outputs(str(folder / "every_op.h5")).tofile(folder / "every_op.h5.f32")

@@ -1,0 +1,137 @@
+// api/recipe.c: the recipes, and a recipe from the options of `graft train`.
+
+#include "api/run.h"
+#include "base/memory.h"
+#include "train/train.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What a recipe says where nothing was given; guide is the table of options as it stands.
+static const struct { const char *recipe, *option, *value; } presets[] = {
+    {"quick", "freeze", "head"},
+    {"quick", "bn", "frozen"},
+    {"quick", "optimizer", "adam"},
+    {"quick", "scheduler", "cosine"},
+    {"quick", "epochs", "5"},
+    {"best", "freeze", "head"},
+    {"best", "unfreeze-epoch", "2:all"},
+    {"best", "bn", "stats"},
+    {"best", "optimizer", "adamw"},
+    {"best", "weight-decay", "0.01"},
+    {"best", "scheduler", "onecycle"},
+    {"best", "layer-decay", "0.8"},
+    {"best", "label-smoothing", "0.1"},
+};
+static const char *const recipe_names[] = {"guide", "quick", "best", NULL};
+
+graft_status recipe_presets(const graft_options *o, json_t **out)
+{
+    int recipe;
+    TRY(option_choice(o, "recipe", recipe_names, &recipe));
+    *out = json_object();
+    for (size_t i = 0; *out != NULL && i < COUNT_OF(presets); i++)
+        if (strcmp(presets[i].recipe, recipe_names[recipe]) == 0)
+            json_object_set_new(*out, presets[i].option, json_string(presets[i].value));
+    return *out != NULL ? GRAFT_OK : fail_memory("the recipe");
+}
+
+// A number, or `fallback` where nothing was said.
+static graft_status number_or(const graft_options *o, const char *name, double least, double most, double fallback,
+                              double *out)
+{
+    *out = fallback;
+    return option_text(o, name) != NULL ? option_double(o, name, least, most, out) : GRAFT_OK;
+}
+
+static graft_status betas_option(const graft_options *o, struct optim_options *out)
+{
+    const char *text = option_text(o, "betas");
+    char *comma, *end;
+    out->beta1 = strtod(text, &comma);
+    out->beta2 = *comma == ',' ? strtod(comma + 1, &end) : -1;
+    if (comma == text || *comma != ',' || end == comma + 1 || *end != '\0' || !(out->beta1 >= 0 && out->beta1 < 1) ||
+        !(out->beta2 >= 0 && out->beta2 < 1))
+        return fail(GRAFT_BAD_OPTION, "--betas %s: two numbers from 0 up to 1, such as 0.9,0.999", text);
+    return GRAFT_OK;
+}
+
+static graft_status optim_options_read(const graft_options *o, struct optim_options *out)
+{
+    static const char *const rules[] = {"keras", "torch", NULL};
+    int which, name;
+    long accumulate;
+    TRY(option_choice(o, "optimizer", optim_names(), &name));
+    TRY(option_choice(o, "rules", rules, &which));
+    *out = (struct optim_options){.name = optim_names()[name], .rules = (enum rules)which,
+                                  .nesterov = !option_set(o, "no-nesterov"), .decay_all = option_set(o, "decay-all")};
+    TRY(number_or(o, "momentum", 0, 0.99999, strcmp(out->name, "rmsprop") == 0 ? 0 : 0.9, &out->momentum));
+    TRY(betas_option(o, out));
+    TRY(number_or(o, "rho", 0, 0.999999, -1, &out->rho));
+    TRY(number_or(o, "epsilon", 0, 1, -1, &out->epsilon));
+    TRY(number_or(o, "weight-decay", 0, 10, -1, &out->weight_decay));
+    TRY(option_double(o, "clip-norm", 0, 1e9, &out->clip_norm));
+    TRY(option_double(o, "clip-value", 0, 1e9, &out->clip_value));
+    TRY(option_long(o, "accumulate", 1, 100000, &accumulate));
+    out->accumulate = (int)accumulate;
+    if (out->clip_norm > 0 && out->clip_value > 0)
+        return fail(GRAFT_BAD_OPTION, "--clip-norm and --clip-value: one or the other");
+    return GRAFT_OK;
+}
+
+static graft_status schedule_options_read(const graft_options *o, int epochs, const struct optim_options *optim,
+                                          struct schedule_options *out)
+{
+    int kind;
+    long step_epochs;
+    const bool adam = strncmp(optim->name, "adam", 4) == 0;
+    TRY(option_choice(o, "scheduler", schedule_names, &kind));
+    *out = (struct schedule_options){.kind = (enum schedule)kind, .rules = optim->rules, .epochs = epochs,
+                                     .momentum = adam ? optim->beta1 : optim->momentum,
+                                     .cycles_momentum = strcmp(optim->name, "rmsprop") != 0};
+    TRY(option_double(o, "lr", 1e-12, 1e6, &out->rate));
+    TRY(option_double(o, "decay", 0, 1e3, &out->decay));
+    TRY(option_double(o, "warmup", 0, 1e5, &out->warmup));
+    TRY(option_long(o, "step-epochs", 0, 100000, &step_epochs));
+    TRY(option_double(o, "gamma", 0, 1, &out->gamma));
+    if (optim->rules == RULES_KERAS) { // which holds them in float
+        out->rate = (float)out->rate;
+        out->decay = (float)out->decay;
+    }
+    out->step_epochs = step_epochs > 0            ? (int)step_epochs
+                       : kind == SCHEDULE_PLATEAU ? 3
+                       : epochs / 3 > 1           ? epochs / 3
+                                                  : 1;
+    if (out->warmup > 0 && out->warmup >= epochs)
+        return fail(GRAFT_BAD_OPTION, "--warmup %g is not shorter than the run of %d epochs", out->warmup, epochs);
+    if (kind != SCHEDULE_KERAS && option_text(o, "decay") != NULL && strcmp(option_text(o, "decay"), "1e-6") != 0)
+        return fail(GRAFT_BAD_OPTION, "--decay goes with --scheduler keras, not with %s", schedule_names[kind]);
+    return GRAFT_OK;
+}
+
+graft_status recipe_options(const graft_options *o, int epochs, struct recipe *out)
+{
+    int recipe, monitor;
+    long swa, patience;
+    TRY(option_choice(o, "recipe", recipe_names, &recipe));
+    *out = (struct recipe){.name = recipe_names[recipe], .lr_mult = option_text(o, "lr-mult"),
+                           .unfreeze = option_text(o, "unfreeze-epoch")};
+    TRY(optim_options_read(o, &out->optim));
+    TRY(schedule_options_read(o, epochs, &out->optim, &out->schedule));
+    TRY(option_double(o, "label-smoothing", 0, 0.999, &out->label_smoothing));
+    TRY(option_double(o, "ema", 0, 0.9999999, &out->ema));
+    TRY(option_long(o, "swa", 0, 100000, &swa));
+    TRY(option_double(o, "layer-decay", 1e-3, 1, &out->layer_decay));
+    TRY(option_choice(o, "monitor", monitor_names, &monitor));
+    TRY(option_long(o, "patience", 0, 100000, &patience));
+    out->swa = (int)swa;
+    out->monitor = (enum monitor)monitor;
+    out->patience = (int)patience;
+    if (swa > epochs)
+        return fail(GRAFT_BAD_OPTION, "--swa %ld begins after the run of %d epochs", swa, epochs);
+    if (swa > 0 && out->ema > 0)
+        return fail(GRAFT_BAD_OPTION, "--ema and --swa: one average or the other");
+    if (patience >= epochs && patience > 0)
+        return fail(GRAFT_BAD_OPTION, "--patience %ld can never stop a run of %d epochs", patience, epochs);
+    return GRAFT_OK;
+}

@@ -1,0 +1,326 @@
+// train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
+// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "epoch_seconds", "run_steps": the position;
+// "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
+// "averaged"; "plateau": [rate, best, waited, started]; "best", "best_epoch", "best_model", "waited", "stopped",
+// "epochs_wanted"; "seconds": spent by the run; "events", "results", "skipped_csv": lengths of the logs; "skipped":
+// samples left out so far; "pictures", "seed", "threads", "isa", "library": what the same bits depend on}.  Random
+// numbers are keyed, so they need no state.
+
+#include "train/trainer.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "train/changes.h"
+#include "weights/weights.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+graft_status train_resume_open(const char *folder, struct train_resume *out)
+{
+    graft_status status = GRAFT_OK;
+    char *args = path_join(folder, "args.json");
+    *out = (struct train_resume){.folder = mem_text(folder), .lock = -1};
+    if (args == NULL || out->folder == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    if (!file_exists(args))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not the folder of a run: it has no args.json", folder));
+    TRY_GOTO(file_lock(folder, &out->lock));
+    file_sweep(folder);
+    TRY_GOTO(json_read_file(args, &out->args));
+    if (!json_is_object(out->args))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: expected an object of options", args));
+    struct checkpoints found = {.folder = folder};
+    TRY_GOTO(checkpoint_find(&found, &out->checkpoint));
+    out->last_good = found.last_good;
+done:
+    mem_free(args);
+    if (status != GRAFT_OK)
+        train_resume_close(out);
+    return status;
+}
+
+void train_resume_close(struct train_resume *r)
+{
+    if (r->folder != NULL)
+        file_unlock(r->lock);
+    mem_free(r->folder);
+    mem_free(r->checkpoint);
+    json_decref(r->args);
+    *r = (struct train_resume){.lock = -1};
+}
+
+// *out (heap): what the file of the run says otherwise than `now`; "" for nothing.
+static graft_status compare_file(const char *folder, const char *name, const char *now, const char *fields, char **out)
+{
+    struct file_map map;
+    char *path = path_join(folder, name);
+    graft_status status = GRAFT_OK;
+    *out = NULL;
+    if (path == NULL || now == NULL)
+        TRY_GOTO(fail_memory("the comparison of the data"));
+    if (!file_exists(path)) {
+        *out = mem_format("%s is missing, so nobody can tell what changed", path);
+        status = *out != NULL ? GRAFT_OK : fail_memory("the comparison of the data");
+        goto done;
+    }
+    TRY_GOTO(file_map_open(path, &map));
+    status = changes_of_rows(map.data, (bytes){(const uint8_t *)now, strlen(now)}, fields, out);
+    file_map_close(&map);
+done:
+    mem_free(path);
+    return status;
+}
+
+static char *class_list(const struct dataset *d)
+{
+    char *text = mem_text("");
+    for (int i = 0; text != NULL && i < d->n_classes; i++) {
+        char *longer = mem_format("%s%s\n", text, d->classes[i]);
+        mem_free(text);
+        text = longer;
+    }
+    return text;
+}
+
+graft_status train_resume_check(struct train_resume *r, const struct dataset *d, const char *changes, bool force)
+{
+    char *split = run_folder_split(d), *classes = class_list(d), *data_changes = NULL, *class_changes = NULL;
+    graft_status status = GRAFT_OK;
+    if (r->checkpoint == NULL) // it starts again, with what there is now
+        goto done;
+    TRY_GOTO(compare_file(r->folder, "classes.txt", classes, "", &class_changes));
+    TRY_GOTO(compare_file(r->folder, "split.csv", split, "label,part,content", &data_changes));
+    r->data_changed = class_changes[0] != '\0' || data_changes[0] != '\0';
+    if (!r->data_changed && changes[0] == '\0')
+        goto done;
+    char text[1800];
+    snprintf(text, sizeof text, "%s%s%s%s%s%s", changes, changes[0] != '\0' && r->data_changed ? "; " : "",
+             class_changes[0] != '\0' ? "of the classes " : "", class_changes,
+             data_changes[0] != '\0' ? class_changes[0] != '\0' ? "; of the pictures " : "of the pictures " : "",
+             data_changes);
+    if (!force)
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "the run in '%s' was made with something else: %s.  Add --force to go on all the same", r->folder,
+                      text));
+    log_warning("going on although something changed: %s", text);
+done:
+    mem_free(split);
+    mem_free(classes);
+    mem_free(data_changes);
+    mem_free(class_changes);
+    return status;
+}
+
+int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS])
+{
+    struct optimizer *o = &t->optimizer;
+    int n = 0;
+    for (int i = 0; i < OPTIM_SLOTS; i++)
+        if (o->slot[i] != NULL)
+            slots[n++] = (struct slot){o->rule->slots[i], o->slot[i], false};
+    if (o->gathered != NULL && o->options.accumulate > 1)
+        slots[n++] = (struct slot){"gathered", o->gathered, false};
+    if (t->average.values != NULL)
+        slots[n++] = (struct slot){"average", t->average.values, t->average.whole};
+    return n;
+}
+
+static json_t *first_list(const struct optimizer *o)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < o->params->count; i++)
+        json_array_append_new(list,
+                              json_integer(o->entries[i].first == OPTIM_NEVER ? -1 : (json_int_t)o->entries[i].first));
+    return list;
+}
+
+static json_t *skipped_list(const struct trainer *t)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->data->count; i++)
+        if (t->skipped[i])
+            json_array_append_new(list, json_integer((json_int_t)i));
+    return list;
+}
+
+graft_status trainer_state(struct trainer *t, json_t **out)
+{
+    uint64_t size[N_LOGS];
+    const struct position *at = &t->at;
+    char model[24];
+    TRY(run_folder_flush(&t->folder, size));
+    snprintf(model, sizeof model, "%016" PRIx64, t->best.model);
+    const struct optimizer *o = &t->optimizer;
+    const struct plateau *p = &t->plateau;
+    json_t *position =
+        json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
+                  (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained, "loss_sum",
+                  at->loss_sum, "epoch_seconds", at->seconds, "run_steps", (json_int_t)at->run_steps, "epoch_updates",
+                  (json_int_t)at->updates, "rate", at->rate, "closed", at->closed);
+    json_t *optimizer =
+        json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
+                  o->batches, "gathered", o->pictures, "momentum", o->momentum, "first", first_list(o), "averaged",
+                  (json_int_t)t->average.n, "plateau", p->rate, p->best, p->waited, p->started);
+    json_t *state = json_pack("{s:i, s:s, s:i, s:b, s:i, s:f, s:I, s:I, s:I, s:o, s:I, s:I, s:i, s:s, s:s}",
+                              "best_epoch", t->best.epoch, "best_model", model, "waited", t->waited, "stopped",
+                              t->stopped, "epochs_wanted", t->options->epochs, "seconds",
+                              t->elapsed + now_seconds() - t->begin, "events", (json_int_t)size[LOG_EVENTS], "results",
+                              (json_int_t)size[LOG_RESULTS], "skipped_csv", (json_int_t)size[LOG_SKIPPED], "skipped",
+                              skipped_list(t), "pictures", (json_int_t)t->n, "seed", (json_int_t)t->options->seed,
+                              "threads", exec_threads(), "isa", exec_isa(), "library", exec_library());
+    const bool fine = position != NULL && optimizer != NULL && state != NULL &&
+                      json_object_update(state, position) == 0 && json_object_update(state, optimizer) == 0 &&
+                      (isnan(t->best.value) || json_object_set_new(state, "best", json_real(t->best.value)) == 0);
+    json_decref(position);
+    json_decref(optimizer);
+    if (!fine) {
+        json_decref(state);
+        return fail_memory("the checkpoint's state");
+    }
+    *out = state;
+    return GRAFT_OK;
+}
+
+// The epoch that a model file says it is of.
+static graft_status model_epoch(const char *path, int *out)
+{
+    struct tensor_set set = {0};
+    json_t *meta = NULL, *trained = NULL;
+    graft_status status = weights_read(path, &set);
+    if (status == GRAFT_OK && set.metadata != NULL)
+        status = json_parse((bytes){(const uint8_t *)set.metadata, strlen(set.metadata)}, path, &meta);
+    const char *text = json_string_value(json_object_get(meta, "graft.trained"));
+    if (status == GRAFT_OK && text != NULL)
+        status = json_parse((bytes){(const uint8_t *)text, strlen(text)}, path, &trained);
+    *out = (int)json_integer_value(json_object_get(trained, "epoch"));
+    json_decref(trained);
+    json_decref(meta);
+    tensor_set_free(&set);
+    return status;
+}
+
+// The best model is the one the checkpoint knows, or a later one that the run wrote before it stopped; that one comes
+// again, the same.  Anything else cannot stand for the best.
+static void best_check(struct trainer *t)
+{
+    char *path = path_join(t->folder.path, "model.safetensors");
+    uint64_t hash = 0;
+    int epoch = 0;
+    if (t->best.epoch == 0 || path == NULL) {
+        mem_free(path);
+        return;
+    }
+    if ((file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == t->best.model) ||
+        (model_epoch(path, &epoch) == GRAFT_OK && epoch > t->at.epochs)) {
+        mem_free(path);
+        return;
+    }
+    log_warning("%s is not the model of epoch %d that the run left there; the next epoch counts as the best", path,
+                t->best.epoch);
+    t->best = (struct best){.value = NAN};
+    mem_free(path);
+}
+
+static json_int_t integer(const json_t *state, const char *key)
+{
+    return json_integer_value(json_object_get(state, key));
+}
+static double number(const json_t *state, const char *key) { return json_number_value(json_object_get(state, key)); }
+
+static void warn_other_bits(const json_t *state)
+{
+    const char *isa = json_string_value(json_object_get(state, "isa"));
+    const char *library = json_string_value(json_object_get(state, "library"));
+    const int threads = (int)integer(state, "threads");
+    if (threads != exec_threads() || isa == NULL || strcmp(isa, exec_isa()) != 0 || library == NULL ||
+        strcmp(library, exec_library()) != 0)
+        log_info(
+            "this is %s, %s, %d threads; the run was on %s, %s, %d: the last bits of its results may differ from never "
+            "having stopped",
+            exec_isa(), exec_library(), exec_threads(), isa != NULL ? isa : "?", library != NULL ? library : "?",
+            threads);
+}
+
+static void position_read(struct trainer *t, const json_t *state)
+{
+    t->at = (struct position){.epochs = (int)integer(state, "epochs"),
+                              .steps = (long)integer(state, "steps"),
+                              .seen = (size_t)integer(state, "seen"),
+                              .trained = (size_t)integer(state, "trained"),
+                              .loss_sum = number(state, "loss_sum"),
+                              .updates = (long)integer(state, "epoch_updates"),
+                              .rate = number(state, "rate"),
+                              .closed = json_is_true(json_object_get(state, "closed")),
+                              .seconds = number(state, "epoch_seconds"),
+                              .run_steps = (uint64_t)integer(state, "run_steps")};
+    t->elapsed = number(state, "seconds");
+    const json_t *best = json_object_get(state, "best");
+    const char *model = json_string_value(json_object_get(state, "best_model"));
+    t->best = (struct best){best != NULL ? json_number_value(best) : NAN, (int)integer(state, "best_epoch"),
+                            model != NULL ? strtoull(model, NULL, 16) : 0};
+    t->waited = (int)integer(state, "waited");
+    t->stopped = json_is_true(json_object_get(state, "stopped"));
+    if (t->options->epochs > integer(state, "epochs_wanted") && t->stopped) { // asked for more
+        t->stopped = false;
+        t->waited = 0;
+    }
+}
+
+static void optimizer_read(struct trainer *t, const json_t *state)
+{
+    struct optimizer *o = &t->optimizer;
+    const json_t *first = json_object_get(state, "first"), *plateau = json_object_get(state, "plateau");
+    o->updates = (uint64_t)integer(state, "updates");
+    o->batches = (int)integer(state, "batches");
+    o->pictures = (int)integer(state, "gathered");
+    o->rate = t->at.rate; // an update may be due before the next batch
+    o->momentum = number(state, "momentum");
+    t->average.n = t->average.values != NULL ? (uint64_t)integer(state, "averaged") : 0;
+    for (int i = 0; i < o->params->count; i++) {
+        const json_int_t value = json_integer_value(json_array_get(first, (size_t)i));
+        o->entries[i].first = first == NULL || value < 0 ? OPTIM_NEVER : (uint64_t)value;
+        o->entries[i].gathered = o->batches > 0 && o->entries[i].first != OPTIM_NEVER;
+    }
+    if (json_array_size(plateau) == 4)
+        t->plateau = (struct plateau){
+            json_number_value(json_array_get(plateau, 0)), json_number_value(json_array_get(plateau, 1)),
+            (int)json_integer_value(json_array_get(plateau, 2)), json_is_true(json_array_get(plateau, 3))};
+}
+
+graft_status trainer_restore(struct trainer *t)
+{
+    const struct train_resume *r = t->options->resume;
+    struct slot slots[MAX_SLOTS];
+    json_t *state = NULL;
+    const json_t *item;
+    size_t i;
+    graft_status status = GRAFT_OK;
+    TRY_GOTO(checkpoint_read(r->checkpoint, t->model, slots, trainer_slots(t, slots), t->options->force, &state));
+    position_read(t, state);
+    optimizer_read(t, state);
+    const bool same = (size_t)integer(state, "pictures") == t->n && !r->data_changed;
+    if (!same) // the unfinished epoch begins again; the best model stays the best, whatever it was measured on
+        t->at = (struct position){.epochs = t->at.epochs, .run_steps = t->at.run_steps};
+    json_array_foreach(json_object_get(state, "skipped"), i, item)
+    {
+        const size_t sample = (size_t)json_integer_value(item);
+        if (same && sample < t->data->count && !t->skipped[sample]) {
+            t->skipped[sample] = true;
+            t->n_skipped++;
+        }
+    }
+    if (trainer_done(t) && run_folder_ended(&t->folder)) // finished: nothing is touched
+        goto done;
+    warn_other_bits(state);
+    best_check(t);
+    const uint64_t size[N_LOGS] = {(uint64_t)integer(state, "events"),
+                                   (uint64_t)integer(state, "results"),
+                                   (uint64_t)integer(state, "skipped_csv")};
+    TRY_GOTO(run_folder_trim(&t->folder, size));
+    TRY_GOTO(run_folder_describe(&t->folder, t->data, t->options->args));
+    log_info("going on with '%s' after %d epochs and %ld steps", t->folder.path, t->at.epochs, t->at.steps);
+done:
+    json_decref(state);
+    return status;
+}

@@ -1,0 +1,64 @@
+// train/trainer.h: private to train/: the state of a run, shared by the loop (train.c) and by going on (resume.c).
+#pragma once
+
+#include "optim/average.h"
+#include "train/checkpoint.h"
+#include "train/layers.h"
+#include "train/run_folder.h"
+
+struct position {
+    int epochs;           // finished
+    long steps;           // batches of the next epoch that are done
+    size_t seen, trained; // its pictures: taken from the order; learnt from
+    double loss_sum;      // over `trained`
+    long updates;         // of the weights in it
+    double rate;          // of its last step
+    bool closed;          // all its pictures are done, the last update too
+    double seconds;       // that it took so far
+    uint64_t run_steps;   // steps since the start: dropout's key
+};
+struct best {
+    double value;   // of what is monitored; NAN: none yet
+    int epoch;
+    uint64_t model; // XXH64 of its model.safetensors
+};
+struct trainer {
+    struct model *model;
+    const struct dataset *data;
+    const struct train_options *options;
+    bool twins_told; // once in a process: the first whole epoch has seen all pictures
+    struct run_folder folder;
+    struct checkpoints checkpoints;
+    double checkpoint_at;         // when the newest was written
+    struct optimizer optimizer;
+    struct average average;       // what is measured and saved in place of the weights, where it is kept
+    struct plateau plateau;
+    struct phase phases[MAX_PHASES];
+    int n_phases, phase;          // phase: the plans are for its freezing
+    struct arena *arena;
+    struct plan *full, *partial, *validation;
+    uint32_t *order, *val;
+    size_t n, n_val;
+    float *targets;               // (batch, classes)
+    uint32_t *val_index;          // predictions in order of arrival
+    float *val_probabilities;
+    int *val_labels;
+    size_t n_predicted;
+    double val_loss_sum;
+    bool *skipped;                // by sample: named once
+    size_t n_skipped;
+    struct position at;
+    struct best best;
+    int waited;                   // epochs since the best
+    bool stopped;                 // early
+    json_t *trained;              // what model files will say of this run, but for an epoch's figures
+    double begin, elapsed;        // of this process; of those before it, in seconds
+    double train_rate, val_rate;  // pictures a second, as measured last; 0: not yet
+};
+static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
+void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
+int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS]);
+// The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to
+// it and says where the run goes on.
+graft_status trainer_state(struct trainer *t, json_t **out);
+graft_status trainer_restore(struct trainer *t);

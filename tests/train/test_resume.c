@@ -1,0 +1,552 @@
+// tests/train/test_resume.c: a run that is killed, starved or cancelled at any moment ends, once taken up again, with
+// the same bits as one that was never stopped.  GRAFT_LONG=1: every call of a run fails in every way, and 200 kills.
+
+#include "toy.h"
+#include "tiny.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EPOCHS = 3, KILLED = 128 + SIGKILL };
+
+static void clear(const char *folder)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static struct tiny tiny_of(const char *folder)
+{
+    return (struct tiny){.folder = folder, .epochs = EPOCHS, .checkpoint_seconds = 1e-9}; // after every step
+}
+
+static void expect(const struct tiny *t, int code)
+{
+    const int found = tiny_run(t);
+    if (found != code) {
+        char *log = text_of_file("tiny.log");
+        fail_msg("exit code %d, expected %d: %s", found, code, log);
+    }
+}
+
+// ---- faults: calls of the file table counted from the start of a run; call number `at` goes wrong
+
+enum fault { COUNT, KILL_BEFORE, KILL_AFTER, POWER_CUT, FULL, BROKEN, N_FAULTS };
+struct plan_of_fault {
+    enum fault fault;
+    long at;
+    long *calls; // shared with the parent: calls so far
+};
+static struct plan_of_fault plan;
+static struct file_table kept;
+
+// What a power cut may take back: bytes appended since the last fsync of their file, a rename whose folder was not
+// flushed.  `undo` is a second name of the file that the rename has replaced.
+static struct { int fd; char path[128]; off_t synced; } written[32];
+static int n_written;
+static struct { bool pending, replaced; char from[128], to[128]; } renamed;
+
+static void cut_power(void)
+{
+    for (int i = 0; i < n_written; i++)
+        if (truncate(written[i].path, written[i].synced) != 0 && errno != ENOENT)
+            _exit(99);
+    if (renamed.pending) {
+        if (rename(renamed.to, renamed.from) != 0 || (renamed.replaced && rename("undo", renamed.to) != 0))
+            _exit(99);
+    }
+}
+
+static bool goes_wrong(bool after)
+{
+    const bool now = *plan.calls == plan.at;
+    if (now && plan.fault == POWER_CUT && after)
+        cut_power();
+    if (now &&
+        ((plan.fault == KILL_BEFORE && !after) || ((plan.fault == KILL_AFTER || plan.fault == POWER_CUT) && after)))
+        kill(getpid(), SIGKILL);
+    if (now && (plan.fault == FULL || plan.fault == BROKEN) && !after) {
+        ++*plan.calls;
+        errno = plan.fault == FULL ? ENOSPC : EIO;
+        return true;
+    }
+    if (after)
+        ++*plan.calls;
+    return false;
+}
+
+static int fault_open(const char *path, int flags, mode_t mode)
+{
+    if (goes_wrong(false))
+        return -1;
+    const int fd = kept.open(path, flags, mode);
+    if (plan.fault == POWER_CUT && fd >= 0) {
+        struct stat st;
+        assert_true(n_written < 32 && fstat(fd, &st) == 0);
+        written[n_written].fd = fd;
+        written[n_written].synced = st.st_size;
+        snprintf(written[n_written++].path, sizeof written[0].path, "%s", path);
+    }
+    goes_wrong(true);
+    return fd;
+}
+static ssize_t fault_write(int fd, const void *data, size_t size)
+{
+    if (goes_wrong(false))
+        return -1;
+    const bool torn = *plan.calls == plan.at && plan.fault == KILL_AFTER && size > 1; // half of it arrives
+    const ssize_t put = kept.write(fd, data, torn ? size / 2 : size);
+    goes_wrong(true);
+    return put;
+}
+static int fault_fsync(int fd)
+{
+    struct stat st;
+    if (goes_wrong(false))
+        return -1;
+    const char *path = NULL;
+    for (int i = 0; i < n_written; i++)
+        if (written[i].fd == fd)
+            path = written[i].path;
+    for (int i = 0; i < n_written && path != NULL; i++) // whoever wrote to it
+        if (strcmp(written[i].path, path) == 0 && fstat(fd, &st) == 0)
+            written[i].synced = st.st_size;
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        renamed.pending = false;
+        unlink("undo");
+    }
+    goes_wrong(true);
+    return 0;
+}
+static int fault_close(int fd)
+{
+    const bool wrong = goes_wrong(false);
+    for (int i = n_written; i-- > 0;) {
+        struct stat st;
+        if (written[i].fd == fd)
+            written[i].fd = -1; // its unsynced bytes stay at risk under its path
+        if (written[i].fd == -1 && (stat(written[i].path, &st) != 0 || st.st_size <= written[i].synced))
+            written[i] = written[--n_written];
+    }
+    const int result = kept.close(fd);
+    if (wrong)
+        return -1;
+    goes_wrong(true);
+    return result;
+}
+static int fault_rename(const char *from, const char *to)
+{
+    if (goes_wrong(false))
+        return -1;
+    if (plan.fault == POWER_CUT) {
+        renamed.replaced = link(to, "undo") == 0;
+        renamed.pending = true;
+        snprintf(renamed.from, sizeof renamed.from, "%s", from);
+        snprintf(renamed.to, sizeof renamed.to, "%s", to);
+    }
+    const int result = kept.rename(from, to);
+    for (int i = n_written; result == 0 && i-- > 0;) // what is at risk under the old name is now under the new one
+        if (strcmp(written[i].path, to) == 0)
+            written[i] = written[--n_written];
+        else if (strcmp(written[i].path, from) == 0)
+            snprintf(written[i].path, sizeof written[i].path, "%s", to);
+    goes_wrong(true);
+    return result;
+}
+static int fault_unlink(const char *path) { return kept.unlink(path); }
+static int fault_truncate(const char *path, off_t size)
+{
+    if (goes_wrong(false))
+        return -1;
+    const int result = kept.truncate(path, size);
+    goes_wrong(true);
+    return result;
+}
+
+static void fault_begin(void *user)
+{
+    (void)user;
+    kept = file_ops;
+    file_ops = (struct file_table){fault_open, fault_write, fault_fsync, fault_close, fault_rename, fault_unlink,
+                                   fault_truncate};
+}
+
+// The run with one call going wrong, then taken up again as often as it takes, then compared.
+static void check_fault(enum fault fault, long at, const char *reference)
+{
+    struct tiny t = tiny_of("faulty");
+    clear("faulty");
+    unlink("undo");
+    *plan.calls = 0;
+    plan.fault = fault;
+    plan.at = at;
+    t.before = fault_begin;
+    const int code = tiny_run(&t);
+    if (fault == KILL_BEFORE || fault == KILL_AFTER || fault == POWER_CUT)
+        assert_int_equal(code, KILLED);
+    else // once: the second attempt at a checkpoint may have helped
+        assert_true(code == GRAFT_NO_RESOURCE || code == GRAFT_OK);
+    t.before = NULL;
+    expect(&t, GRAFT_OK);
+    tiny_compare("faulty", reference);
+}
+
+static bool is_long(void) { return getenv("GRAFT_LONG") != NULL; }
+
+// Every call around the end of an epoch (checkpoint, best model, checkpoint again), and others at intervals.
+static void test_every_call_goes_wrong(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("counted");
+    t.before = fault_begin;
+    plan.fault = COUNT;
+    *plan.calls = 0;
+    expect(&t, GRAFT_OK);
+    tiny_compare("counted", "reference");
+    const long all = *plan.calls;
+    assert_true(all > 300);
+    print_message("%ld calls in a run\n", all);
+    for (enum fault fault = KILL_BEFORE; fault < N_FAULTS; fault++)
+        for (long at = 0; at < all; at += is_long() || (at >= all / 3 && at < all / 3 + all / 12) ? 1 : 61)
+            check_fault(fault, at, "reference");
+}
+
+static void test_random_kills(void **state)
+{
+    (void)state;
+    struct timespec begin, end;
+    struct tiny t = tiny_of("timed");
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    expect(&t, GRAFT_OK);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    const double whole = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    const int wanted = is_long() ? 200 : 12;
+    unsigned random = 1;
+    for (int kills = 0, run = 0; kills < wanted; run++) {
+        struct tiny again = tiny_of("random");
+        clear("random");
+        for (int code = KILLED, tries = 0; code != GRAFT_OK; tries++) {
+            const int process = tiny_start(&again);
+            random = random * 1103515245u + 12345u;
+            if (tries < 5) { // then it may end
+                usleep((useconds_t)(whole * 1e6 * (random >> 16 & 0x7fff) / 0x8000));
+                kill(process, SIGKILL);
+            }
+            code = tiny_wait(process);
+            assert_true(code == KILLED || code == GRAFT_OK);
+            kills += code == KILLED;
+        }
+        tiny_compare("random", "reference");
+    }
+}
+
+// ---- damaged checkpoints
+
+static void flip(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    const int byte = fgetc(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    assert_int_equal(fputc(byte ^ 1 << at % 8, file), byte ^ 1 << at % 8);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void copy_run(const char *from, const char *to)
+{
+    char command[256];
+    clear(to);
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+// A flipped bit or a cut anywhere in the last checkpoint: the one before is used, which is said, and the end is the
+// same.
+static void test_damaged_checkpoint(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("half");
+    uint64_t size;
+    t.stop_after = 7;
+    expect(&t, GRAFT_CANCELLED);
+    assert_int_equal(file_size("half/last.ckpt.safetensors", &size), GRAFT_OK);
+    const int tries = is_long() ? 400 : 12;
+    for (int i = 0; i < tries; i++) {
+        struct tiny again = tiny_of("damaged");
+        const long at = (long)(size - 1) * i / (tries - 1);
+        copy_run("half", "damaged");
+        if (i % 2 == 0)
+            flip("damaged/last.ckpt.safetensors", at);
+        else
+            assert_int_equal(truncate("damaged/last.ckpt.safetensors", at), 0);
+        expect(&again, GRAFT_OK);
+        char *log = text_of_file("tiny.log");
+        assert_non_null(strstr(log, "warning: a checkpoint is damaged: damaged/last.ckpt.safetensors"));
+        assert_non_null(strstr(log, "damaged/previous.ckpt.safetensors"));
+        free(log);
+        tiny_compare("damaged", "reference");
+    }
+    // The last is missing (a kill between two renames with an old kernel's cache lost), both are damaged.
+    struct tiny again = tiny_of("damaged");
+    copy_run("half", "damaged");
+    assert_int_equal(unlink("damaged/last.ckpt.safetensors"), 0);
+    expect(&again, GRAFT_OK);
+    tiny_compare("damaged", "reference");
+    copy_run("half", "damaged");
+    flip("damaged/last.ckpt.safetensors", 3000);
+    flip("damaged/previous.ckpt.safetensors", 3000);
+    expect(&again, GRAFT_BAD_FILE);
+    char *log = text_of_file("tiny.log");
+    assert_non_null(strstr(log, "no checkpoint in 'damaged' is whole"));
+    free(log);
+}
+
+// A damaged last one must not push a whole one out: two steps later both are whole again.
+static void test_damage_is_not_rotated(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("rotated");
+    copy_run("half", "rotated");
+    flip("rotated/last.ckpt.safetensors", 2000);
+    t.stop_after = 1;
+    expect(&t, GRAFT_CANCELLED);
+    flip("rotated/last.ckpt.safetensors", 2000); // the one before is from before the damage
+    t.stop_after = 0;
+    expect(&t, GRAFT_OK);
+    tiny_compare("rotated", "reference");
+}
+
+// Stopped at every step, each time by a new process; and in a longer run after the end of a shorter.
+static void test_cancelled_at_every_step(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("stepwise");
+    t.stop_after = 1;
+    t.checkpoint_seconds = 0;
+    int code = GRAFT_CANCELLED, n = 0;
+    for (; code == GRAFT_CANCELLED && n < 1000; n++)
+        code = tiny_run(&t);
+    assert_int_equal(code, GRAFT_OK);
+    assert_true(n > 3 * EPOCHS);
+    tiny_compare("stepwise", "reference");
+}
+
+// The same with every kind of state that a recipe keeps.
+static void test_recipes_go_on(void **state)
+{
+    (void)state;
+    struct recipe recipes[4] = {tiny_guide(EPOCHS), tiny_guide(EPOCHS), tiny_guide(EPOCHS), tiny_guide(EPOCHS)};
+    recipes[0].optim = (struct optim_options){.name = "adamw",
+                                              .rules = RULES_TORCH,
+                                              .beta1 = 0.9,
+                                              .beta2 = 0.99,
+                                              .rho = -1,
+                                              .epsilon = -1,
+                                              .weight_decay = 0.1,
+                                              .clip_norm = 0.5,
+                                              .accumulate = 3};
+    recipes[0].schedule.kind = SCHEDULE_ONECYCLE;
+    recipes[0].schedule.momentum = 0.9;
+    recipes[0].schedule.cycles_momentum = true;
+    recipes[0].ema = 0.8;
+    recipes[0].unfreeze = "2:all";
+    recipes[1].optim = (struct optim_options){.name = "rmsprop",
+                                              .momentum = 0.5,
+                                              .rho = -1,
+                                              .epsilon = -1,
+                                              .clip_value = 0.1,
+                                              .weight_decay = 0.01,
+                                              .decay_all = true,
+                                              .accumulate = 1};
+    recipes[1].schedule.kind = SCHEDULE_PLATEAU;
+    recipes[1].schedule.step_epochs = 1;
+    recipes[1].schedule.gamma = 0.5;
+    recipes[1].schedule.momentum = 0.5;
+    recipes[1].swa = 2;
+    recipes[2].schedule.kind = SCHEDULE_COSINE;
+    recipes[2].schedule.warmup = 0.5;
+    recipes[2].label_smoothing = 0.2;
+    recipes[2].layer_decay = 0.5;
+    recipes[2].monitor = MONITOR_TOP1;
+    recipes[3].schedule.kind = SCHEDULE_STEP;
+    recipes[3].schedule.step_epochs = 1;
+    recipes[3].schedule.gamma = 0.5;
+    recipes[3].optim.accumulate = 2;
+    recipes[3].monitor = MONITOR_TRAIN_LOSS;
+    for (int i = 0; i < 4; i++) {
+        struct tiny whole = tiny_of("recipe"), parted = tiny_of("recipe_parted");
+        clear("recipe");
+        clear("recipe_parted");
+        whole.recipe = parted.recipe = &recipes[i];
+        whole.freeze = parted.freeze = recipes[i].unfreeze != NULL ? 1 : 0;
+        expect(&whole, GRAFT_OK);
+        parted.stop_after = 1;
+        int code = GRAFT_CANCELLED;
+        for (int n = 0; code == GRAFT_CANCELLED && n < 1000; n++)
+            code = tiny_run(&parted);
+        assert_int_equal(code, GRAFT_OK);
+        tiny_compare("recipe_parted", "recipe");
+    }
+}
+
+static void test_finished_goes_on(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("longer");
+    t.epochs = 1;
+    expect(&t, GRAFT_OK);
+    char *before = text_of_file("longer/events.jsonl");
+    expect(&t, GRAFT_OK); // finished: says so and touches nothing
+    char *log = text_of_file("tiny.log"), *after = text_of_file("longer/events.jsonl");
+    assert_non_null(strstr(log, "is finished after 1 epochs; more --epochs go on"));
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    free(log);
+    t.epochs = EPOCHS;
+    expect(&t, GRAFT_OK);
+    tiny_compare("longer", "reference");
+}
+
+// The best model is gone or another: said loudly, and the next epoch's stands in.
+static void test_best_model_is_lost(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("bestless");
+    t.epochs = 1;
+    expect(&t, GRAFT_OK);
+    assert_int_equal(unlink("bestless/model.safetensors"), 0);
+    t.epochs = 2;
+    expect(&t, GRAFT_OK);
+    char *log = text_of_file("tiny.log");
+    assert_non_null(strstr(log, "warning: bestless/model.safetensors is not the model of epoch 1"));
+    free(log);
+    assert_true(file_exists("bestless/model.safetensors"));
+}
+
+static void wait_for_ever(void *user)
+{
+    (void)user;
+    for (;;)
+        pause();
+}
+
+static void test_folder_is_taken(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("taken"), other = tiny_of("taken");
+    t.on_step = wait_for_ever;
+    const int process = tiny_start(&t);
+    while (!file_exists("taken/events.jsonl"))
+        usleep(1000);
+    expect(&other, GRAFT_BAD_FILE);
+    char *log = text_of_file("tiny.log"), number[32];
+    snprintf(number, sizeof number, "process %d", process);
+    assert_non_null(strstr(log, "is in use by another run"));
+    assert_non_null(strstr(log, number));
+    free(log);
+    kill(process, SIGKILL);
+    assert_int_equal(tiny_wait(process), KILLED);
+    expect(&other, GRAFT_OK);
+    tiny_compare("taken", "reference");
+}
+
+// ---- through graft.h
+
+#define BASE "data", "set", "weights", "none", "val", "0.4", "batch", "5", "lr", "0.02", "threads", "1"
+
+static char *bytes_differ(const char *a, const char *b)
+{
+    uint64_t x, y;
+    assert_int_equal(file_hash(a, &x, NULL, 0), GRAFT_OK);
+    assert_int_equal(file_hash(b, &y, NULL, 0), GRAFT_OK);
+    return x == y ? NULL : "differ";
+}
+
+static void expect_changed(const char *text, const char *const *arguments)
+{
+    struct seen seen = {0};
+    if (toy_run("train", &seen, arguments) != GRAFT_BAD_FILE || strstr(graft_message(), text) == NULL ||
+        strstr(graft_message(), "--force") == NULL)
+        fail_msg("expected a refusal with '%s': %s", text, graft_message());
+}
+#define CHANGED(text, ...) expect_changed(text, (const char *const[]){__VA_ARGS__, NULL})
+
+static void test_from_outside(void **state)
+{
+    (void)state;
+    struct seen whole = {0}, first = {.stop_after = 7}, second = {0};
+    assert_int_equal(RUN("train", &whole, BASE, "epochs", "3", "output", "whole"), GRAFT_OK);
+    assert_int_equal(RUN("train", &first, BASE, "epochs", "3", "output", "parted"), GRAFT_CANCELLED);
+    assert_non_null(strstr(graft_message(), "graft train --resume parted"));
+    assert_int_equal(RUN("train", &second, BASE, "epochs", "3", "output", "parted"), GRAFT_BAD_OPTION);
+    assert_non_null(strstr(graft_message(), "--resume parted"));
+
+    CHANGED("--lr 0.03 (was 0.02)", "resume", "parted", "lr", "0.03");
+    CHANGED("--model vgg16 (was not set)", "resume", "parted", "model", "vgg16");
+    CHANGED("--dropout 0.1 (was not set)", "resume", "parted", "dropout", "0.1");
+    CHANGED("--bn stats (was train)", "resume", "parted", "bn", "stats");
+    toy_set("set", TOY_N - 2, TOY_SIDE);
+    CHANGED("are gone (x.npy#38, ...)", "resume", "parted");
+    toy_set("set", TOY_N, TOY_SIDE + 1);
+    CHANGED("x.npy#0: content, ...)", "resume", "parted");
+    toy_set("set", TOY_N, TOY_SIDE);
+    CHANGED("of the classes 1 is new (2)", "resume", "parted", "num-classes", "3");
+    assert_int_equal(RUN("train", &second, "resume", "parted", "model", "vgg16", "force", ""), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "efficientnet_lite0"));
+    assert_int_equal(RUN("train", &second, "resume", "parted", "output", "x"), GRAFT_BAD_OPTION);
+    assert_int_equal(RUN("train", &second, BASE, "force", ""), GRAFT_BAD_OPTION);
+    assert_int_equal(RUN("train", &second, "resume", "set"), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "not the folder of a run"));
+    assert_int_equal(RUN("train", &second, "resume", "nowhere"), GRAFT_BAD_FILE);
+
+    second = (struct seen){0};
+    assert_int_equal(RUN("train", &second, "resume", "parted", "lr", "2e-2", "workers", "1"),
+                     GRAFT_OK); // the same rate
+    assert_int_equal(whole.steps, first.steps + second.steps);
+    assert_null(bytes_differ("whole/model.safetensors", "parted/model.safetensors"));
+    assert_null(bytes_differ("whole/val_predictions.csv", "parted/val_predictions.csv"));
+    second = (struct seen){0};
+    assert_int_equal(RUN("train", &second, "resume", "parted"), GRAFT_OK);
+    assert_int_equal(second.steps, 0);
+    assert_non_null(strstr(second.log, "finished after 3 epochs"));
+    // Forced: another rate takes effect, and what was best stays.
+    assert_int_equal(RUN("train", &second, "resume", "parted", "epochs", "4", "lr", "0.001", "force", ""), GRAFT_OK);
+    assert_non_null(strstr(second.warnings, "--lr 0.001 (was 2e-2)"));
+    char *args = text_of_file("parted/args.json");
+    assert_non_null(strstr(args, "\"lr\":\"0.001\""));
+    assert_non_null(strstr(args, "\"epochs\":\"4\""));
+    free(args);
+}
+
+static int setup(void **state)
+{
+    if (toy_setup(state) != 0)
+        return -1;
+    toy_set("tinyset", 22, 8);
+    plan.calls = mmap(NULL, sizeof *plan.calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (plan.calls == MAP_FAILED)
+        return -1;
+    const struct tiny t = tiny_of("reference");
+    return tiny_run(&t) == GRAFT_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_call_goes_wrong), cmocka_unit_test(test_random_kills),
+        cmocka_unit_test(test_damaged_checkpoint), cmocka_unit_test(test_damage_is_not_rotated),
+        cmocka_unit_test(test_cancelled_at_every_step), cmocka_unit_test(test_recipes_go_on),
+        cmocka_unit_test(test_finished_goes_on),
+        cmocka_unit_test(test_best_model_is_lost), cmocka_unit_test(test_folder_is_taken),
+        cmocka_unit_test(test_from_outside)};
+    return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);
+}
