@@ -17,6 +17,7 @@
 #define IMGSZ {"imgsz", 0, "N", "0", "side of the network's input; 0: the network's own", "img-size imgsize"}
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
 #define AUGMENT {"augment", 0, "PARTS", "none", "random changes: flip=h,rotate=10,shift=0.1,scale=0.8-1.2,shear=5,crop=0.6-1,color=0.2,hue=0.02,grey=0.1,blur,erase=0.1,randaugment=2:9,trivial,mixup,cutmix,border=reflect, or light, standard, strong, statefarm", NULL}
+#define ICC {"icc", 0, NULL, NULL, "convert embedded colour profiles to sRGB (Pillow ignores them); kept in the model", NULL}
 #define DATA(help) {"data", 'd', "DATA", NULL, help, NULL, 1}
 #define GROUP {"group", 0, "COLUMN", NULL, "CSV's column of what stays together (default group or subject); none", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
@@ -71,6 +72,8 @@ static const graft_option_info train_options[] = {
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
     {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
     RESIZE, AUGMENT,
+    ICC,
+    {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL},
     {"copies", 0, "K", "0", "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
@@ -87,7 +90,7 @@ static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    HEADS, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -96,7 +99,7 @@ static const graft_option_info val_options[] = {
     GROUP,
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
-    HEADS, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    HEADS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
@@ -112,7 +115,7 @@ static const graft_option_info data_options[] = {
     {"quarantine", 0, "DIR", NULL, "check: move what is broken there", NULL},
     WORKERS,
     {"output", 'o', "FILE.png", NULL, "show: the sheet to write", NULL},
-    AUGMENT,
+    AUGMENT, ICC,
     {"model", 'm', "NET", "efficientnet_lite0", "show: whose input", NULL},
     IMGSZ, RESIZE,
     {"rows", 0, "N", "6", "show: pictures", NULL},

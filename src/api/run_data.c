@@ -42,6 +42,7 @@ static graft_status input_of(const graft_options *o, const struct dataset *d, st
                     zoo_nearest(option_text(o, "model")));
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
     *out = net->input;
+    out->icc = option_set(o, "icc");
     if (imgsz > 0)
         input_scaled(out, (int)imgsz);
     if (option_text(o, "resize") != NULL) {

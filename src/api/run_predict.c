@@ -22,7 +22,9 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
                                           .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
                                           .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
-    return model_open(&request, out);
+    TRY(model_open(&request, out));
+    out->input.icc |= option_set(o, "icc");
+    return GRAFT_OK;
 }
 
 // A CSV that appears whole or not at all; a row is put together in memory.

@@ -11,6 +11,7 @@
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
 static const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
 static const char *const head_rules[] = {"auto", "keep", "new", NULL};
+static const char *const decode_rules[] = {"exact", "fast", "auto", NULL}; // by dataset.shrink
 static const char *const bad_rules[] = {"skip", "fail", NULL};
 
 // "none", "head", a number of rows, or a layer's name.
@@ -102,7 +103,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
     double minutes, dropout = -1;
     struct recipe recipe;
-    int bn, head, bad, resize = -1;
+    int bn, head, bad, decode, resize = -1;
     struct dataset d = {0};
     struct model m = {0};
     struct augment augment;
@@ -125,6 +126,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
+    TRY(option_choice(o, "decode", decode_rules, &decode));
     TRY(heads_option(o, &predicting));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
@@ -144,6 +146,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     exec_set_threads((int)threads);
 
     TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
+    d.shrink = decode;
     TRY_GOTO(training_data(o, limit, (uint64_t)seed, (int)copies, &d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
@@ -166,6 +169,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         request.head = HEAD_KEEP;
     }
     TRY_GOTO(model_open(&request, &m));
+    m.input.icc |= option_set(o, "icc");
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));

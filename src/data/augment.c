@@ -276,15 +276,20 @@ static void flip(struct picture *p, bool across, bool down)
         }
 }
 
+// Source pixels a pixel of the result, by which the picture is zoomed before it is warped, no further than it has pixels.
+static double zoom_of(struct affine from, double most)
+{
+    const double *m = from.m, shrink = sqrt(fabs(m[0] * m[4] - m[1] * m[3]));
+    const double zoom = fabs(shrink - 1) < 1e-9 ? 1 : 1 / shrink;
+    return zoom > most ? most : zoom;
+}
+
 // The picture resized to where the map leaves its size alone, then warped.  `box`: what would be taken without the map.
 static graft_status picture_warped(const struct picture *src, const struct input_spec *spec, enum border border,
                                    const uint8_t fill[3], struct affine from, struct box box, struct picture *out)
 {
     const int size = spec->size;
-    const double *m = from.m, shrink = sqrt(fabs(m[0] * m[4] - m[1] * m[3])); // source pixels a pixel of the result
-    double zoom = fabs(shrink - 1) < 1e-9 ? 1 : 1 / shrink;
-    const double most = fmax(1, fmax(src->w / box.full_w, src->h / box.full_h)); // there are no more pixels to show
-    zoom = zoom > most ? most : zoom;
+    const double zoom = zoom_of(from, fmax(1, fmax(src->w / box.full_w, src->h / box.full_h)));
     struct affine to_box = {{zoom, 0, box.left * zoom, 0, zoom, box.top * zoom}};
     struct picture p = {0};
     from = affine_after(to_box, from);
@@ -310,6 +315,37 @@ static graft_status picture_warped(const struct picture *src, const struct input
     return GRAFT_OK;
 }
 
+static uint64_t key_of(const struct augmentation *how, uint64_t sample)
+{
+    return rng_hash(RNG_AUGMENT, how->seed, how->epoch, sample);
+}
+
+// What is taken of a picture of w x h pixels, before the map.
+static struct box box_drawn(const struct input_spec *spec, const struct drawn *drawn, int w, int h)
+{
+    struct box box = box_of(spec, w, h);
+    const double size = spec->size;
+    if (drawn->crop) {
+        box.full_w = size * w / drawn->crop_w;
+        box.full_h = size * h / drawn->crop_h;
+        box.left = size * drawn->crop_x / drawn->crop_w;
+        box.top = size * drawn->crop_y / drawn->crop_h;
+    }
+    return box;
+}
+
+void picture_wanted(const struct input_spec *spec, const struct augmentation *how, uint64_t sample, int w, int h,
+                    double *across, double *down)
+{
+    struct drawn drawn = {.from = affine_identity()};
+    if (how != NULL)
+        draw(how->augment, key_of(how, sample), w, h, spec->size, &drawn);
+    const struct box box = box_drawn(spec, &drawn, w, h);
+    const double zoom = zoom_of(drawn.from, fmax(1, fmax(w / box.full_w, h / box.full_h)));
+    *across = box.full_w * zoom;
+    *down = box.full_h * zoom;
+}
+
 graft_status picture_augment(const struct picture *src, const struct input_spec *spec, const struct augmentation *how,
                              uint64_t sample, float *dst)
 {
@@ -319,14 +355,9 @@ graft_status picture_augment(const struct picture *src, const struct input_spec 
     struct picture p = {0};
     uint8_t fill[3] = {0};
     graft_status status = GRAFT_OK;
-    draw(a, rng_hash(RNG_AUGMENT, how->seed, how->epoch, sample), src->w, src->h, size, &drawn);
-    struct box box = box_of(spec, src->w, src->h);
-    if (drawn.crop) {
-        box.full_w = (double)size * src->w / drawn.crop_w;
-        box.full_h = (double)size * src->h / drawn.crop_h;
-        box.left = (double)size * drawn.crop_x / drawn.crop_w;
-        box.top = (double)size * drawn.crop_y / drawn.crop_h;
-    }
+    const int w = picture_full_w(src), h = picture_full_h(src);
+    draw(a, key_of(how, sample), w, h, size, &drawn);
+    const struct box box = box_drawn(spec, &drawn, w, h);
     const enum border border = a->on[AUGMENT_BORDER] ? (enum border)a->a[AUGMENT_BORDER] : BORDER_MEAN;
     if (border != BORDER_BLACK)
         fill_of(spec, fill);

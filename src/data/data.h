@@ -32,6 +32,7 @@ struct dataset {
     bool array_float;              // float32 (h, w, c), preprocessed already
     bool array_planar;             // uint8 (c, h, w): CIFAR; else (h, w, c)
     bool has_val, has_test;
+    double shrink;                 // training decodes JPEGs no larger than this many times what is needed; 0: whole
     size_t balanced;               // pictures of every class an epoch; 0: as they are
     float *weights;                // by class, of the loss; NULL: 1
     struct fingerprint *prints;    // by sample, filled as files are loaded; NULL: not wanted
@@ -95,6 +96,7 @@ enum trait {
 struct picture {
     uint8_t *rgb; // (h, w, 3), heap
     int w, h;
+    int full_w, full_h; // before it was shrunk while decoding; 0: w, h
     unsigned traits;
     const char *format; // "JPEG"; NULL: not decoded from a file
 };
@@ -119,9 +121,10 @@ graft_status picture_augment(const struct picture *src, const struct input_spec 
                              uint64_t sample, float *dst);
 // The file of a sample that has one, whole in memory.
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out);
-// One sample whatever its source, but for float arrays, as a picture.
+// One sample whatever its source, but for float arrays, as a picture; whole.
 graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out);
-// What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation.  Float arrays never change.
+// What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation; else as in training, which may shrink
+// while decoding, even where nothing is to change.  Float arrays never change.
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst);
 

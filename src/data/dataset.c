@@ -4,6 +4,7 @@
 #include "data/archive.h"
 #include "data/decode.h"
 #include "data/fingerprint.h"
+#include "data/resize.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -222,7 +223,7 @@ graft_status sample_open(const struct dataset *d, size_t index, struct file_map 
     return s->member != NULL ? member_read(s->member, s->path, MAX_FILE, out) : file_read(s->path, MAX_FILE, out);
 }
 
-graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out)
+static graft_status sample_decode(const struct dataset *d, size_t index, const struct decode_job *job, struct picture *out)
 {
     const struct sample *s = &d->samples[index];
     struct file_map map;
@@ -231,9 +232,30 @@ graft_status sample_picture(const struct dataset *d, size_t index, struct pictur
     if (s->data != NULL)
         return array_picture(d, s->data, out);
     TRY(sample_open(d, index, &map));
-    const graft_status status = picture_decode(map.data, s->path, out);
+    const graft_status status = picture_decode_as(map.data, s->path, job, out);
     file_map_close(&map);
     return status;
+}
+
+graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out)
+{
+    return sample_decode(d, index, &(struct decode_job){0}, out);
+}
+
+// What of a picture a sample in training needs.
+struct need {
+    const struct input_spec *spec;
+    const struct augmentation *how; // NULL: nothing changes
+    uint64_t sample;
+    double shrink;
+};
+
+static void tell_wanted(void *user, int w, int h, double *across, double *down)
+{
+    const struct need *n = user;
+    picture_wanted(n->spec, n->how, n->sample, w, h, across, down);
+    *across *= n->shrink;
+    *down *= n->shrink;
 }
 
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
@@ -248,13 +270,16 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
                 memcpy(&dst[c * area + i], src + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
         return GRAFT_OK;
     }
-    TRY(sample_picture(d, index, &p));
-    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
-        fingerprint_take(&p, &d->prints[index]);
-    const bool plain = how == NULL || (how->fixed && d->samples[index].copy == 0);
+    const bool plain = how == NULL || !augment_any(how->augment) || (how->fixed && d->samples[index].copy == 0);
     struct augmentation own = plain ? (struct augmentation){0} : *how;
     if (own.fixed)
         own.epoch = 0; // epochs count from 1
+    struct need need = {spec, plain ? NULL : &own, index, d->shrink};
+    const bool whole = how == NULL || how->fixed || d->shrink == 0;
+    const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted, .user = &need};
+    TRY(sample_decode(d, index, &job, &p));
+    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
+        fingerprint_take(&p, &d->prints[index]);
     const graft_status status = plain ? picture_prepare(&p, spec, dst) : picture_augment(&p, spec, &own, index, dst);
     picture_free(&p);
     return status;

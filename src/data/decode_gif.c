@@ -74,9 +74,10 @@ static bool frame_find(GifFileType *gif, int *transparent)
     return DGifGetImageDesc(gif) != GIF_ERROR;
 }
 
-graft_status gif_decode(bytes data, const char *name, struct picture *out)
+graft_status gif_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
 {
     struct reader reader = reader_of(data);
+    (void)job; // its work is bounded by its size
     int error = 0, transparent;
     GifByteType *line = NULL;
     graft_status status = GRAFT_OK;

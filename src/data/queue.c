@@ -18,7 +18,7 @@ struct slot {
 struct queue {
     const struct dataset *data;
     struct input_spec spec;
-    struct augmentation how; // without `augment`: none
+    struct augmentation how; // without `augment`: as in evaluation
     const uint32_t *order;
     size_t n, next_sample, n_slots, front; // front: the oldest slot that is not used up
     int place;                             // its next picture

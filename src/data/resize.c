@@ -216,7 +216,7 @@ graft_status picture_prepare(const struct picture *src, const struct input_spec 
     struct picture p;
     uint8_t fill[3];
     fill_of(spec, fill);
-    TRY(resize_padded(src, box_of(spec, src->w, src->h), spec->filter, fill, &p));
+    TRY(resize_padded(src, box_of(spec, picture_full_w(src), picture_full_h(src)), spec->filter, fill, &p));
     picture_normalise(&p, spec, dst);
     picture_free(&p);
     return GRAFT_OK;

@@ -313,13 +313,12 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
     TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
     ASSERT(n == t->n);
     const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
-    const struct augmentation *const changed = augment_any(&o->augment) ? &how : NULL;
     if (last > 0)
         TRY(partial_make(t, last));
     const double begin = now_seconds() - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
-    TRY_GOTO(queue_new(t->data, &t->model->input, changed, t->order + at->seen, t->n - at->seen, batch, o->workers,
+    TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
                        &queue));
     for (;;) {
         struct batch b;
