@@ -70,6 +70,7 @@ typedef struct graft_option_info {
     const char *fallback; // default as text, or NULL
     const char *help;     // one line
     const char *aliases;  // space-separated other spellings, or NULL
+    int many;             // non-zero: may be given several times
 } graft_option_info;
 
 // `command` is one of graft_command_name(); NULL when it is not, or when memory is out.

@@ -3,6 +3,7 @@
 #include "api/options.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/names.h"
 #include "exec/plan.h"
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +16,10 @@
 #define BATCH {"batch", 'b', "N", "16", "pictures a step", "batch-size"}
 #define IMGSZ {"imgsz", 0, "N", "0", "side of the network's input; 0: the network's own", "img-size imgsize"}
 #define RESIZE {"resize", 0, "RULE", NULL, "crop, squash or pad (default: the network's published rule)", NULL}
+#define AUGMENT {"augment", 0, "PARTS", "none", "random changes: flip=h,rotate=10,shift=0.1,scale=0.8-1.2,shear=5,crop=0.6-1,color=0.2,hue=0.02,grey=0.1,blur,erase=0.1,randaugment=2:9,trivial,mixup,cutmix,border=reflect, or light, standard, strong, statefarm", NULL}
+#define ICC {"icc", 0, NULL, NULL, "convert embedded colour profiles to sRGB (Pillow ignores them); kept in the model", NULL}
+#define DATA(help) {"data", 'd', "DATA", NULL, help, NULL, 1}
+#define GROUP {"group", 0, "COLUMN", NULL, "CSV's column of what stays together (default group or subject); none", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
@@ -22,7 +27,7 @@
 
 static const graft_option_info train_options[] = {
     {"model", 'm', "NET", NULL, "network (default: the weight file's, else efficientnet_lite0); `graft models` lists them", NULL},
-    {"data", 'd', "DATA", NULL, "folder per class, train/val/test folders, CSV, IDX folder, .npz", NULL},
+    DATA("folder per class, train/val/test folders, CSV, IDX or CIFAR folder, .npz; several: one set together"),
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
     {"weights", 0, "FILE", "imagenet", "imagenet (published; downloaded if need be), none, or a weight file", NULL},
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
@@ -61,9 +66,17 @@ static const graft_option_info train_options[] = {
     {"epochs", 0, "N", "10", "passes over the training pictures", NULL},
     BATCH, IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
+    {"split", 0, "FILE", NULL, "a run's split.csv, in place of --val", NULL},
+    GROUP,
+    {"classes", 0, "FILE", NULL, "class names, one a line, in this order (default: sorted)", "class-map"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
     {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
-    RESIZE,
+    RESIZE, AUGMENT,
+    ICC,
+    {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL},
+    {"copies", 0, "K", "0", "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
+    {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
+    {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"histograms", 0, NULL, NULL, "distribution of weights and gradients by epoch, for TensorBoard", NULL},
@@ -80,21 +93,39 @@ static const graft_option_info predict_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    HEADS, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
-    {"data", 'd', "DATA", NULL, "as for train", NULL},
-    {"split", 0, "PART", "val", "train, val, test or all", NULL},
+    DATA("as for train"),
+    {"split", 0, "PART|FILE", "val", "train, val, test or all; or a run's split.csv, of which --part is taken", NULL},
+    {"part", 0, "PART", "val", "with --split FILE: train, val, test or all", NULL},
+    GROUP,
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    HEADS, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    HEADS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
     {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL},
     {"weights-only", 0, NULL, NULL, "an .h5 without the graph, for a model that keras.applications builds", NULL}, IMGSZ,
     OFFLINE, ENDED};
+static const graft_option_info data_options[] = {
+    DATA("the pictures, as for train; or say DATA after the action"),
+    GROUP,
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
+    {"split", 0, "FILE", NULL, "check, stats: the parts as a run's split.csv says", NULL},
+    {"html", 0, "FILE", NULL, "check: a page with thumbnails", NULL},
+    {"quarantine", 0, "DIR", NULL, "check: move what is broken there", NULL},
+    WORKERS,
+    {"output", 'o', "FILE.png", NULL, "show: the sheet to write", NULL},
+    AUGMENT, ICC,
+    {"model", 'm', "NET", "efficientnet_lite0", "show: whose input", NULL},
+    IMGSZ, RESIZE,
+    {"rows", 0, "N", "6", "show: pictures", NULL},
+    {"columns", 0, "N", "7", "show: epochs beside each picture", NULL},
+    {"seed", 0, "N", "0", "as for train", NULL},
+    ENDED};
 static const graft_option_info models_options[] = {
     {"layers", 0, NULL, NULL, "the network's rows: index, name, shape", NULL}, ENDED};
 static const graft_option_info pull_options[] = {
@@ -108,7 +139,7 @@ static const graft_option_info bench_options[] = {
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
-    HEADS, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
+    HEADS, ICC, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
 static const graft_option_info runs_options[] = {
     {"sort", 0, "BY", "date", "date, name, top1, log-loss or time", NULL},
     {"yes", 'y', NULL, NULL, "rm: do not ask", NULL}, ENDED};
@@ -132,6 +163,8 @@ static const struct command commands[] = {
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"
      "  graft convert runs/train/model.safetensors model.keras", convert_options,
      run_convert},
+    {"data", NULL, "look at pictures before training", "check|stats|show [-d] DATA [OPTION]...",
+     "graft data check pets/ --html pets.html\n  graft data show -d pets/ --augment standard,erase=0.2 -o sheet.png", data_options, run_data},
     {"models", NULL, "list the networks", "[NET] [--layers]", "graft models\n  graft models vgg16 --layers", models_options,
      run_models},
     {"pull", NULL, "download published weights, or check those that are here", "NET... [--offline] | --list [NET...]",
@@ -207,6 +240,9 @@ void graft_options_free(graft_options *o)
         mem_free(o->value[i]);
     for (size_t i = 0; i < o->n_inputs; i++)
         mem_free(o->inputs[i]);
+    for (size_t i = 0; i < o->n_more; i++)
+        mem_free(o->more[i].text);
+    mem_free(o->more);
     mem_free(o->inputs);
     mem_free(o);
 }
@@ -231,30 +267,13 @@ static int option_index(const struct command *c, const char *name)
     return -1;
 }
 
-static size_t shared(const char *a, const char *b) // letters of `a` found in order in `b`
-{
-    size_t n = 0;
-    for (; *a != '\0' && *b != '\0'; b++)
-        if (*a == *b) {
-            a++;
-            n++;
-        }
-    return n;
-}
-
 static const char *option_nearest(const struct command *c, const char *name)
 {
-    const char *best = NULL;
-    double best_score = -1;
-    for (int i = 0; c->options[i].name != NULL; i++) {
-        const char *known = c->options[i].name;
-        const double score = (double)(shared(name, known) + shared(known, name)) / (double)(strlen(name) + strlen(known));
-        if (score > best_score) {
-            best_score = score;
-            best = known;
-        }
-    }
-    return best;
+    const char *known[MAX_OPTIONS];
+    size_t n = 0;
+    for (; c->options[n].name != NULL; n++)
+        known[n] = c->options[n].name;
+    return name_nearest(name, known, n);
 }
 
 graft_status graft_options_set(graft_options *o, const char *name, const char *value)
@@ -271,6 +290,15 @@ graft_status graft_options_set(graft_options *o, const char *name, const char *v
     char *copy = mem_text(value != NULL ? value : "");
     if (copy == NULL)
         return fail_memory("an option");
+    if (o->value[i] != NULL && o->command->options[i].many) {
+        if (!mem_grow(&o->more, &o->more_capacity, o->n_more + 1, sizeof *o->more)) {
+            mem_free(copy);
+            return fail_memory("an option");
+        }
+        o->more[o->n_more].option = i;
+        o->more[o->n_more++].text = copy;
+        return GRAFT_OK;
+    }
     mem_free(o->value[i]);
     o->value[i] = copy;
     return GRAFT_OK;
@@ -292,6 +320,22 @@ const char *option_text(const graft_options *o, const char *name)
     const int i = option_index(o->command, name);
     ASSERT(i >= 0);
     return o->value[i] != NULL ? o->value[i] : o->command->options[i].fallback;
+}
+
+graft_status option_texts(const graft_options *o, const char *name, const char ***out, int *n)
+{
+    const int index = option_index(o->command, name);
+    ASSERT(index >= 0);
+    *out = mem_alloc((o->n_more + 1) * sizeof **out);
+    *n = 0;
+    if (*out == NULL)
+        return fail_memory("an option");
+    if (o->value[index] != NULL)
+        (*out)[(*n)++] = o->value[index];
+    for (size_t i = 0; i < o->n_more; i++)
+        if (o->more[i].option == index)
+            (*out)[(*n)++] = o->more[i].text;
+    return GRAFT_OK;
 }
 
 bool option_set(const graft_options *o, const char *name)
@@ -351,6 +395,12 @@ char *options_json(const graft_options *o)
         const char *text = o->value[i] != NULL ? o->value[i] : info->fallback;
         json_t *value = info->argument == NULL ? json_boolean(o->value[i] != NULL)
                         : text != NULL ? json_string(text) : json_null();
+        for (size_t k = 0; k < o->n_more; k++)
+            if (o->more[k].option == i) {
+                if (!json_is_array(value))
+                    value = json_pack("[o]", value);
+                json_array_append_new(value, json_string(o->more[k].text));
+            }
         if (is_of_call(info->name))
             json_decref(value);
         else
@@ -375,10 +425,31 @@ static bool listed(const char *const *names, const char *name)
     return *names != NULL;
 }
 
+// Of one that was given several times: the same values in the same order, or it is a change.
+static graft_status list_merge(graft_options *o, int i, const json_t *kept, char *changes, size_t size)
+{
+    const char *name = o->command->options[i].name, **now;
+    const bool given = o->value[i] != NULL;
+    int n;
+    TRY(option_texts(o, name, &now, &n));
+    bool same = (size_t)n == json_array_size(kept);
+    for (int k = 0; same && k < n; k++)
+        same = strcmp(now[k], json_string_value(json_array_get(kept, (size_t)k))) == 0;
+    mem_free(now);
+    const size_t used = strlen(changes);
+    if (given && !same)
+        snprintf(changes + used, size - used, "%s--%s given otherwise", used > 0 ? "; " : "", name);
+    for (size_t k = 0; !given && k < json_array_size(kept); k++)
+        TRY(graft_options_set(o, name, json_string_value(json_array_get(kept, k))));
+    return GRAFT_OK;
+}
+
 static graft_status option_merge(graft_options *o, int i, const json_t *kept, const char *const *free_names, char *changes,
                                  size_t size)
 {
     const graft_option_info *info = &o->command->options[i];
+    if (json_is_array(kept))
+        return list_merge(o, i, kept, changes, size);
     const char *text = json_is_true(kept) ? "" : json_string_value(kept);
     const char *was = text != NULL ? text : "not set", *now = o->value[i];
     const bool same = now != NULL && text != NULL && same_value(now, text);
@@ -406,6 +477,8 @@ graft_status options_merge(const graft_options *given, const json_t *kept, const
         if (given->value[i] != NULL)
             TRY_GOTO(graft_options_set(o, info->name, info->argument != NULL ? given->value[i] : NULL));
     }
+    for (size_t k = 0; k < given->n_more; k++)
+        TRY_GOTO(graft_options_set(o, given->command->options[given->more[k].option].name, given->more[k].text));
     json_object_foreach((json_t *)kept, name, value)
     {
         const int i = option_index(o->command, name);

@@ -13,12 +13,16 @@ struct command {
 struct graft_options {
     const struct command *command;
     char *value[MAX_OPTIONS]; // by the command's table; NULL: not set
+    struct { int option; char *text; } *more; // further values of options that may be given several times
+    size_t n_more, more_capacity;
     char **inputs;
     size_t n_inputs, capacity;
 };
 const struct command *command_find(const char *name);
 // The value, else the table's default, else NULL.  A switch that is set is "".
 const char *option_text(const graft_options *o, const char *name);
+// All values of one that may be given several times: *out (mem_free the list, not its texts) holds n >= 0.
+graft_status option_texts(const graft_options *o, const char *name, const char ***out, int *n);
 graft_status option_long(const graft_options *o, const char *name, long least, long most, long *out);
 graft_status option_double(const graft_options *o, const char *name, double least, double most, double *out);
 graft_status option_choice(const graft_options *o, const char *name, const char *const *choices, int *out); // NULL-ended
@@ -34,6 +38,7 @@ graft_status run_predict(const graft_options *o);
 graft_status run_val(const graft_options *o);
 graft_status run_inspect(const graft_options *o);
 graft_status run_convert(const graft_options *o);
+graft_status run_data(const graft_options *o);
 graft_status run_models(const graft_options *o);
 graft_status run_pull(const graft_options *o);
 graft_status run_bench(const graft_options *o);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/options.h"
+#include "data/data.h"
 #include "infer/model.h"
 #include "train/train.h"
 
@@ -15,3 +16,5 @@ graft_status recipe_presets(const graft_options *o, json_t **out);
 graft_status recipe_options(const graft_options *o, int epochs, struct recipe *out);
 // A model to use as it is: a file, or a zoo name from the caches.
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out);
+// -d (or, for `data`, the inputs after the action), --group, and --classes or the model's (NULL: none).
+graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);

@@ -52,7 +52,7 @@ static graft_status explain(const graft_options *o, struct model *m, struct aren
     int which, h, w;
     graft_status status = GRAFT_OK;
     TRY_GOTO(class_option(o, m, &which));
-    TRY_GOTO(picture_read(o->inputs[1], &original));
+    TRY_GOTO(picture_read(o->inputs[1], m->input.icc, &original));
     TRY_GOTO(explainer_new(m, arena, 1, &e));
     explainer_map(e, &h, &w);
     input = mem_aligned(3 * (size_t)m->input.size * (size_t)m->input.size * sizeof *input);

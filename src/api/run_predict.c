@@ -23,7 +23,9 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
                                           .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
                                           .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
-    return model_open(&request, out);
+    TRY(model_open(&request, out));
+    out->input.icc |= option_set(o, "icc");
+    return GRAFT_OK;
 }
 
 // A CSV that appears whole or not at all; a row is put together in memory.
@@ -210,10 +212,7 @@ graft_status run_predict(const graft_options *o)
         TRY_GOTO(array_open(o->inputs[1], &map, &d));
         imgsz = d.array_h;
     } else
-        for (size_t i = 1; i < o->n_inputs; i++)
-            TRY_GOTO(inputs_add(o->inputs[i], &d));
-    if (d.count == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "no pictures in '%s'", o->inputs[1]));
+        TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     if (array)
         m.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
@@ -331,9 +330,9 @@ static graft_status calibrate(const char *path, struct model *m, const struct ou
 
 graft_status run_val(const graft_options *o)
 {
-    static const char *const splits[] = {"train", "val", "test", "all", NULL};
+    static const char *const parts[] = {"train", "val", "test", "all", NULL};
     long batch, seed, threads, workers;
-    int split;
+    int part = -1;
     struct model m = {0};
     struct dataset d = {0};
     struct arena *arena = NULL;
@@ -345,14 +344,17 @@ graft_status run_val(const graft_options *o)
     TRY(option_long(o, "seed", 0, 1L << 62, &seed));
     TRY(option_long(o, "threads", 0, 1024, &threads));
     TRY(option_long(o, "workers", 1, 64, &workers));
-    TRY(option_choice(o, "split", splits, &split));
+    const char *split = option_text(o, "split"); // a part's name, or a file
+    for (int i = 0; parts[i] != NULL; i++)
+        part = strcmp(split, parts[i]) == 0 ? i : part;
+    const bool file = part < 0 && file_exists(split);
+    TRY(option_choice(o, file ? "part" : "split", parts, &part));
     if (o->n_inputs != 1 || option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], 0, &m));
-    TRY_GOTO(dataset_open(&(struct data_options){.path = option_text(o, "data"), .num_classes = m.n_classes,
-                                                 .classes = (const char *const *)m.classes, .n_classes = m.n_classes}, &d));
-    TRY_GOTO(dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
+    TRY_GOTO(data_open(o, m.n_classes, &m, &d));
+    TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     order = mem_alloc((d.count + 1) * sizeof *order);
     r = (struct outcome){.model = &m, .data = &d};
     r.probabilities = mem_alloc((d.count + 1) * (size_t)m.n_classes * sizeof(float));
@@ -361,10 +363,10 @@ graft_status run_val(const graft_options *o)
         TRY_GOTO(fail_memory("predictions"));
     size_t n = 0;
     for (size_t i = 0; i < d.count; i++)
-        if (split == 3 || d.samples[i].part == (enum part)split)
+        if (d.samples[i].label >= 0 && (part == 3 || d.samples[i].part == (enum part)part))
             order[n++] = (uint32_t)i;
     if (n == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), splits[split]));
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
     TRY_GOTO(plan_ready(o, &m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
     TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
     if (r.done == 0)

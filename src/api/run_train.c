@@ -12,6 +12,7 @@
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
 static const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
 static const char *const head_rules[] = {"auto", "keep", "new", NULL};
+static const char *const decode_rules[] = {"exact", "fast", "auto", NULL}; // by dataset.shrink
 static const char *const bad_rules[] = {"skip", "fail", NULL};
 
 // "none", "head", a number of rows, or a layer's name.
@@ -81,15 +82,32 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
     return GRAFT_OK;
 }
 
+// The parts, and what an epoch is made of.
+static graft_status training_data(const graft_options *o, long limit, uint64_t seed, int copies, struct dataset *d)
+{
+    const char *split = option_text(o, "split"), *weights = option_text(o, "class-weights");
+    if (split != NULL)
+        TRY(dataset_split_read(d, split));
+    TRY(dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed));
+    TRY(dataset_groups_check(d));
+    if (weights != NULL)
+        TRY(dataset_weights(d, weights));
+    TRY(dataset_copies(d, copies));
+    if (option_set(o, "balance"))
+        TRY(dataset_balance(d));
+    return d->has_val ? dataset_prints_keep(d) : GRAFT_OK;
+}
+
 // A run from its options; `resume`: taken up again, `changes` being what was asked otherwise than then.
 static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
-    long num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
+    long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
     double minutes, dropout = -1;
     struct recipe recipe;
-    int bn, head, bad, resize = -1;
+    int bn, head, bad, decode, resize = -1;
     struct dataset d = {0};
     struct model m = {0};
+    struct augment augment;
     struct input_spec array;
     enum predicting predicting;
     float aux_weights[MAX_OUTPUTS];
@@ -110,19 +128,28 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
+    TRY(option_choice(o, "decode", decode_rules, &decode));
     TRY(heads_option(o, &predicting));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
+    TRY(option_long(o, "copies", 0, 100, &copies));
+    TRY(augment_parse(copies > 0 && !option_set(o, "augment") ? "statefarm" : option_text(o, "augment"), &augment));
+    if (copies > 0 && (!augment_any(&augment) || augment.on[AUGMENT_MIXUP] || augment.on[AUGMENT_CUTMIX]))
+        return fail(GRAFT_BAD_OPTION, "--copies makes versions that stay the same over the epochs; %s",
+                    augment_any(&augment) ? "mixup and cutmix mix each batch anew" : "--augment must say how they differ");
     if (o->n_inputs > 0)
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
+    if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
+        return fail(GRAFT_BAD_OPTION, "--split says which pictures are held out, so --val has no place");
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
     exec_set_threads((int)threads);
 
-    TRY_GOTO(dataset_open(&(struct data_options){.path = option_text(o, "data"), .num_classes = (int)num_classes}, &d));
-    TRY_GOTO(dataset_split(&d, option_text(o, "val"), limit, (uint64_t)seed));
+    TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
+    d.shrink = decode;
+    TRY_GOTO(training_data(o, limit, (uint64_t)seed, (int)copies, &d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
@@ -131,6 +158,9 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     freeze_option(o, &request);
     TRY_GOTO(aux_option(o, aux_weights, &request));
     if (d.array_float) {
+        if (augment_any(&augment))
+            TRY_GOTO(fail(GRAFT_BAD_OPTION, "%s holds preprocessed arrays, which --augment cannot change",
+                          option_text(o, "data")));
         TRY_GOTO(array_input(&d, o, &array));
         request.array = &array;
     }
@@ -141,12 +171,14 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         request.head = HEAD_KEEP;
     }
     TRY_GOTO(model_open(&request, &m));
+    m.input.icc |= option_set(o, "icc");
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
     const struct train_options options = {
         .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
+        .augment = augment, .fixed = copies > 0,
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
         .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"),
         .histograms = option_set(o, "histograms"), .resume = resume, .force = force,

@@ -49,7 +49,8 @@ static graft_status read_whole(int fd, const char *path, struct file_map *out)
     return GRAFT_OK;
 }
 
-graft_status file_map_open(const char *path, struct file_map *out)
+// Files up to `copied` bytes are read into memory, larger ones mapped, those of more than `most` refused.
+static graft_status open_whole(const char *path, size_t copied, size_t most, struct file_map *out)
 {
     *out = (struct file_map){0};
     const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // a FIFO without a writer must not hang us
@@ -63,10 +64,13 @@ graft_status file_map_open(const char *path, struct file_map *out)
         status = fail(GRAFT_BAD_FILE, "'%s' is a folder; expected a file", path);
     else if (!S_ISREG(st.st_mode))
         status = fail(GRAFT_BAD_FILE, "'%s' is not a regular file (a pipe, socket or device)", path);
+    else if ((uint64_t)st.st_size > most)
+        status = fail(GRAFT_BAD_FILE, "'%s' is too large: %.0f MB, at most %.0f are read", path, (double)st.st_size / 1e6,
+                      (double)most / 1e6);
     else {
         out->data.size = (size_t)st.st_size;
         void *mapping = MAP_FAILED;
-        if (st.st_size >= 1 << 20) // small files are cheaper copied, and cannot vanish under us
+        if ((size_t)st.st_size > copied)
             mapping = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (mapping != MAP_FAILED) {
             out->mapping = mapping;
@@ -79,6 +83,13 @@ graft_status file_map_open(const char *path, struct file_map *out)
         *out = (struct file_map){0};
     return status;
 }
+
+graft_status file_map_open(const char *path, struct file_map *out)
+{
+    return open_whole(path, 1 << 20, SIZE_MAX, out); // small files are cheaper copied, and cannot vanish under us
+}
+
+graft_status file_read(const char *path, size_t most, struct file_map *out) { return open_whole(path, most, most, out); }
 
 void file_map_close(struct file_map *map)
 {

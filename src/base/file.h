@@ -24,6 +24,8 @@ struct file_map {
     void *mapping; // NULL: `data` is a heap copy
 };
 graft_status file_map_open(const char *path, struct file_map *out); // refuses what is not a regular file; never blocks
+// The same, always into memory: nobody can change or cut it while it is used.  Refuses more than `most` bytes.
+graft_status file_read(const char *path, size_t most, struct file_map *out);
 void file_map_close(struct file_map *map);                          // a zeroed one is fine
 
 // Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.  What is

@@ -1,13 +1,14 @@
-// data/dataset.c: opening a data set by what its path is, and splitting it.
+// data/dataset.c: opening data sets by what their paths are, and loading a sample.
 
 #include "data/sources.h"
+#include "data/archive.h"
+#include "data/decode.h"
+#include "data/fingerprint.h"
+#include "data/resize.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/memory.h"
-#include "base/rng.h"
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ graft_status sample_add(struct dataset *d, const char *path, int label, enum par
         mem_free(copy);
         return fail_memory("the list of pictures");
     }
-    d->samples[d->count++] = (struct sample){copy, label, part, 0, data};
+    d->samples[d->count++] = (struct sample){.path = copy, .label = label, .part = part, .data = data};
     d->has_val |= part == PART_VAL;
     d->has_test |= part == PART_TEST;
     return GRAFT_OK;
@@ -47,90 +48,31 @@ graft_status dataset_own_map(struct dataset *d, struct file_map *take_map)
     return GRAFT_OK;
 }
 
-int class_index(const struct dataset *d, const char *name)
-{
-    for (int i = 0; i < d->n_classes; i++)
-        if (strcmp(d->classes[i], name) == 0)
-            return i;
-    return -1;
-}
-
-graft_status class_add(struct dataset *d, const char *name)
-{
-    char **grown = mem_resize(d->classes, (size_t)d->n_classes + 1, sizeof *grown);
-    if (grown == NULL)
-        return fail_memory("class names");
-    d->classes = grown;
-    grown[d->n_classes] = mem_text(name);
-    if (grown[d->n_classes] == NULL)
-        return fail_memory("class names");
-    d->n_classes++;
-    return GRAFT_OK;
-}
-
 void dataset_free(struct dataset *d)
 {
     for (size_t i = 0; i < d->count; i++)
         mem_free(d->samples[i].path);
     for (int i = 0; i < d->n_classes; i++)
         mem_free(d->classes[i]);
+    for (int i = 0; i < d->n_groups; i++)
+        mem_free(d->groups[i]);
+    name_index_free(&d->class_names);
+    name_index_free(&d->group_names);
     for (size_t i = 0; i < d->n_owned; i++)
         mem_free(d->owned[i]);
     for (size_t i = 0; i < d->n_maps; i++)
         file_map_close(&d->maps[i]);
     mem_free(d->samples);
     mem_free(d->classes);
+    mem_free(d->groups);
+    mem_free(d->prints);
+    mem_free(d->weights);
     mem_free(d->owned);
+    for (size_t i = 0; i < d->n_archives; i++)
+        archive_free(d->archives[i]);
     mem_free(d->maps);
+    mem_free(d->archives);
     *d = (struct dataset){0};
-}
-
-// Array data name their classes 0..N-1; a model's class names then stand for the same numbers.
-static graft_status classes_check(const struct data_options *options, struct dataset *d)
-{
-    while (d->n_classes < options->num_classes) {
-        char name[16];
-        snprintf(name, sizeof name, "%d", d->n_classes);
-        TRY(class_add(d, name));
-    }
-    if (d->count == 0)
-        return fail(GRAFT_BAD_FILE, "%s: no picture in it", options->path);
-    if (d->n_classes < 2 && options->num_classes == 0)
-        return fail(GRAFT_BAD_FILE, "%s: only one class, '%s'; a folder per class is expected, at least two (or say "
-                    "--num-classes)", options->path, d->n_classes > 0 ? d->classes[0] : "");
-    if (options->num_classes > 0 && d->n_classes > options->num_classes)
-        return fail(GRAFT_BAD_FILE, "%s: %d classes, more than --num-classes %d", options->path, d->n_classes,
-                    options->num_classes);
-    if (options->classes == NULL)
-        return GRAFT_OK;
-    for (int i = 0; i < d->n_classes; i++) // renumber by name
-        if (i >= options->n_classes || strcmp(d->classes[i], options->classes[i]) != 0) {
-            int *map = mem_alloc((size_t)d->n_classes * sizeof *map);
-            if (map == NULL)
-                return fail_memory("class names");
-            for (int k = 0; k < d->n_classes; k++) {
-                map[k] = -1;
-                for (int m = 0; m < options->n_classes; m++)
-                    if (strcmp(d->classes[k], options->classes[m]) == 0)
-                        map[k] = m;
-                if (map[k] < 0) {
-                    mem_free(map);
-                    return fail(GRAFT_BAD_FILE, "%s: class '%s' is not among the model's %d classes ('%s', ...)",
-                                options->path, d->classes[k], options->n_classes, options->classes[0]);
-                }
-            }
-            for (size_t s = 0; s < d->count; s++)
-                if (d->samples[s].label >= 0)
-                    d->samples[s].label = map[d->samples[s].label];
-            mem_free(map);
-            break;
-        }
-    for (int i = 0; i < d->n_classes; i++)
-        mem_free(d->classes[i]);
-    d->n_classes = 0;
-    for (int i = 0; i < options->n_classes; i++)
-        TRY(class_add(d, options->classes[i]));
-    return GRAFT_OK;
 }
 
 graft_status folder_has(const char *folder, const char *name, bool *out)
@@ -143,163 +85,117 @@ graft_status folder_has(const char *folder, const char *name, bool *out)
     return GRAFT_OK;
 }
 
-static graft_status folder_open(const struct data_options *options, struct dataset *d)
+graft_status dataset_shape(struct dataset *d, const char *path, struct array_shape shape)
+{
+    const bool same = d->array_c == shape.c && d->array_h == shape.h && d->array_w == shape.w &&
+                      d->array_float == shape.real && d->array_planar == shape.planar;
+    if (d->count > 0 && !same)
+        return fail(GRAFT_BAD_FILE, "%s: arrays of %dx%d with %d channels; what comes before is of another kind or shape",
+                    path, shape.w, shape.h, shape.c);
+    d->array_c = shape.c;
+    d->array_h = shape.h;
+    d->array_w = shape.w;
+    d->array_float = shape.real;
+    d->array_planar = shape.planar;
+    return GRAFT_OK;
+}
+
+static graft_status folder_open(const char *path, struct dataset *d)
 {
     static const struct {
         graft_status (*recognises)(const char *folder, bool *out);
         graft_status (*open)(const char *folder, struct dataset *d);
-    } kinds[] = {{idx_recognises, source_idx}, {cifar_recognises, source_cifar}, {npy_recognises, source_npy}};
+    } kinds[] = {{idx_recognises, source_idx}, {cifar_recognises, source_cifar}, {npy_recognises, source_npy},
+                 {drivers_recognises, source_drivers}};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         bool found;
-        TRY(kinds[i].recognises(options->path, &found));
+        TRY(kinds[i].recognises(path, &found));
         if (found)
-            return kinds[i].open(options->path, d);
+            return kinds[i].open(path, d);
     }
-    return source_folder(options, d);
+    return source_folder(path, d);
+}
+
+static graft_status source_open(const char *path, const struct data_options *options, struct dataset *d)
+{
+    struct stat st;
+    const bool arrays = d->array_h > 0;
+    const size_t before = d->count;
+    const char *group = options->group != NULL && strcmp(options->group, "none") == 0 ? "" : options->group;
+    if (stat(path, &st) != 0)
+        return fail(GRAFT_BAD_FILE, "data '%s': %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        TRY(folder_open(path, d));
+    else if (path_has_suffix(path, ".npz"))
+        TRY(source_npz(path, d));
+    else if (path_has_suffix(path, ".csv"))
+        TRY(source_csv(path, group, true, d));
+    else if (archive_recognises(path))
+        TRY(source_archive(path, true, d));
+    else if (path_has_suffix(path, ".tar.gz") || path_has_suffix(path, ".tgz"))
+        return fail(GRAFT_BAD_FILE, "data '%s' is packed as a whole, so a picture cannot be read alone; gunzip it", path);
+    else
+        return fail(GRAFT_BAD_FILE, "data '%s': expected a folder per class, a .tar or .zip of one, a folder of IDX, CIFAR or "
+                    ".npy files, a .csv or an .npz", path);
+    if (arrays && d->count > before && d->samples[before].data == NULL)
+        return fail(GRAFT_BAD_FILE, "'%s' holds picture files, '%s' arrays; they cannot be one data set", path,
+                    options->paths[0]);
+    return GRAFT_OK;
 }
 
 graft_status dataset_open(const struct data_options *options, struct dataset *out)
 {
-    struct stat st;
-    graft_status status;
+    graft_status status = GRAFT_OK;
     *out = (struct dataset){0};
-    if (stat(options->path, &st) != 0)
-        return fail(GRAFT_BAD_FILE, "data '%s': %s", options->path, strerror(errno));
-    if (S_ISDIR(st.st_mode))
-        status = folder_open(options, out);
-    else if (path_has_suffix(options->path, ".npz"))
-        status = source_npz(options->path, out);
-    else if (path_has_suffix(options->path, ".csv"))
-        status = source_csv(options, out);
-    else
-        status = fail(GRAFT_BAD_FILE,
-                      "data '%s': expected a folder per class, a folder of IDX, CIFAR or .npy files, a .csv or an .npz",
-                      options->path);
-    if (status == GRAFT_OK)
-        status = classes_check(options, out);
+    for (int i = 0; i < options->n_paths; i++)
+        TRY_GOTO(source_open(options->paths[i], options, out));
+    if (out->array_h == 0)
+        TRY_GOTO(classes_sort(out));
+    if (options->group != NULL && strcmp(options->group, "none") != 0 && !out->grouped)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--group %s: '%s' has no such column; groups are a column of a CSV", options->group,
+                      options->paths[0]));
+    TRY_GOTO(classes_check(options, out));
+done:
     if (status != GRAFT_OK)
         dataset_free(out);
     return status;
 }
 
-struct drawn {
-    int label;
-    uint64_t key;
-    size_t index;
-};
-
-static int by_label_and_key(const void *left, const void *right)
+graft_status inputs_add(const char *path, struct dataset *out)
 {
-    const struct drawn *a = left, *b = right;
-    if (a->label != b->label)
-        return a->label < b->label ? -1 : 1;
-    if (a->key != b->key)
-        return a->key < b->key ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return source_inputs(path, out);
+    if (path_has_suffix(path, ".csv"))
+        return source_csv(path, "", false, out);
+    return archive_recognises(path) ? source_archive(path, false, out) : source_inputs(path, out);
 }
 
-// Of every class, as equally as the numbers allow, those with the smallest keys; `drawn` is sorted by class.
-static long take_stratified(struct dataset *d, const struct drawn *drawn, size_t n, double fraction, long count)
+graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out)
 {
-    long taken = 0;
-    for (size_t begin = 0, end; begin < n; begin = end) {
-        for (end = begin; end < n && drawn[end].label == drawn[begin].label;)
-            end++;
-        const long size =
-            (long)(end - begin); // a count: what it should have reached after this class, less what it has
-        long take = count >= 0 ? (long)((double)count * end / n + 0.5) - taken : lround(fraction * size);
-        take = take > size - 1 ? size - 1 : take; // a class too small to split stays in training
-        for (long k = 0; k < take; k++)
-            d->samples[drawn[begin + (size_t)k].index].part = PART_VAL;
-        taken += take > 0 ? take : 0;
-    }
-    return taken;
+    graft_status status = GRAFT_OK;
+    *out = (struct dataset){0};
+    for (size_t i = 0; i < n; i++)
+        TRY_GOTO(inputs_add(paths[i], out));
+    if (out->count == 0)
+        status = fail(GRAFT_BAD_FILE, "no pictures in '%s'", paths[0]);
+done:
+    if (status != GRAFT_OK)
+        dataset_free(out);
+    return status;
 }
 
-// Whole groups in the order of their keys, while that brings the number nearer to `target`; never all of them.
-static long take_groups(struct dataset *d, const struct drawn *drawn, size_t n, long target)
+static graft_status array_picture(const struct dataset *d, const uint8_t *src, struct picture *out)
 {
-    long taken = 0;
-    for (size_t begin = 0, end; begin < n; begin = end) {
-        for (end = begin; end < n && drawn[end].key == drawn[begin].key;)
-            end++;
-        const long size = (long)(end - begin);
-        if (end == n || taken + size - target > target - taken)
-            break;
-        for (size_t k = begin; k < end; k++)
-            d->samples[drawn[k].index].part = PART_VAL;
-        taken += size;
-    }
-    return taken;
-}
-
-static graft_status split_training(struct dataset *d, double fraction, long count, uint64_t seed)
-{
-    struct drawn *drawn = mem_alloc((d->count + 1) * sizeof *drawn);
-    size_t n = 0;
-    bool grouped = false;
-    if (drawn == NULL)
-        return fail_memory("the split");
-    for (size_t i = 0; i < d->count; i++)
-        grouped |= d->samples[i].group != 0;
-    for (size_t i = 0; i < d->count; i++) {
-        const struct sample *s = &d->samples[i];
-        if (s->part == PART_TRAIN && s->label >= 0)
-            drawn[n++] = (struct drawn){grouped ? 0 : s->label, rng_hash(RNG_SPLIT, seed, s->group != 0 ? s->group : i,
-                                                                         s->group != 0), i};
-    }
-    qsort(drawn, n, sizeof *drawn, by_label_and_key);
-    const long taken = grouped ? take_groups(d, drawn, n, count >= 0 ? count : lround(fraction * n))
-                               : take_stratified(d, drawn, n, fraction, count);
-    mem_free(drawn);
-    d->has_val |= taken > 0;
-    if (taken == 0)
-        log_warning("%s are too small to hold any picture out; there is no validation",
-                    grouped ? "the groups" : "the classes");
-    return GRAFT_OK;
-}
-
-graft_status dataset_split(struct dataset *d, const char *val, long limit, uint64_t seed)
-{
-    if (val == NULL)
-        val = d->has_val ? "keep" : "0.2";
-    const bool keep = strcmp(val, "keep") == 0;
-    char *end;
-    const double number = strtod(val, &end);
-    if (!keep && (end == val || *end != '\0' || val[strspn(val, ".0123456789")] != '\0' || number > 1e9 ||
-                  (strchr(val, '.') != NULL && number >= 1)))
-        return fail(GRAFT_BAD_OPTION, "--val %s: expected a fraction such as 0.2, a count such as 100, or 0", val);
-    if (!keep && !d->has_val && number > 0) {
-        const bool count = strchr(val, '.') == NULL;
-        size_t total = 0, tests = 0;
-        for (size_t i = 0; i < d->count; i++) {
-            total += d->samples[i].part == PART_TRAIN;
-            tests += d->samples[i].part == PART_TEST;
-        }
-        if (count && d->has_test && d->array_h > 0) {
-            if ((size_t)number > tests)
-                return fail(GRAFT_BAD_OPTION, "--val %s: the test part has %zu pictures", val, tests);
-            size_t left = (size_t)number;
-            for (size_t i = 0; i < d->count && left > 0; i++)
-                if (d->samples[i].part == PART_TEST) {
-                    d->samples[i].part = PART_VAL;
-                    left--;
-                }
-            d->has_val = true;
-        } else if (count && (size_t)number >= total)
-            return fail(GRAFT_BAD_OPTION, "--val %s: there are only %zu pictures to train on", val, total);
-        else
-            TRY(split_training(d, number, count ? (long)number : -1, seed));
-    } else if (!keep && number == 0) {
-        for (size_t i = 0; i < d->count; i++)
-            if (d->samples[i].part == PART_VAL)
-                d->samples[i].part = PART_NONE;
-        d->has_val = false;
-    }
-    long kept = 0;
-    for (size_t i = 0; i < d->count; i++)
-        if (d->samples[i].part == PART_TRAIN && limit > 0 && kept++ >= limit)
-            d->samples[i].part = PART_NONE;
+    const size_t area = (size_t)d->array_h * d->array_w;
+    *out = (struct picture){.rgb = mem_alloc(area * 3), .w = d->array_w, .h = d->array_h};
+    if (out->rgb == NULL)
+        return fail_memory("a picture");
+    for (size_t i = 0; i < area; i++)
+        for (int c = 0; c < 3; c++)
+            out->rgb[3 * i + c] = d->array_c == 1   ? src[i]
+                                  : d->array_planar ? src[c * area + i]
+                                                    : src[i * d->array_c + c];
     return GRAFT_OK;
 }
 
@@ -311,37 +207,80 @@ uint64_t sample_stamp(const struct dataset *d, size_t index)
         const size_t size = (size_t)d->array_c * d->array_h * d->array_w * (d->array_float ? sizeof(float) : 1);
         return hash_of((bytes){s->data, size});
     }
+    if (s->member != NULL) {
+        const uint64_t facts[] = {s->member->size, s->member->packed, s->member->crc};
+        return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+    }
     if (stat(s->path, &st) != 0)
         return 0;
     const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
     return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
 }
 
-graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec, float *dst)
+graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)
 {
     const struct sample *s = &d->samples[index];
+    return s->member != NULL ? member_read(s->member, s->path, MAX_FILE, out) : file_read(s->path, MAX_FILE, out);
+}
+
+static graft_status sample_decode(const struct dataset *d, size_t index, const struct decode_job *job, struct picture *out)
+{
+    const struct sample *s = &d->samples[index];
+    struct file_map map;
+    ASSERT(!d->array_float);
+    *out = (struct picture){0};
+    if (s->data != NULL)
+        return array_picture(d, s->data, out);
+    TRY(sample_open(d, index, &map));
+    const graft_status status = picture_decode_as(map.data, s->path, job, out);
+    file_map_close(&map);
+    return status;
+}
+
+graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out)
+{
+    return sample_decode(d, index, &(struct decode_job){0}, out);
+}
+
+// What of a picture a sample in training needs.
+struct need {
+    const struct input_spec *spec;
+    const struct augmentation *how; // NULL: nothing changes
+    uint64_t sample;
+    double shrink;
+};
+
+static void tell_wanted(void *user, int w, int h, double *across, double *down)
+{
+    const struct need *n = user;
+    picture_wanted(n->spec, n->how, n->sample, w, h, across, down);
+    *across *= n->shrink;
+    *down *= n->shrink;
+}
+
+graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
+                         const struct augmentation *how, float *dst)
+{
     struct picture p;
-    graft_status status;
     const size_t area = (size_t)d->array_h * d->array_w;
-    if (s->data == NULL) {
-        TRY(picture_read(s->path, &p));
-    } else if (d->array_float) {
+    if (d->array_float) {
+        const char *src = d->samples[index].data;
         for (int c = 0; c < d->array_c; c++)
             for (size_t i = 0; i < area; i++)
-                memcpy(&dst[c * area + i], (const char *)s->data + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
+                memcpy(&dst[c * area + i], src + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
         return GRAFT_OK;
-    } else {
-        p = (struct picture){mem_alloc(area * 3), d->array_w, d->array_h};
-        if (p.rgb == NULL)
-            return fail_memory("a picture");
-        const uint8_t *src = s->data;
-        for (size_t i = 0; i < area; i++)
-            for (int c = 0; c < 3; c++)
-                p.rgb[3 * i + c] = d->array_c == 1   ? src[i]
-                                   : d->array_planar ? src[c * area + i]
-                                                     : src[i * d->array_c + c];
     }
-    status = picture_prepare(&p, spec, dst);
+    const bool plain = how == NULL || !augment_any(how->augment) || (how->fixed && d->samples[index].copy == 0);
+    struct augmentation own = plain ? (struct augmentation){0} : *how;
+    if (own.fixed)
+        own.epoch = 0; // epochs count from 1
+    struct need need = {spec, plain ? NULL : &own, index, d->shrink};
+    const bool whole = how == NULL || how->fixed || d->shrink == 0;
+    const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted, .user = &need};
+    TRY(sample_decode(d, index, &job, &p));
+    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
+        fingerprint_take(&p, &d->prints[index]);
+    const graft_status status = plain ? picture_prepare(&p, spec, dst) : picture_augment(&p, spec, &own, index, dst);
     picture_free(&p);
     return status;
 }

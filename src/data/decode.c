@@ -3,20 +3,35 @@
 #include "data/decode.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const struct decoder decoders[] = {
     {"JPEG", jpeg_recognises, jpeg_decode}, {"PNG", png_recognises, png_decode}, {"WebP", webp_recognises, webp_decode},
 #ifdef GRAFT_GIF
     {"GIF", gif_recognises, gif_decode},
 #endif
-    {"BMP", bmp_recognises, bmp_decode}};
+    {"BMP", bmp_recognises, bmp_decode},
+#ifdef GRAFT_TIFF
+    {"TIFF", tiff_recognises, tiff_decode},
+#endif
+#ifdef GRAFT_HEIF
+    {"HEIF", heif_recognises, heif_decode},
+#endif
+};
+
+graft_status size_check(int w, int h, const char *name)
+{
+    if (w < 1 || h < 1 || w > MAX_SIDE || h > MAX_SIDE || (int64_t)w * h > MAX_PIXELS)
+        return fail(GRAFT_BAD_FILE, "%s: a picture of %dx%d; graft takes up to %d pixels", name, w, h, MAX_PIXELS);
+    return GRAFT_OK;
+}
 
 graft_status picture_new(int w, int h, const char *name, struct picture *out)
 {
-    *out = (struct picture){.w = w, .h = h};
-    if (w < 1 || h < 1 || w > MAX_SIDE || h > MAX_SIDE || (int64_t)w * h > MAX_PIXELS)
-        return fail(GRAFT_BAD_FILE, "%s: a picture of %dx%d; graft takes up to %d pixels", name, w, h, MAX_PIXELS);
+    *out = (struct picture){.w = w, .h = h, .full_w = w, .full_h = h, .traits = out->traits};
+    TRY(size_check(w, h, name));
     out->rgb = mem_alloc((size_t)w * h * 3);
     return out->rgb != NULL ? GRAFT_OK : fail_memory(name);
 }
@@ -27,29 +42,58 @@ void picture_free(struct picture *p)
     *p = (struct picture){0};
 }
 
-graft_status picture_decode(bytes data, const char *name, struct picture *out)
+double thread_seconds(void)
 {
+    struct timespec now;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0 ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9 : 0;
+}
+
+graft_status decode_expired(const char *name)
+{
+    return fail(GRAFT_BAD_FILE, "%s: not decoded after %d seconds of work; that is no picture to train on", name, MAX_SECONDS);
+}
+
+// "JPEG, PNG, ..."
+static const char *formats(void)
+{
+    static _Thread_local char list[96];
+    list[0] = '\0';
+    for (size_t i = 0; i < COUNT_OF(decoders); i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i > 0 ? ", " : "", decoders[i].name);
+    return list;
+}
+
+graft_status picture_decode_as(bytes data, const char *name, const struct decode_job *job, struct picture *out)
+{
+    struct decode_job own = *job;
     *out = (struct picture){0};
+    own.until = thread_seconds() + MAX_SECONDS;
     if (data.size == 0)
         return fail(GRAFT_BAD_FILE, "%s: the file is empty", name);
     for (size_t i = 0; i < COUNT_OF(decoders); i++)
         if (decoders[i].recognises(data)) {
-            const graft_status status = decoders[i].decode(data, name, out);
+            const graft_status status = decoders[i].decode(data, name, &own, out);
             if (status != GRAFT_OK)
                 picture_free(out);
+            else
+                out->format = decoders[i].name;
             return status;
         }
-    return fail(GRAFT_BAD_FILE,
-                "%s: not a picture graft reads (JPEG, PNG, WebP, GIF, BMP); it begins with 0x%02x 0x%02x", name,
+    return fail(GRAFT_BAD_FILE, "%s: not a picture graft reads (%s); it begins with 0x%02x 0x%02x", name, formats(),
                 data.ptr[0], data.size > 1 ? data.ptr[1] : 0);
 }
 
-graft_status picture_read(const char *path, struct picture *out)
+graft_status picture_decode(bytes data, const char *name, struct picture *out)
+{
+    return picture_decode_as(data, name, &(struct decode_job){0}, out);
+}
+
+graft_status picture_read(const char *path, bool icc, struct picture *out)
 {
     struct file_map map;
     *out = (struct picture){0};
-    TRY(file_map_open(path, &map));
-    const graft_status status = picture_decode(map.data, path, out);
+    TRY(file_read(path, MAX_FILE, &map));
+    const graft_status status = picture_decode_as(map.data, path, &(struct decode_job){.icc = icc}, out);
     file_map_close(&map);
     return status;
 }
@@ -99,6 +143,14 @@ graft_status picture_orient(struct picture *p, int orientation)
             memcpy(rgb + ((size_t)y * w + x) * 3, p->rgb + ((size_t)sy * p->w + sx) * 3, 3);
         }
     mem_free(p->rgb);
-    *p = (struct picture){rgb, w, h};
+    p->rgb = rgb;
+    p->w = w;
+    p->h = h;
+    if (transpose) {
+        const int kept = p->full_w;
+        p->full_w = p->full_h;
+        p->full_h = kept;
+    }
+    p->traits |= TRAIT_TURNED;
     return GRAFT_OK;
 }

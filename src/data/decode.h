@@ -4,25 +4,46 @@
 #include "data/data.h"
 
 enum { MAX_SIDE = 65500, MAX_SCANS = 100 };
+enum { MAX_FILE = 1 << 28 };       // bytes
 enum { MAX_PIXELS = 178956970 }; // Pillow's limit for a decompression bomb
+enum { MAX_SECONDS = 20 };         // of processor time a picture
+
+// How one picture is to be decoded.
+struct decode_job {
+    bool icc;      // colours by the embedded profile, to sRGB
+    // Of the whole upright picture of w x h, how many pixels will be used: a decoder that can may stop at that size.  NULL:
+    // all of them.
+    void (*wanted)(void *user, int w, int h, double *across, double *down);
+    void *user;
+    double until;  // thread_seconds() when the time is over; set by picture_decode_as
+};
+graft_status picture_decode_as(bytes data, const char *name, const struct decode_job *job, struct picture *out);
+double thread_seconds(void); // processor time of this thread
+graft_status decode_expired(const char *name); // the message for it
 
 struct decoder {
     const char *name;
     bool (*recognises)(bytes data);
     // Decodes to RGB, oriented; `name` is for messages.
-    graft_status (*decode)(bytes data, const char *name, struct picture *out);
+    graft_status (*decode)(bytes data, const char *name, const struct decode_job *job, struct picture *out);
 };
 bool jpeg_recognises(bytes data);
-graft_status jpeg_decode(bytes data, const char *name, struct picture *out);
+graft_status jpeg_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
 bool png_recognises(bytes data);
-graft_status png_decode(bytes data, const char *name, struct picture *out);
+graft_status png_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
 bool webp_recognises(bytes data);
-graft_status webp_decode(bytes data, const char *name, struct picture *out);
+graft_status webp_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
 bool gif_recognises(bytes data);
-graft_status gif_decode(bytes data, const char *name, struct picture *out);
+graft_status gif_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
 bool bmp_recognises(bytes data);
-graft_status bmp_decode(bytes data, const char *name, struct picture *out);
+graft_status bmp_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
+bool tiff_recognises(bytes data);
+graft_status tiff_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
+bool heif_recognises(bytes data);
+graft_status heif_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
 
-graft_status picture_new(int w, int h, const char *name, struct picture *out); // checks the limits first
+graft_status size_check(int w, int h, const char *name); // against the limits
+// Checks the limits first; keeps the traits that `out` has.
+graft_status picture_new(int w, int h, const char *name, struct picture *out);
 graft_status picture_orient(struct picture *p, int orientation);               // EXIF 1..8
 int exif_orientation(bytes tiff);                                              // 1 when it says nothing sound

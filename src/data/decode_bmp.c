@@ -101,10 +101,12 @@ static void row_read(const struct layout *l, const uint8_t *src, uint8_t *dst)
         }
 }
 
-graft_status bmp_decode(bytes data, const char *name, struct picture *out)
+graft_status bmp_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
 {
     struct layout l;
+    (void)job; // its work is bounded by its size
     TRY(header_parse(data, name, &l));
+    out->traits = l.bits > 8 ? 0 : l.bits == 1 ? TRAIT_BILEVEL : TRAIT_PALETTE;
     TRY(picture_new(l.w, l.h, name, out));
     const size_t stride = l.rows.size / (size_t)l.h;
     for (int y = 0; y < l.h; y++)

@@ -74,9 +74,10 @@ static bool frame_find(GifFileType *gif, int *transparent)
     return DGifGetImageDesc(gif) != GIF_ERROR;
 }
 
-graft_status gif_decode(bytes data, const char *name, struct picture *out)
+graft_status gif_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
 {
     struct reader reader = reader_of(data);
+    (void)job; // its work is bounded by its size
     int error = 0, transparent;
     GifByteType *line = NULL;
     graft_status status = GRAFT_OK;
@@ -85,6 +86,7 @@ graft_status gif_decode(bytes data, const char *name, struct picture *out)
         return damaged(name, error);
     if (!frame_find(gif, &transparent))
         TRY_GOTO(damaged(name, gif->Error));
+    out->traits = TRAIT_PALETTE | (transparent >= 0 ? TRAIT_ALPHA : 0);
     const GifImageDesc *f = &gif->Image;
     const ColorMapObject *map = f->ColorMap != NULL ? f->ColorMap : gif->SColorMap;
     if (map == NULL || f->Width < 1 || f->Height < 1 || f->Left < 0 || f->Top < 0)

@@ -1,16 +1,22 @@
 // data/decode_jpeg.c: JPEG through libjpeg-turbo.  Any warning of the library means damage: a picture is whole or
-// refused.
+// refused.  Where fewer pixels are wanted it is shrunk while decoding, to 1/2, 1/4 or 1/8: other eighths are less faithful.
 
 #include "data/decode.h"
 #include "base/memory.h"
+#include "data/icc.h"
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <jpeglib.h>
+
+enum { MAX_PROGRESSIVE = 1 << 26 }; // pixels: its coefficients take 3 to 6 bytes each
 
 struct failure {
     struct jpeg_error_mgr manager;
     jmp_buf jump;
+    double until;
+    bool expired, tolerant;
     char text[JMSG_LENGTH_MAX];
 };
 
@@ -23,16 +29,21 @@ static void stop(j_common_ptr info)
 
 static void message(j_common_ptr info, int level)
 {
-    if (level < 0) // corrupt data, a premature end
+    if (level < 0 && !((struct failure *)info->err)->tolerant) // corrupt data, a premature end
         stop(info);
 }
 
-static void watch_scans(j_common_ptr info)
+// Called every few rows of every scan.
+static void watch(j_common_ptr info)
 {
     const j_decompress_ptr jpeg = (j_decompress_ptr)info;
     struct failure *f = (struct failure *)info->err;
     if (jpeg->input_scan_number > MAX_SCANS) {
         snprintf(f->text, sizeof f->text, "more than %d progressive scans", MAX_SCANS);
+        longjmp(f->jump, 1);
+    }
+    if (thread_seconds() > f->until) {
+        f->expired = true;
         longjmp(f->jump, 1);
     }
 }
@@ -58,46 +69,88 @@ static void from_cmyk(const uint8_t *src, uint8_t *dst, int w)
         }
 }
 
-graft_status jpeg_decode(bytes data, const char *name, struct picture *out)
+// The profile's markers are an ornament: where they do not fit together there is none.
+static struct icc *profile_open(struct jpeg_decompress_struct *jpeg, struct failure *f)
+{
+    JOCTET *data = NULL;
+    unsigned size;
+    struct icc *icc = NULL;
+    f->tolerant = true;
+    if (jpeg->num_components >= 3 && jpeg_read_icc_profile(jpeg, &data, &size)) {
+        icc = icc_open((bytes){data, size}, jpeg->num_components == 4 ? 4 : 3);
+        free(data);
+    }
+    f->tolerant = false;
+    return icc;
+}
+
+// Eighths of its size that leave at least as many pixels as will be used.
+static unsigned eighths(const struct jpeg_decompress_struct *jpeg, const struct decode_job *job, bool turned)
+{
+    double across, down;
+    unsigned n = 8;
+    if (job->wanted == NULL)
+        return n;
+    const int w = (int)jpeg->image_width, h = (int)jpeg->image_height;
+    job->wanted(job->user, turned ? h : w, turned ? w : h, turned ? &down : &across, turned ? &across : &down);
+    while (n > 1 && w * (n / 2) / 8.0 >= across && h * (n / 2) / 8.0 >= down)
+        n /= 2;
+    return n;
+}
+
+graft_status jpeg_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
 {
     struct jpeg_decompress_struct jpeg = {0};
-    struct failure failure;
-    struct jpeg_progress_mgr progress = {.progress_monitor = watch_scans};
+    struct failure failure = {.until = job->until};
+    struct jpeg_progress_mgr progress = {.progress_monitor = watch};
     graft_status status = GRAFT_OK;
     uint8_t *volatile row = NULL;
+    struct icc *volatile icc = NULL;
     jpeg.err = jpeg_std_error(&failure.manager);
     failure.manager.error_exit = stop;
     failure.manager.emit_message = message;
     if (setjmp(failure.jump) != 0) {
-        status = fail(GRAFT_BAD_FILE, "%s: damaged JPEG: %s", name, failure.text);
+        status = failure.expired ? decode_expired(name) : fail(GRAFT_BAD_FILE, "%s: damaged JPEG: %s", name, failure.text);
         goto done;
     }
     jpeg_create_decompress(&jpeg);
     jpeg.progress = &progress;
     jpeg_mem_src(&jpeg, data.ptr, data.size);
     jpeg_save_markers(&jpeg, JPEG_APP0 + 1, 0xffff);
+    if (job->icc)
+        jpeg_save_markers(&jpeg, JPEG_APP0 + 2, 0xffff);
     jpeg_read_header(&jpeg, TRUE);
     const bool cmyk = jpeg.num_components == 4;
     const int orientation = orientation_of(&jpeg); // finishing drops the markers
+    out->traits = cmyk ? TRAIT_CMYK : jpeg.num_components == 1 ? TRAIT_GREY : 0;
     jpeg.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
-    status = picture_new((int)jpeg.image_width, (int)jpeg.image_height, name, out);
-    if (status != GRAFT_OK)
-        goto done;
-    if (cmyk && (row = mem_alloc((size_t)jpeg.image_width * 4)) == NULL) {
-        status = fail_memory(name);
-        goto done;
-    }
+    TRY_GOTO(size_check((int)jpeg.image_width, (int)jpeg.image_height, name));
+    if (jpeg.progressive_mode && (int64_t)jpeg.image_width * jpeg.image_height > MAX_PROGRESSIVE)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: a progressive JPEG of %ux%u, which is decoded whole in memory; graft takes up to %d "
+                      "pixels", name, jpeg.image_width, jpeg.image_height, MAX_PROGRESSIVE));
+    jpeg.scale_num = eighths(&jpeg, job, orientation >= 5);
+    jpeg.scale_denom = 8;
+    if (job->icc)
+        icc = profile_open(&jpeg, &failure);
     jpeg_start_decompress(&jpeg);
+    TRY_GOTO(picture_new((int)jpeg.output_width, (int)jpeg.output_height, name, out));
+    out->full_w = (int)jpeg.image_width;
+    out->full_h = (int)jpeg.image_height;
+    if (cmyk && (row = mem_alloc((size_t)jpeg.output_width * 4)) == NULL)
+        TRY_GOTO(fail_memory(name));
     while (jpeg.output_scanline < jpeg.output_height) {
         uint8_t *line = out->rgb + (size_t)jpeg.output_scanline * out->w * 3;
         JSAMPROW target = cmyk ? row : line;
         jpeg_read_scanlines(&jpeg, &target, 1);
-        if (cmyk)
+        if (icc != NULL)
+            icc_convert(icc, target, line, (size_t)out->w);
+        else if (cmyk)
             from_cmyk(row, line, out->w);
     }
     jpeg_finish_decompress(&jpeg);
     status = picture_orient(out, orientation);
 done:
+    icc_close(icc);
     mem_free(row);
     jpeg_destroy_decompress(&jpeg);
     return status;

@@ -3,11 +3,14 @@
 
 #include "data/decode.h"
 #include "base/memory.h"
+#include "data/icc.h"
 #include <png.h>
 #include <string.h>
 
 struct source {
     struct reader reader;
+    double until;
+    bool expired;
     char text[128];
 };
 
@@ -18,6 +21,16 @@ static void take(png_structp png, png_bytep out, size_t size)
     if (s->reader.failed)
         png_error(png, "the file ends too early");
     memcpy(out, part.ptr, size);
+}
+
+static void watch(png_structp png, png_uint_32 row, int pass)
+{
+    struct source *s = png_get_io_ptr(png);
+    (void)pass;
+    if (row % 64 == 0 && thread_seconds() > s->until) {
+        s->expired = true;
+        png_error(png, "too slow");
+    }
 }
 
 static void stop(png_structp png, png_const_charp text)
@@ -50,9 +63,24 @@ static int orientation_of(bytes data)
     return 1;
 }
 
-graft_status png_decode(bytes data, const char *name, struct picture *out)
+static void profile_apply(png_structp png, png_infop info, const struct decode_job *job, struct picture *out)
 {
-    struct source source = {.reader = reader_of(data)};
+    png_charp title;
+    png_bytep profile;
+    png_uint_32 size;
+    int compression;
+    if (!job->icc || (out->traits & (TRAIT_GREY | TRAIT_BILEVEL)) != 0 ||
+        png_get_iCCP(png, info, &title, &compression, &profile, &size) == 0)
+        return;
+    struct icc *icc = icc_open((bytes){profile, size}, 3);
+    if (icc != NULL)
+        icc_convert(icc, out->rgb, out->rgb, (size_t)out->w * out->h);
+    icc_close(icc);
+}
+
+graft_status png_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
+{
+    struct source source = {.reader = reader_of(data), .until = job->until};
     graft_status status = GRAFT_OK;
     png_bytep *volatile rows = NULL;
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, stop, ignore);
@@ -62,13 +90,23 @@ graft_status png_decode(bytes data, const char *name, struct picture *out)
         return fail_memory(name);
     }
     if (setjmp(png_jmpbuf(png)) != 0) {
-        status = fail(GRAFT_BAD_FILE, "%s: damaged PNG: %s", name, source.text);
+        status = source.expired ? decode_expired(name) : fail(GRAFT_BAD_FILE, "%s: damaged PNG: %s", name, source.text);
         goto done;
     }
     png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
     png_set_read_fn(png, &source, take);
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); // colour profiles, texts: skipped, not inflated
+    png_set_read_status_fn(png, watch);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); // texts: skipped, not inflated
+    if (job->icc)
+        png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "iCCP", 1);
     png_read_info(png, info);
+    const int type = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
+    out->traits = (type == PNG_COLOR_TYPE_PALETTE                                ? TRAIT_PALETTE
+                   : (type & PNG_COLOR_MASK_COLOR) != 0                          ? 0
+                   : depth == 1                                                  ? TRAIT_BILEVEL
+                                                                                 : TRAIT_GREY) |
+                  ((type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png, info, PNG_INFO_tRNS) != 0 ? TRAIT_ALPHA : 0) |
+                  (depth == 16 ? TRAIT_DEEP : 0);
     png_set_strip_16(png);
     png_set_palette_to_rgb(png);
     png_set_expand_gray_1_2_4_to_8(png);
@@ -93,6 +131,7 @@ graft_status png_decode(bytes data, const char *name, struct picture *out)
         rows[y] = out->rgb + (size_t)y * out->w * 3;
     png_read_image(png, rows);
     png_read_end(png, NULL);
+    profile_apply(png, info, job, out);
     status = picture_orient(out, orientation_of(source.reader.data));
 done:
     mem_free(rows);

@@ -1,6 +1,7 @@
 // data/decode_webp.c: WebP through libwebp; alpha dropped; of an animation the first frame.
 
 #include "data/decode.h"
+#include "data/icc.h"
 #include <string.h>
 #include <webp/decode.h>
 #include <webp/demux.h>
@@ -29,6 +30,7 @@ static graft_status canvas_put(struct picture *p, int w, int h, int left, int to
         return GRAFT_OK;
     if (left < 0 || top < 0 || p->w > w - left || p->h > h - top)
         return fail(GRAFT_BAD_FILE, "%s: damaged WebP: its first frame lies outside the picture", name);
+    canvas.traits = p->traits;
     TRY(picture_new(w, h, name, &canvas));
     memset(canvas.rgb, 0, (size_t)w * h * 3);
     for (int y = 0; y < p->h; y++)
@@ -52,7 +54,19 @@ static int orientation_of(WebPDemuxer *demuxer)
     return orientation;
 }
 
-graft_status webp_decode(bytes data, const char *name, struct picture *out)
+static void profile_apply(WebPDemuxer *demuxer, struct picture *p)
+{
+    WebPChunkIterator it;
+    if (!WebPDemuxGetChunk(demuxer, "ICCP", 1, &it))
+        return;
+    struct icc *icc = icc_open((bytes){it.chunk.bytes, it.chunk.size}, 3);
+    if (icc != NULL)
+        icc_convert(icc, p->rgb, p->rgb, (size_t)p->w * p->h);
+    icc_close(icc);
+    WebPDemuxReleaseChunkIterator(&it);
+}
+
+graft_status webp_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
 {
     const WebPData whole = {data.ptr, data.size};
     WebPDemuxer *demuxer = WebPDemux(&whole); // NULL unless every chunk is there
@@ -61,7 +75,11 @@ graft_status webp_decode(bytes data, const char *name, struct picture *out)
     if (demuxer == NULL || !WebPDemuxGetFrame(demuxer, 1, &it)) {
         status = fail(GRAFT_BAD_FILE, "%s: damaged or truncated WebP", name);
     } else {
+        const uint32_t flags = WebPDemuxGetI(demuxer, WEBP_FF_FORMAT_FLAGS);
+        out->traits = (flags & ANIMATION_FLAG ? TRAIT_ANIMATED : 0) | (flags & ALPHA_FLAG ? TRAIT_ALPHA : 0);
         status = frame_decode((bytes){it.fragment.bytes, it.fragment.size}, name, out);
+        if (status == GRAFT_OK && job->icc)
+            profile_apply(demuxer, out);
         if (status == GRAFT_OK)
             status = canvas_put(out, (int)WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_WIDTH),
                                 (int)WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_HEIGHT), it.x_offset, it.y_offset, name);

@@ -7,9 +7,7 @@
 
 graft_status picture_to_png(const struct picture *p, bytes *out)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width = (png_uint_32)p->w,
-                       .height = (png_uint_32)p->h,
+    png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)p->w, .height = (png_uint_32)p->h,
                        .format = PNG_FORMAT_RGB};
     png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image); // an upper bound: one pass writes it
     uint8_t *data = mem_alloc(size);

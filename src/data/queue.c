@@ -18,6 +18,7 @@ struct slot {
 struct queue {
     const struct dataset *data;
     struct input_spec spec;
+    struct augmentation how; // without `augment`: as in evaluation
     const uint32_t *order;
     size_t n, next_sample, n_slots, front; // front: the oldest slot that is not used up
     int place;                             // its next picture
@@ -49,7 +50,8 @@ static void *worker(void *argument)
         struct slot *slot = &q->slots[at / (size_t)q->batch % AHEAD];
         pthread_mutex_unlock(&q->lock);
         char *error = NULL;
-        if (sample_load(q->data, q->order[at], &q->spec, slot->input + place * q->item) != GRAFT_OK) {
+        const struct augmentation *how = q->how.augment != NULL ? &q->how : NULL;
+        if (sample_load(q->data, q->order[at], &q->spec, how, slot->input + place * q->item) != GRAFT_OK) {
             error = mem_text(graft_message());
             if (error == NULL)
                 error = (char *)"";
@@ -83,8 +85,8 @@ static void failed_clear(struct queue *q)
     q->n_failed = 0;
 }
 
-graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const uint32_t *order, size_t n,
-                       int batch, int workers, struct queue **out)
+graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how,
+                       const uint32_t *order, size_t n, int batch, int workers, struct queue **out)
 {
     struct queue *q = mem_zero(1, sizeof *q);
     *out = NULL;
@@ -92,6 +94,8 @@ graft_status queue_new(const struct dataset *d, const struct input_spec *spec, c
         return fail_memory("the batch queue");
     q->data = d;
     q->spec = *spec;
+    if (how != NULL)
+        q->how = *how;
     q->order = order;
     q->n = n;
     q->batch = batch;

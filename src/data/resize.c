@@ -2,7 +2,7 @@
 // A destination pixel i covers source centre (i + 0.5) s, s = source / destination; the filter is stretched by max(s,
 // 1). Weights are rounded to 22 bits, sums to 8 bits after each of the two passes, columns first, as Pillow does.
 
-#include "data/data.h"
+#include "data/resize.h"
 #include "base/memory.h"
 #include <math.h>
 #include <string.h>
@@ -25,11 +25,6 @@ struct taps {
     int most;
 };
 
-// What is wanted of a resized picture: pixels left..left + w of `full_w` across, top..top + h of `full_h` down.
-struct box {
-    int full_w, full_h, left, top, w, h;
-};
-
 static void taps_free(struct taps *t)
 {
     mem_free(t->first);
@@ -38,9 +33,9 @@ static void taps_free(struct taps *t)
 }
 
 // Pixels from..from + n of `src` pixels resized to `dst`.
-static graft_status taps_make(int src, int dst, int from, int n, enum filter filter, struct taps *t)
+static graft_status taps_make(int src, double dst, double from, int n, enum filter filter, struct taps *t)
 {
-    const double scale = (double)src / dst, stretch = scale > 1 ? scale : 1;
+    const double scale = src / dst, stretch = scale > 1 ? scale : 1;
     const double support = (filter == FILTER_BICUBIC ? 2 : 1) * stretch;
     *t = (struct taps){.most = (int)ceil(support) * 2 + 1};
     t->first = mem_alloc((size_t)n * sizeof(int));
@@ -119,7 +114,7 @@ static graft_status rows(const uint8_t *src, int w, uint8_t *dst, int dh, const 
 }
 
 // Only the rows and columns that the box needs are computed.
-static graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out)
+graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out)
 {
     struct taps across = {0}, down = {0};
     graft_status status = GRAFT_OK;
@@ -153,35 +148,76 @@ graft_status picture_resize(const struct picture *src, int w, int h, enum filter
 
 static int at_least_one(int64_t side) { return side < 1 ? 1 : (int)side; }
 
-graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst)
+struct box box_of(const struct input_spec *spec, int w, int h)
 {
     const int size = spec->size;
-    const bool wide = src->w > src->h;
-    int w = size, h = size;
+    const bool wide = w > h;
+    int full_w = size, full_h = size;
     if (spec->rule == RESIZE_CROP) { // shorter side to `resize`, the longer cut down to whole pixels
-        w = wide ? at_least_one((int64_t)spec->resize * src->w / src->h) : spec->resize;
-        h = wide ? spec->resize : at_least_one((int64_t)spec->resize * src->h / src->w);
+        full_w = wide ? at_least_one((int64_t)spec->resize * w / h) : spec->resize;
+        full_h = wide ? spec->resize : at_least_one((int64_t)spec->resize * h / w);
     } else if (spec->rule == RESIZE_PAD) {
-        w = wide ? size : at_least_one(lround((double)size * src->w / src->h));
-        h = wide ? at_least_one(lround((double)size * src->h / src->w)) : size;
+        full_w = wide ? size : at_least_one(lround((double)size * w / h));
+        full_h = wide ? at_least_one(lround((double)size * h / w)) : size;
     }
-    // The network's corner in the resized picture; negative: padding.  Half to even, as Python rounds.
-    const int left = (int)nearbyint((w - size) / 2.0), top = (int)nearbyint((h - size) / 2.0);
-    const struct box box = {w, h, left > 0 ? left : 0, top > 0 ? top : 0, w < size ? w : size, h < size ? h : size};
-    const int pad_left = left < 0 ? -left : 0, pad_top = top < 0 ? -top : 0;
+    // Half to even, as Python rounds.
+    return (struct box){full_w, full_h, nearbyint((full_w - size) / 2.0), nearbyint((full_h - size) / 2.0), size, size};
+}
+
+graft_status resize_padded(const struct picture *src, struct box box, enum filter filter, const uint8_t fill[3],
+                           struct picture *out)
+{
+    const int left = box.left < 0 ? (int)-box.left : 0, top = box.top < 0 ? (int)-box.top : 0; // of what is resized
+    const double right = floor(box.full_w - box.left + 0.5), bottom = floor(box.full_h - box.top + 0.5);
+    struct box inner = box;
+    inner.left += left;
+    inner.top += top;
+    inner.w = (int)fmin(right, box.w) - left;
+    inner.h = (int)fmin(bottom, box.h) - top;
     struct picture p;
-    TRY(resize_box(src, box, spec->filter, &p));
-    for (int c = 0; c < 3; c++) {
-        const int from = spec->bgr ? 2 - c : c;
-        for (int y = 0; y < size; y++)
-            for (int x = 0; x < size; x++) {
-                const int sx = x - pad_left, sy = y - pad_top;
-                const bool inside = sx >= 0 && sx < p.w && sy >= 0 && sy < p.h;
-                const float value =
-                    inside ? p.rgb[((size_t)sy * p.w + sx) * 3 + from] : spec->mean[c]; // pads with the mean
-                dst[((size_t)c * size + y) * size + x] = (value - spec->mean[c]) * spec->scale[c];
-            }
+    TRY(resize_box(src, inner, filter, &p));
+    if (inner.w == box.w && inner.h == box.h) {
+        *out = p;
+        return GRAFT_OK;
     }
+    *out = (struct picture){mem_alloc((size_t)box.w * box.h * 3), box.w, box.h};
+    if (out->rgb == NULL) {
+        picture_free(&p);
+        return fail_memory("a padded picture");
+    }
+    for (size_t i = 0; i < (size_t)box.w * box.h; i++)
+        memcpy(out->rgb + 3 * i, fill, 3);
+    for (int y = 0; y < p.h; y++)
+        memcpy(out->rgb + ((size_t)(y + top) * box.w + left) * 3, p.rgb + (size_t)y * p.w * 3, (size_t)p.w * 3);
+    picture_free(&p);
+    return GRAFT_OK;
+}
+
+void fill_of(const struct input_spec *spec, uint8_t fill[3])
+{
+    for (int c = 0; c < 3; c++) {
+        const float mean = spec->mean[spec->bgr ? 2 - c : c];
+        fill[c] = mean < 0 ? 0 : mean > 255 ? 255 : (uint8_t)lround(mean);
+    }
+}
+
+void picture_normalise(const struct picture *p, const struct input_spec *spec, float *dst)
+{
+    const size_t area = (size_t)p->w * p->h;
+    for (int c = 0; c < 3; c++) {
+        const uint8_t *src = p->rgb + (spec->bgr ? 2 - c : c);
+        for (size_t i = 0; i < area; i++)
+            dst[c * area + i] = (src[3 * i] - spec->mean[c]) * spec->scale[c];
+    }
+}
+
+graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst)
+{
+    struct picture p;
+    uint8_t fill[3];
+    fill_of(spec, fill);
+    TRY(resize_padded(src, box_of(spec, picture_full_w(src), picture_full_h(src)), spec->filter, fill, &p));
+    picture_normalise(&p, spec, dst);
     picture_free(&p);
     return GRAFT_OK;
 }

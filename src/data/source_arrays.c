@@ -119,22 +119,14 @@ static graft_status idx_part(const char *folder, const char *stem, enum part par
     if (n_labels != dim[0])
         TRY_GOTO(
             fail(GRAFT_BAD_FILE, "'%s' has %u pictures, its label file %u labels", picture_path, dim[0], n_labels));
-    if (d->array_h != 0 && (d->array_h != (int)dim[1] || d->array_w != (int)dim[2]))
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' has pictures of another size than the training part", picture_path));
-    d->array_c = 1;
-    d->array_h = (int)dim[1];
-    d->array_w = (int)dim[2];
+    TRY_GOTO(dataset_shape(d, picture_path, (struct array_shape){1, (int)dim[1], (int)dim[2], false, false}));
     const uint8_t *at = pictures;
     pictures = NULL; // taken by the next line, even if it fails
     TRY_GOTO(dataset_own(d, (void *)at));
     for (uint32_t i = 0; i < dim[0]; i++, at += (size_t)dim[1] * dim[2]) {
         char name[512];
         snprintf(name, sizeof name, "%s#%u", path_name(picture_path), i);
-        while (labels[i] >= d->n_classes) {
-            char text[16];
-            snprintf(text, sizeof text, "%d", d->n_classes);
-            TRY_GOTO(class_add(d, text));
-        }
+        TRY_GOTO(classes_number(d, labels[i] + 1));
         TRY_GOTO(sample_add(d, name, labels[i], part, at));
     }
 done:
@@ -147,6 +139,7 @@ done:
 
 graft_status source_idx(const char *folder, struct dataset *d)
 {
+    d->numbered = true;
     for (size_t i = 0; i < COUNT_OF(idx_parts); i++)
         TRY(idx_part(folder, idx_parts[i].stem, idx_parts[i].part, d));
     return GRAFT_OK;
@@ -224,25 +217,20 @@ static graft_status npz_samples(const char *path, const struct array *x, const s
     if (x->rank != 4 || y->count != x->dim[0] || (y->type != 'i' && y->type != 'u') || x->dim[1] > 65500 ||
         x->dim[2] > 65500 || x->dim[3] > 4096 || x->dim[1] * x->dim[2] * x->dim[3] == 0)
         return fail(GRAFT_BAD_FILE, "%s: x must be (n, h, w, c) and y integers (n)", path);
-    d->array_float = x->type == 'f' && x->item == 4;
-    if (!d->array_float && !(x->type == 'u' && x->item == 1 && (x->dim[3] == 1 || x->dim[3] == 3)))
+    const bool real = x->type == 'f' && x->item == 4;
+    if (!real && !(x->type == 'u' && x->item == 1 && (x->dim[3] == 1 || x->dim[3] == 3)))
         return fail(GRAFT_BAD_FILE, "%s: x must be uint8 pictures (1 or 3 channels) or float32", path);
-    if (d->array_float && (x->dim[3] != 3 || x->dim[1] != x->dim[2]))
+    if (real && (x->dim[3] != 3 || x->dim[1] != x->dim[2]))
         return fail(GRAFT_BAD_FILE, "%s: float32 x must be preprocessed squares (n, size, size, 3)", path);
-    d->array_h = (int)x->dim[1];
-    d->array_w = (int)x->dim[2];
-    d->array_c = (int)x->dim[3];
+    TRY(dataset_shape(d, path, (struct array_shape){(int)x->dim[3], (int)x->dim[1], (int)x->dim[2], real, false}));
+    d->numbered = true;
     const size_t item = x->dim[1] * x->dim[2] * x->dim[3] * (size_t)x->item;
     for (size_t i = 0; i < x->dim[0]; i++) {
         const int64_t label = integer_at(y, i);
         char name[512];
         if (label < 0 || label > 65535)
             return fail(GRAFT_BAD_FILE, "%s: label %lld of element %zu is out of range", path, (long long)label, i);
-        while (label >= d->n_classes) {
-            char text[16];
-            snprintf(text, sizeof text, "%d", d->n_classes);
-            TRY(class_add(d, text));
-        }
+        TRY(classes_number(d, (int)label + 1));
         snprintf(name, sizeof name, "%s#%zu", path_name(path), i);
         TRY(sample_add(d, name, (int)label, PART_TRAIN, x->data + i * item));
     }

@@ -51,6 +51,7 @@ static graft_status names_read(const char *folder, const char *name, int classes
                 text[n++] = (char)map.data.ptr[at];
         at++;
         text[n] = '\0';
+        d->numbered |= n == 0;
         if (n == 0)
             snprintf(text, sizeof text, "%d", d->n_classes);
         status = class_add(d, text);
@@ -100,9 +101,7 @@ graft_status source_cifar(const char *folder, struct dataset *d)
     TRY(folder_has(folder, ten[0], &is_ten));
     const char *const *files = is_ten ? ten : hundred;
     const size_t n = is_ten ? COUNT_OF(ten) : COUNT_OF(hundred);
-    d->array_c = 3;
-    d->array_h = d->array_w = SIDE;
-    d->array_planar = true;
+    TRY(dataset_shape(d, folder, (struct array_shape){3, SIDE, SIDE, false, true}));
     TRY(names_read(folder, is_ten ? "batches.meta.txt" : "fine_label_names.txt", is_ten ? 10 : 100, d));
     for (size_t i = 0; i < n; i++)
         TRY(file_add(folder, files[i], is_ten ? 1 : 2, i + 1 < n ? PART_TRAIN : PART_TEST, d));

@@ -30,7 +30,7 @@ graft_status predict_samples(const struct model *m, struct plan *plan, const str
         mem_free(padded);
         return fail_memory("predictions");
     }
-    status = queue_new(d, &m->input, order, n, batch, workers, &queue);
+    status = queue_new(d, &m->input, NULL, order, n, batch, workers, &queue);
     if (status != GRAFT_OK)
         goto done;
     const double begin = now_seconds();

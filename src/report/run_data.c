@@ -5,9 +5,10 @@
 // out.
 
 #include "report/run_data.h"
+#include "base/csv.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
-#include "report/csv.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,13 +220,27 @@ done:
     return status;
 }
 
-// Opens a CSV of the folder and takes its header's fields.
+// A CSV of the folder; without rows when there is none.
 static graft_status table_open(const struct run_data *d, const char *name, struct csv *out)
 {
     char *path = path_join(d->folder, name);
-    const graft_status status = path != NULL ? csv_open(path, out) : fail_memory("a path");
+    graft_status status = path != NULL ? GRAFT_OK : fail_memory("a path");
+    *out = (struct csv){0};
+    if (status == GRAFT_OK && file_exists(path))
+        status = csv_open(path, out);
+    out->path = name;
     mem_free(path);
     return status;
+}
+
+// A torn row is said and ends the table; the rest of the run is still worth a page.
+static bool row_next(struct csv *c)
+{
+    bool more;
+    if (csv_next(c, &more) == GRAFT_OK)
+        return more;
+    log_warning("%s", graft_message());
+    return false;
 }
 
 static graft_status classes_set(struct run_data *d, char *const *names, size_t n)
@@ -243,40 +258,46 @@ static graft_status classes_set(struct run_data *d, char *const *names, size_t n
 static graft_status classes_read(struct run_data *d)
 {
     struct csv c;
-    char **names = NULL, *field;
+    char **names = NULL;
     size_t n = 0, capacity = 0;
     graft_status status = GRAFT_OK;
     if (d->n_classes > 0)
         return GRAFT_OK;
     TRY(table_open(d, "classes.txt", &c));
-    while (csv_row(&c, &field, 1) > 0) {
-        if (!mem_grow(&names, &capacity, n + 1, sizeof *names))
+    while (row_next(&c)) {
+        if (!mem_grow(&names, &capacity, n + 1, sizeof *names) || (names[n] = mem_text(c.field[0])) == NULL)
             TRY_GOTO(fail_memory("class names"));
-        names[n++] = field;
+        n++;
     }
     status = n > 0 ? classes_set(d, names, n) : GRAFT_OK;
 done:
+    for (size_t i = 0; i < n; i++)
+        mem_free(names[i]);
     mem_free(names);
     csv_close(&c);
     return status;
 }
 
-static graft_status prediction_take(struct run_data *d, char **field, size_t n, size_t capacity)
+static graft_status prediction_take(struct run_data *d, const struct csv *c)
 {
     const size_t k = (size_t)d->n_classes;
-    const int label = n == k + 2 ? class_of(d, field[1]) : -1;
-    if (label < 0 || d->n == capacity)
-        return GRAFT_OK;
+    const int label = (size_t)c->n == k + 2 ? class_of(d, c->field[1]) : -1;
     double sum = 0;
+    if (label < 0)
+        return GRAFT_OK;
+    if (!mem_grow(&d->labels, &d->label_capacity, d->n + 1, sizeof *d->labels) ||
+        !mem_grow(&d->paths, &d->path_capacity, d->n + 1, sizeof *d->paths) ||
+        !mem_grow(&d->probabilities, &d->probability_capacity, (d->n + 1) * k, sizeof *d->probabilities))
+        return fail_memory("predictions");
     for (size_t i = 0; i < k; i++) {
-        const double p = strtod(field[i + 2], NULL);
+        const double p = strtod(c->field[i + 2], NULL);
         d->probabilities[d->n * k + i] = p >= 0 && p <= 1 ? (float)p : 0;
         sum += d->probabilities[d->n * k + i];
     }
     if (sum < 0.5) // no row of probabilities
         return GRAFT_OK;
     d->labels[d->n] = label;
-    d->paths[d->n] = mem_text(field[0]);
+    d->paths[d->n] = mem_text(c->field[0]);
     if (d->paths[d->n] == NULL)
         return fail_memory("predictions");
     d->n++;
@@ -284,136 +305,93 @@ static graft_status prediction_take(struct run_data *d, char **field, size_t n, 
 }
 
 // The header names the classes: path,label,CLASS...
-static graft_status predictions_read(struct run_data *d)
+static graft_status predictions_header(struct run_data *d, const struct csv *c)
 {
-    struct csv c;
-    graft_status status = GRAFT_OK;
-    char **field = NULL;
-    TRY(table_open(d, "val_predictions.csv", &c));
-    const size_t columns = csv_count(&c);
-    size_t rows = 0, cells;
-    if (columns < 3)
-        goto done;
-    field = mem_alloc(columns * sizeof *field);
-    if (field == NULL)
-        TRY_GOTO(fail_memory("predictions"));
-    csv_row(&c, field, columns);
-    TRY_GOTO(classes_set(d, field + 2, columns - 2));
-    for (const char *at = c.at; *at != '\0'; at++)
-        rows += *at == '\n';
-    rows = rows < strlen(c.at) / columns ? rows
-                                         : strlen(c.at) / columns; // a field takes a byte: the file bounds the product
-    d->labels = mem_alloc((rows + 1) * sizeof *d->labels);
-    d->paths = mem_alloc((rows + 1) * sizeof *d->paths);
-    d->probabilities = mul_size(rows + 1, columns - 2, &cells) ? mem_zero(cells, sizeof *d->probabilities) : NULL;
-    if (d->labels == NULL || d->paths == NULL || d->probabilities == NULL)
-        TRY_GOTO(fail_memory("predictions"));
-    for (size_t n; (n = csv_row(&c, field, columns)) > 0;)
-        TRY_GOTO(prediction_take(d, field, n, rows + 1));
-done:
-    mem_free(field);
-    csv_close(&c);
-    return status;
+    return c->n < 3 ? GRAFT_OK : classes_set(d, c->field + 2, (size_t)c->n - 2);
 }
 
-static graft_status split_read(struct run_data *d)
+static graft_status split_header(struct run_data *d, const struct csv *c)
+{
+    (void)c;
+    d->balance = mem_zero((size_t)d->n_classes + 1, sizeof *d->balance);
+    return d->balance != NULL ? GRAFT_OK : fail_memory("the classes' sizes");
+}
+
+static graft_status split_take(struct run_data *d, const struct csv *c)
 {
     static const char *const parts[] = {"train", "val", "test"};
-    struct csv c;
-    char *field[3];
-    int last = -1;
-    d->balance = mem_zero((size_t)d->n_classes + 1, sizeof *d->balance);
-    if (d->balance == NULL)
-        return fail_memory("the classes' sizes");
-    TRY(table_open(d, "split.csv", &c));
-    csv_row(&c, field, 3);
-    for (size_t n; (n = csv_row(&c, field, 3)) > 0;) {
-        if (n < 3)
-            continue;
-        if (last < 0 || strcmp(d->classes[last], field[1]) != 0)
-            last = class_of(d, field[1]);
-        for (int part = 0; last >= 0 && part < 3; part++)
-            d->balance[last][part] += strcmp(field[2], parts[part]) == 0;
-    }
-    csv_close(&c);
+    const int class = c->n < 3 ? -1 : class_of(d, c->field[1]);
+    for (int part = 0; class >= 0 && part < 3; part++)
+        d->balance[class][part] += strcmp(c->field[2], parts[part]) == 0;
     return GRAFT_OK;
 }
 
-static graft_status skipped_read(struct run_data *d)
+static graft_status skipped_take(struct run_data *d, const struct csv *c)
 {
-    struct csv c;
-    char *field[2];
-    graft_status status = GRAFT_OK;
-    TRY(table_open(d, "skipped.csv", &c));
-    csv_row(&c, field, 2);
-    for (size_t n; (n = csv_row(&c, field, 2)) > 0;) {
-        if (n < 2)
-            continue;
-        if (!mem_grow(&d->skipped, &d->skip_capacity, d->n_skipped + 1, sizeof *d->skipped))
-            TRY_GOTO(fail_memory("the skipped pictures"));
-        struct skip_row *row = &d->skipped[d->n_skipped++];
-        *row = (struct skip_row){mem_text(field[0]), mem_text(field[1])};
-        if (row->path == NULL || row->reason == NULL)
-            TRY_GOTO(fail_memory("the skipped pictures"));
-    }
-done:
-    csv_close(&c);
-    return status;
+    if (c->n < 2)
+        return GRAFT_OK;
+    if (!mem_grow(&d->skipped, &d->skip_capacity, d->n_skipped + 1, sizeof *d->skipped))
+        return fail_memory("the skipped pictures");
+    struct skip_row *row = &d->skipped[d->n_skipped++];
+    *row = (struct skip_row){mem_text(c->field[0]), mem_text(c->field[1])};
+    return row->path != NULL && row->reason != NULL ? GRAFT_OK : fail_memory("the skipped pictures");
 }
 
-static graft_status layers_read(struct run_data *d)
+static graft_status layer_take(struct run_data *d, const struct csv *c)
 {
-    struct csv c;
-    char *field[4];
-    graft_status status = GRAFT_OK;
-    TRY(table_open(d, "layers.csv", &c));
-    csv_row(&c, field, 4);
-    for (size_t n; (n = csv_row(&c, field, 4)) > 0;) {
-        if (n < 4)
-            continue;
-        if (!mem_grow(&d->layers, &d->layer_capacity, d->n_layers + 1, sizeof *d->layers))
-            TRY_GOTO(fail_memory("the layers"));
-        d->layers[d->n_layers] = (struct layer_row){mem_text(field[0]), strtod(field[1], NULL), strtod(field[2], NULL),
-                                                    strtod(field[3], NULL)};
-        if (d->layers[d->n_layers++].name == NULL)
-            TRY_GOTO(fail_memory("the layers"));
-    }
-done:
-    csv_close(&c);
-    return status;
+    if (c->n < 4)
+        return GRAFT_OK;
+    if (!mem_grow(&d->layers, &d->layer_capacity, d->n_layers + 1, sizeof *d->layers))
+        return fail_memory("the layers");
+    struct layer_row *row = &d->layers[d->n_layers++];
+    *row = (struct layer_row){mem_text(c->field[0]), strtod(c->field[1], NULL), strtod(c->field[2], NULL),
+                              strtod(c->field[3], NULL)};
+    return row->name != NULL ? GRAFT_OK : fail_memory("the layers");
 }
 
 // A file name in media/ and no way out of it.
 static bool media_name(const char *name) { return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL; }
 
-static graft_status media_take(struct run_data *d, char **field, bool training)
+// path,label,predicted,file,cam
+static graft_status media_take(struct run_data *d, const struct csv *c, bool training)
 {
-    if (!media_name(field[3]))
+    if (c->n < 5 || !media_name(c->field[3]))
         return GRAFT_OK;
     if (!mem_grow(&d->media, &d->media_capacity, d->n_media + 1, sizeof *d->media))
         return fail_memory("the pictures");
     struct media_row *row = &d->media[d->n_media++];
-    *row = (struct media_row){.path = mem_text(field[0]),
-                              .file = mem_text(field[3]),
-                              .label = class_of(d, field[1]),
-                              .predicted = class_of(d, field[2]),
+    *row = (struct media_row){.path = mem_text(c->field[0]),
+                              .file = mem_text(c->field[3]),
+                              .label = class_of(d, c->field[1]),
+                              .predicted = class_of(d, c->field[2]),
                               .training = training};
-    if (media_name(field[4]))
-        row->cam = mem_text(field[4]);
+    if (media_name(c->field[4]))
+        row->cam = mem_text(c->field[4]);
     return row->path != NULL && row->file != NULL ? GRAFT_OK : fail_memory("the pictures");
 }
+static graft_status media_val_take(struct run_data *d, const struct csv *c) { return media_take(d, c, false); }
+static graft_status media_train_take(struct run_data *d, const struct csv *c) { return media_take(d, c, true); }
 
-// path,label,predicted,file,cam
-static graft_status media_read(struct run_data *d, const char *name, bool training)
+// The tables of a run folder, in this order: later ones want the classes.
+static const struct {
+    const char *name;
+    graft_status (*header)(struct run_data *d, const struct csv *c); // NULL: nothing to take
+    graft_status (*row)(struct run_data *d, const struct csv *c);
+} tables[] = {{"val_predictions.csv", predictions_header, prediction_take}, {"split.csv", split_header, split_take},
+              {"skipped.csv", NULL, skipped_take}, {"layers.csv", NULL, layer_take},
+              {"media/val.csv", NULL, media_val_take}, {"media/train.csv", NULL, media_train_take}};
+
+static graft_status table_read(struct run_data *d, size_t table)
 {
     struct csv c;
-    char *field[5];
     graft_status status = GRAFT_OK;
-    TRY(table_open(d, name, &c));
-    csv_row(&c, field, 5);
-    for (size_t n; status == GRAFT_OK && (n = csv_row(&c, field, 5)) > 0;)
-        if (n >= 5)
-            status = media_take(d, field, training);
+    TRY(table_open(d, tables[table].name, &c));
+    row_next(&c);
+    if (tables[table].header != NULL)
+        TRY_GOTO(tables[table].header(d, &c));
+    while (row_next(&c))
+        TRY_GOTO(tables[table].row(d, &c));
+done:
     csv_close(&c);
     return status;
 }
@@ -422,13 +400,11 @@ graft_status run_data_read(const char *folder, struct run_data *d)
 {
     graft_status status = GRAFT_OK;
     TRY(run_events_read(folder, d));
-    TRY_GOTO(predictions_read(d));
-    TRY_GOTO(classes_read(d));
-    TRY_GOTO(split_read(d));
-    TRY_GOTO(skipped_read(d));
-    TRY_GOTO(layers_read(d));
-    TRY_GOTO(media_read(d, "media/val.csv", false));
-    TRY_GOTO(media_read(d, "media/train.csv", true));
+    for (size_t i = 0; i < COUNT_OF(tables); i++) {
+        TRY_GOTO(table_read(d, i));
+        if (i == 0)
+            TRY_GOTO(classes_read(d));
+    }
 done:
     if (status != GRAFT_OK)
         run_data_free(d);

@@ -54,7 +54,8 @@ struct run_data {
     size_t n_layers;
     int bad_lines; // of events.jsonl that say nothing
     double begun;  // seconds since 1970; 0: unknown
-    size_t epoch_capacity, step_capacity, skip_capacity, media_capacity, layer_capacity;
+    size_t epoch_capacity, step_capacity, skip_capacity, media_capacity, layer_capacity, label_capacity, path_capacity,
+        probability_capacity;
 };
 graft_status run_data_read(const char *folder, struct run_data *out);
 void run_data_free(struct run_data *d);

@@ -121,7 +121,7 @@ static graft_status some_write(struct media *m, int first, float *input, float *
     int place[TOGETHER], classes[TOGETHER] = {0}, n = 0, h = 0, w = 0;
     graft_status status = GRAFT_OK;
     for (int i = first; i < m->n_chosen && i < first + TOGETHER; i++)
-        if (sample_load(m->data, m->chosen[i].index, &m->model->input, input + (size_t)n * item) == GRAFT_OK) {
+        if (sample_load(m->data, m->chosen[i].index, &m->model->input, NULL, input + (size_t)n * item) == GRAFT_OK) {
             classes[n] = m->chosen[i].predicted;
             place[n++] = i;
         }

@@ -101,13 +101,20 @@ void run_folder_close(struct run_folder *f)
 static void split_put(struct text *split, const struct dataset *d)
 {
     static const char *const parts[] = {"train", "val", "test", "unused"};
-    text_put(split, "path,label,split,stamp\n");
+    text_put(split, d->n_groups > 0 ? "path,label,split,stamp,group\n" : "path,label,split,stamp\n");
     for (size_t i = 0; i < d->count; i++) {
         const struct sample *s = &d->samples[i];
+        if (s->copy > 0 || s->round > 0)
+            continue;
         text_put_field(split, s->path);
         text_put(split, ",");
         text_put_field(split, s->label >= 0 ? d->classes[s->label] : "");
-        text_put(split, ",%s,%016" PRIx64 "\n", parts[s->part], sample_stamp(d, i));
+        text_put(split, ",%s,%016" PRIx64, parts[s->part], sample_stamp(d, i));
+        if (d->n_groups > 0) {
+            text_put(split, ",");
+            text_put_field(split, s->group > 0 ? d->groups[s->group - 1] : "");
+        }
+        text_put(split, "\n");
     }
 }
 

@@ -9,6 +9,7 @@
 #include "infer/calibrate.h"
 #include "infer/predict.h"
 #include "train/trained.h"
+#include "train/twins.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,10 +23,9 @@ static graft_status lists_make(struct trainer *t)
     t->skipped = mem_zero(d->count + 1, sizeof *t->skipped);
     if (t->order == NULL || t->val == NULL || t->skipped == NULL)
         return fail_memory("the order of pictures");
+    TRY(dataset_order(d, 0, 1, t->order, &t->n)); // as many in every epoch
     for (size_t i = 0; i < d->count; i++)
-        if (d->samples[i].part == PART_TRAIN)
-            t->order[t->n++] = (uint32_t)i;
-        else if (d->samples[i].part == PART_VAL)
+        if (d->samples[i].part == PART_VAL)
             t->val[t->n_val++] = (uint32_t)i;
     if (t->n == 0)
         return fail(GRAFT_BAD_FILE, "no picture is left to train on");
@@ -184,17 +184,6 @@ static graft_status partial_make(struct trainer *t, int batch)
     return arena_reserve(t->arena);
 }
 
-// Rows of probabilities: (1 - s) of the label, and s spread over all classes.
-static void targets_make(struct trainer *t, const struct batch *b)
-{
-    const int classes = t->model->n_classes;
-    const float s = (float)t->options->recipe.label_smoothing;
-    for (int i = 0; i < b->n * classes; i++)
-        t->targets[i] = s / (float)classes;
-    for (int i = 0; i < b->n; i++)
-        t->targets[i * classes + t->data->samples[b->index[i]].label] += 1 - s;
-}
-
 // As many as a whole epoch has; pictures that are left out make an epoch shorter, not the schedule.
 static long updates_an_epoch(const struct trainer *t)
 {
@@ -212,14 +201,15 @@ static void update_done(struct trainer *t, uint64_t updates_before)
         average_add(&t->average, &t->model->params);
 }
 
-static graft_status step_run(struct trainer *t, const struct batch *b, double *loss)
+static graft_status step_run(struct trainer *t, const struct augmentation *how, struct batch *b, double *loss)
 {
     struct plan *plan = t->full;
     if (b->n != plan_batch(plan)) {
         TRY(partial_make(t, b->n));
         plan = t->partial;
     }
-    targets_make(t, b);
+    batch_targets(t->data, t->model->n_classes, t->options->recipe.label_smoothing, b, t->targets);
+    batch_mix(how, t->model->input.size, t->model->n_classes, b, t->targets);
     double momentum;
     const struct moment moment = {t->at.updates, updates_an_epoch(t), t->at.epochs, t->optimizer.updates};
     schedule_at(&t->options->recipe.schedule, &t->plateau, &moment, &t->at.rate, &momentum);
@@ -333,17 +323,6 @@ static graft_status step_report(struct trainer *t, const struct epoch_result *r,
     return run_folder_event(&t->folder, json);
 }
 
-// The order of an epoch is a function of (seed, epoch) alone.
-static void order_make(struct trainer *t, int epoch)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < t->data->count; i++)
-        if (t->data->samples[i].part == PART_TRAIN)
-            t->order[n++] = (uint32_t)i;
-    ASSERT(n == t->n);
-    rng_shuffle(t->order, (uint32_t)n, RNG_SHUFFLE, t->options->seed, (uint64_t)epoch);
-}
-
 // From the position in the epoch to its end.
 static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
 {
@@ -353,13 +332,17 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
     const int batch = plan_batch(t->full), last = (int)((t->n - t->n_skipped) % (size_t)batch);
     const long steps = (long)((t->n - t->n_skipped + (size_t)batch - 1) / (size_t)batch);
     struct position *at = &t->at;
-    order_make(t, epoch);
+    size_t n;
+    TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
+    ASSERT(n == t->n);
+    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
     if (last > 0)
         TRY(partial_make(t, last));
     const double begin = now_seconds() - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
-    TRY_GOTO(queue_new(t->data, &t->model->input, t->order + at->seen, t->n - at->seen, batch, o->workers, &queue));
+    TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
+                       &queue));
     for (;;) {
         struct batch b;
         bool end;
@@ -376,7 +359,7 @@ static graft_status epoch_train(struct trainer *t, int epoch, struct epoch_resul
             continue;
         if (at->run_steps == 0)
             media_batch(&t->media, &b);
-        TRY_GOTO(step_run(t, &b, &loss));
+        TRY_GOTO(step_run(t, &how, &b, &loss));
         at->run_steps++;
         at->steps++;
         if (!isfinite(loss))
@@ -484,6 +467,11 @@ static void summary(const struct trainer *t)
     log_info("network: %s at %dx%d, %zu of %zu parameters train; %s, %d threads, %s", m->network->name, m->input.size,
              m->input.size, graph_parameters(&m->graph, true), graph_parameters(&m->graph, false), exec_isa(),
              exec_threads(), exec_library());
+    if (augment_any(&t->options->augment)) {
+        char parts[512];
+        augment_text(&t->options->augment, parts, sizeof parts);
+        log_info("augmentation: %s%s", parts, t->options->fixed ? ", of the copies, the same in every epoch" : "");
+    }
     recipe_tell(&t->options->recipe, plan_batch(t->full), t->options->epochs);
     log_info("memory: %.0f MB planned for activations and gradients, %.0f MB for weights, optimizer and averages",
              plan_bytes(t->full) / 1e6,
@@ -567,6 +555,9 @@ static graft_status epoch_run(struct trainer *t)
     if (status == GRAFT_CANCELLED)
         return stop(t, &r);
     TRY(status);
+    if (!t->twins_told)
+        TRY(twins_report(&t->folder, t->data));
+    t->twins_told = true;
     if (recipe->schedule.kind == SCHEDULE_PLATEAU)
         plateau_epoch(&recipe->schedule, &t->plateau, monitored(t, &r), rises(recipe->monitor));
     t->waited = better ? 0 : t->waited + 1;

@@ -46,6 +46,8 @@ struct train_options {
     struct recipe recipe;
     uint64_t seed;
     enum bn_mode bn;
+    struct augment augment;
+    bool fixed; // of copies only (--copies)
     double checkpoint_seconds; // within an epoch; 0: at epochs only
     bool fail_on_bad, log_steps, save, exact, histograms;
     struct train_resume *resume; // NULL: a new run.  With a checkpoint its weights replace the model's

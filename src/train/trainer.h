@@ -28,6 +28,7 @@ struct trainer {
     struct model *model;
     const struct dataset *data;
     const struct train_options *options;
+    bool twins_told; // once in a process: the first whole epoch has seen all pictures
     struct run_folder folder;
     struct checkpoints checkpoints;
     double checkpoint_at;         // when the newest was written

@@ -84,6 +84,16 @@ last=$(grep '"step"' run/events.jsonl | tail -n 1 | sed 's/.*"loss":\([0-9.e-]*\
 if awk "BEGIN { exit !($last < $first / 2) }"; then ok 'the loss falls'; else echo "$first $last" >log; not_ok 'the loss falls'; fi
 "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run2 >/dev/null 2>&1
 if cmp -s run/model.safetensors run2/model.safetensors; then ok 'the same seed gives the same bits'; else not_ok 'the same seed gives the same bits'; fi
+for workers in 1 3; do
+    "$graft" train --weights none -d set --imgsz 32 --epochs 2 --val 24 -b 8 --augment strong --workers $workers -o mixed$workers >log 2>&1
+done
+if cmp -s mixed1/model.safetensors mixed3/model.safetensors; then ok 'augmentation does not depend on threads'; else not_ok 'augmentation does not depend on threads'; fi
+expect 2 "did you mean 'rotate'" 'a part that does not exist' "$graft" train -d set --augment rotat=10
+expect 2 'degrees from 0 to 180' 'a value that does not fit' "$graft" train -d set --augment flip,rotate=x
+expect 0 'sheet.png: ' 'contact sheet' "$graft" data show set --augment standard -o sheet.png --imgsz 32 --rows 3
+if [ "$(head -c 4 sheet.png | tail -c 3)" = PNG ]; then ok 'the sheet is a PNG'; else not_ok 'the sheet is a PNG'; fi
+expect 2 'say -o SHEET.png' 'a sheet needs a name' "$graft" data show set
+expect 2 'the action is' 'unknown data action' "$graft" data shwo set
 expect 0 'best' 'without Winograd' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --train-limit 8 --epochs 1 --val 8 -b 8 --exact -o run7
 expect 0 'winograd' 'the layers of a plan' "$graft" bench resnet18 --imgsz 64 --batch 1 --steps 1 --layers
 expect 1 'smaller' 'a loss that is not a number' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 -b 8 -o run3
@@ -92,6 +102,69 @@ if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs mor
     expect 4 'would fit' 'no memory for the plan' limited "$graft" train --weights none -d set --imgsz 1024 --epochs 1 -o run6
     if [ -e run6 ]; then not_ok 'a refused run leaves nothing'; else ok 'a refused run leaves nothing'; fi
 fi
+# Groups, splits that are read back, several sets, class lists.
+mkdir -p people/a people/b
+i=0
+while [ $i -lt 12 ]; do
+    cp "$here"/golden/data/augment/coffee.png people/a/$i.png
+    cp "$here"/golden/data/augment/chelsea.png people/b/$i.png
+    i=$((i + 1))
+done
+printf 'path,label,who,split\n' >leak.csv
+printf 'path,label,who\n' >fair.csv
+i=0
+while [ $i -lt 12 ]; do
+    for c in a b; do
+        printf 'people/%s/%d.png,%s,p%d,%s\n' $c $i $c $((i / 3)) "$([ $i = 4 ] && echo val)" >>leak.csv
+        printf 'people/%s/%d.png,%s,p%d\n' $c $i $c $((i / 3)) >>fair.csv
+    done
+    i=$((i + 1))
+done
+small="--weights none --imgsz 32 --epochs 1 -b 8 --dropout 0"
+expect 3 "'p1' (4 train, 2 val)" 'a group on both sides' "$graft" train $small -d leak.csv --group who -o leak
+if [ -e leak ]; then not_ok 'a leaking run leaves nothing'; else ok 'a leaking run leaves nothing'; fi
+expect 0 'best' 'groups can be waived' "$graft" train $small -d leak.csv --group none -o leak
+expect 2 'no such column' 'no such group column' "$graft" train $small -d fair.csv --group nobody -o fair
+expect 0 'best' 'split by group' "$graft" train $small -d fair.csv --group who --val 0.25 -o fair
+expect 0 'best' 'a split is read back' "$graft" train $small -d fair.csv --group who --split fair/split.csv -o fair2
+if cmp -s fair/split.csv fair2/split.csv && [ "$(grep -c ',val,[0-9a-f]*,p' fair/split.csv)" = 6 ]; then ok 'the same split'; else cp fair/split.csv log; not_ok 'the same split'; fi
+expect 0 'pictures  6 ' 'val takes a split' "$graft" val fair/model.safetensors -d people --split fair/split.csv
+expect 0 'pictures  18 ' 'val takes a part of a split' "$graft" val fair/model.safetensors -d people --split fair/split.csv --part train
+expect 2 'has no place' 'split and val exclude each other' "$graft" train $small -d people --split fair/split.csv --val 0.2
+printf 'b\na\n' >order.txt
+expect 0 '48 pictures to train on' 'several sets and a class list' "$graft" train $small -d people -d fair.csv --classes order.txt --val 0 -o ordered
+if [ "$(head -n 1 ordered/classes.txt)" = b ]; then ok 'classes in the order given'; else not_ok 'classes in the order given'; fi
+printf 'img,c0\n0.png,1\n' >people/a/submission.csv
+expect 0 'people/a/0.png' 'predict reads a list' "$graft" predict run/model.safetensors people/a/submission.csv
+rm people/a/submission.csv
+expect 0 '54 pictures to train on' 'copies and balance' "$graft" train $small -d people --val 0.25 --copies 2 --balance -o copied
+if [ "$(grep -c . copied/split.csv)" = 25 ]; then ok 'copies are no pictures of the split'; else not_ok 'copies are no pictures of the split'; fi
+expect 2 'mix each batch anew' 'copies cannot be mixed' "$graft" train $small -d people --copies 1 --augment mixup
+expect 0 'best' 'balanced weights' "$graft" train $small -d people --val 0.25 --class-weights balanced -o weighed
+printf 'class,weight\na,1\n' >weights.csv
+expect 3 "no weight for class 'b'" 'a weight is missing' "$graft" train $small -d people --class-weights weights.csv
+expect 0 'best' 'train on an archive' "$graft" train $small -d "$here"/golden/data/archives/stored.zip --val 0.5 -o packed
+expect 0 'pictures  4 in 2 classes' 'an archive is looked through' "$graft" data stats "$here"/golden/data/archives/pax.tar
+expect 0 'gnu.tar/pets/dogs/1.jpg' 'predict on an archive' "$graft" predict run/model.safetensors "$here"/golden/data/archives/gnu.tar
+all="--weights none --imgsz 32 -b 8 -d people -d fair.csv --group who --val 0.25 --augment strong --copies 0 --balance --class-weights balanced"
+"$graft" train $all --epochs 3 -o whole >log 2>&1
+"$graft" train $all --epochs 2 -o parts >log 2>&1
+expect 0 'going on with' 'a run with everything goes on' "$graft" train --resume parts --epochs 3
+if cmp -s whole/val_predictions.csv parts/val_predictions.csv && [ "$(tail -n 1 whole/results.csv | cut -d , -f 3-)" = "$(tail -n 1 parts/results.csv | cut -d , -f 3-)" ]; then ok 'and ends with the same figures'; else not_ok 'and ends with the same figures'; fi
+expect 3 'data given otherwise' 'several sets are remembered' "$graft" train --resume parts --epochs 4 -d people -d fair.csv -d people
+# The doctor.
+expect 0 'The same picture' 'near and exact duplicates are found' "$graft" data check people
+expect 3 'Groups with pictures in two parts' 'leaking groups are found' "$graft" data check leak.csv --group who
+expect 0 'look like one to train on' 'train warns of twins' "$graft" train $small -d people --val 0.25 -o twins
+if [ "$(grep -c . twins/near_duplicates.csv)" = 7 ]; then ok 'the pairs are listed'; else cp twins/near_duplicates.csv log; not_ok 'the pairs are listed'; fi
+: >people/a/empty.png
+expect 3 '1 of 25 pictures cannot be read' 'a broken picture is found' "$graft" data check people --html people.html
+if grep -q '</html>' people.html; then ok 'a page of it'; else not_ok 'a page of it'; fi
+expect 0 '1 broken' 'stats only tell' "$graft" data stats people
+expect 2 'name another folder' 'no quarantine inside the data' "$graft" data check people --quarantine people/a
+expect 0 'moved away: 1' 'the quarantine' "$graft" data check -d people --quarantine away
+if [ -f away/a/empty.png ] && [ ! -e people/a/empty.png ]; then ok 'moved, not deleted'; else not_ok 'moved, not deleted'; fi
+expect 0 '"kind":"same"' 'check speaks JSON' "$graft" data check people --json
 
 # Published weights, from a server of our own.
 expect 2 'which networks' 'pull what' "$graft" pull

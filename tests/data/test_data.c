@@ -2,105 +2,19 @@
 // In: golden/data/, made by tools/ref/make_pictures.py: NAME and what Pillow makes of it, NAME.ppm.
 // Decoding is compared exactly (the same libraries' integer arithmetic), lossy WebP within 1, resizes within 1.
 
+#include "data/fixture.h"
 #include "base/memory.h"
-#include "data/data.h"
 #include "data/encode.h"
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#ifndef GRAFT_SOURCE
-#define GRAFT_SOURCE "."
-#endif
-
-// One of 4 buffers.
-static const char *text(const char *format, ...)
-{
-    static char out[4][4096];
-    static int next;
-    char *at = out[next++ % 4];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(at, sizeof out[0], format, arguments);
-    va_end(arguments);
-    return at;
-}
-
-static const char *golden(const char *name)
-{
-    const char *folder = getenv("GRAFT_GOLDEN");
-    return text("%s/data/%s", folder != NULL ? folder : GRAFT_SOURCE "/tests/golden", name);
-}
-
-static char scratch[64]; // a folder of this run
-
-static const char *put(const char *name, const void *data, size_t size)
-{
-    const char *path = text("%s/%s", scratch, name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, size, file), size);
-    fclose(file);
-    return path;
-}
-
-// Lasts for the run.
-static const char *folder(const char *name)
-{
-    static char paths[32][128];
-    static int next;
-    char *path = paths[next++];
-    assert_true(next <= 32);
-    snprintf(path, sizeof paths[0], "%s/%s", scratch, name);
-    assert_int_equal(mkdir(path, 0700), 0);
-    return path;
-}
-
-static struct file_map map_of(const char *name)
-{
-    struct file_map map;
-    if (file_map_open(golden(name), &map) != GRAFT_OK)
-        fail_msg("%s", graft_message());
-    return map;
-}
-
-// P6, as Pillow writes it.
-static struct picture ppm_read(const char *name)
-{
-    struct file_map map = map_of(name);
-    struct picture p;
-    char head[32] = {0};
-    int used;
-    memcpy(head, map.data.ptr, map.data.size < 31 ? map.data.size : 31);
-    assert_int_equal(sscanf(head, "P6 %d %d 255%n", &p.w, &p.h, &used), 2);
-    const size_t size = (size_t)p.w * p.h * 3;
-    assert_int_equal(map.data.size, (size_t)used + 1 + size);
-    p.rgb = mem_alloc(size);
-    memcpy(p.rgb, map.data.ptr + used + 1, size);
-    file_map_close(&map);
-    return p;
-}
-
-static void same(const struct picture *a, const struct picture *b, int tolerance, const char *what)
-{
-    if (a->w != b->w || a->h != b->h)
-        fail_msg("%s: %dx%d, expected %dx%d", what, a->w, a->h, b->w, b->h);
-    for (int i = 0; i < a->w * a->h * 3; i++)
-        if (abs(a->rgb[i] - b->rgb[i]) > tolerance)
-            fail_msg("%s: pixel %d, %d channel %d is %d, expected %d", what, i / 3 % a->w, i / 3 / a->w, i % 3,
-                     a->rgb[i], b->rgb[i]);
-}
-
 static void decode(const char *name, const char *expected, int tolerance)
 {
     struct picture p, q = ppm_read(expected);
-    if (picture_read(golden(name), &p) != GRAFT_OK)
+    if (picture_read(golden(name), false, &p) != GRAFT_OK)
         fail_msg("%s", graft_message());
     same(&p, &q, tolerance, name);
     picture_free(&p);
@@ -153,10 +67,10 @@ static void orientations(void **state)
         picture_free(&q);
     }
     struct picture first, p;
-    assert_int_equal(picture_read(golden("upright1.png"), &first), GRAFT_OK);
+    assert_int_equal(picture_read(golden("upright1.png"), false, &first), GRAFT_OK);
     assert_int_equal(first.w, small.w);
     for (int o = 2; o <= 8; o++) {
-        assert_int_equal(picture_read(golden(text("upright%d.png", o)), &p), GRAFT_OK);
+        assert_int_equal(picture_read(golden(text("upright%d.png", o)), false, &p), GRAFT_OK);
         same(&p, &first, 0, text("PNG orientation %d", o));
         picture_free(&p);
     }
@@ -205,18 +119,18 @@ static void not_pictures(void **state)
     refused((bytes){(const uint8_t *)"", 0}, "nothing.jpg");
     refused((bytes){(const uint8_t *)html, sizeof html - 1}, "page.jpg");
     const char *page = put("page.jpg", html, sizeof html - 1), *pipe = text("%s/pipe.jpg", scratch);
-    assert_int_equal(picture_read(page, &p), GRAFT_BAD_FILE);
+    assert_int_equal(picture_read(page, false, &p), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "not a picture"));
     assert_int_equal(mkfifo(pipe, 0600), 0);
-    assert_int_equal(picture_read(pipe, &p), GRAFT_BAD_FILE);
+    assert_int_equal(picture_read(pipe, false, &p), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "not a regular file"));
-    assert_int_equal(picture_read(scratch, &p), GRAFT_BAD_FILE);
+    assert_int_equal(picture_read(scratch, false, &p), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "folder"));
     const char *loop = text("%s/loop.jpg", scratch);
     assert_int_equal(symlink(loop, loop), 0);
-    assert_int_equal(picture_read(loop, &p), GRAFT_BAD_FILE);
+    assert_int_equal(picture_read(loop, false, &p), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "symbolic links"));
-    assert_int_equal(picture_read(text("%s/absent.jpg", scratch), &p), GRAFT_BAD_FILE);
+    assert_int_equal(picture_read(text("%s/absent.jpg", scratch), false, &p), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "No such file"));
     unlink(pipe);
     unlink(loop);
@@ -327,7 +241,7 @@ static void prepares(void **state)
 static struct dataset open_data(const char *path, int num_classes)
 {
     struct dataset d;
-    const struct data_options options = {.path = path, .num_classes = num_classes};
+    const struct data_options options = {.paths = (const char *const[]){path}, .n_paths = 1, .num_classes = num_classes};
     if (dataset_open(&options, &d) != GRAFT_OK)
         fail_msg("%s", graft_message());
     return d;
@@ -336,7 +250,7 @@ static struct dataset open_data(const char *path, int num_classes)
 static void open_fails(const char *path, const char *reason)
 {
     struct dataset d;
-    const struct data_options options = {.path = path};
+    const struct data_options options = {.paths = (const char *const[]){path}, .n_paths = 1};
     assert_int_equal(dataset_open(&options, &d), GRAFT_BAD_FILE);
     if (strstr(graft_message(), reason) == NULL)
         fail_msg("'%s' does not say '%s'", graft_message(), reason);
@@ -349,13 +263,6 @@ static size_t part_count(const struct dataset *d, enum part part, int label)
     for (size_t i = 0; i < d->count; i++)
         n += d->samples[i].part == part && (label < 0 || d->samples[i].label == label);
     return n;
-}
-
-static void copy_to(const char *name, const char *path)
-{
-    struct file_map map = map_of(name);
-    put(path, map.data.ptr, map.data.size);
-    file_map_close(&map);
 }
 
 static void folders(void **state)
@@ -383,16 +290,16 @@ static void folders(void **state)
     assert_non_null(strstr(d.samples[1].path, "plain/ant/1"));
     float input[3 * 16 * 16];
     for (size_t i = 0; i < d.count; i++)
-        assert_int_equal(sample_load(&d, i, &crop, input), GRAFT_OK);
+        assert_int_equal(sample_load(&d, i, &crop, NULL, input), GRAFT_OK);
     dataset_free(&d);
 
     static const char *const names[] = {"ant", "x", "Zebra", "empty"}; // matched by name, never by position
-    const struct data_options options = {.path = root, .classes = names, .n_classes = 4};
+    const struct data_options options = {.paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 4};
     assert_int_equal(dataset_open(&options, &d), GRAFT_OK);
     assert_int_equal(d.samples[0].label, 2);
     assert_int_equal(d.samples[1].label, 0);
     dataset_free(&d);
-    const struct data_options wrong = {.path = root, .classes = names, .n_classes = 2};
+    const struct data_options wrong = {.paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 2};
     assert_int_equal(dataset_open(&wrong, &d), GRAFT_BAD_FILE);
 
     static const char *const parts[] = {"train", "validation", "test"};
@@ -432,7 +339,7 @@ static void lists(void **state)
     assert_int_equal(d.samples[2].label, 0);
     float input[3 * 16 * 16];
     for (size_t i = 0; i < d.count; i++)
-        assert_int_equal(sample_load(&d, i, &crop, input), GRAFT_OK);
+        assert_int_equal(sample_load(&d, i, &crop, NULL, input), GRAFT_OK);
     dataset_free(&d);
     static const struct { const char *text, *reason;
     } bad[] = {{"", "empty"},
@@ -459,7 +366,7 @@ static void lists(void **state)
     }
     d = open_data(put("drivers.csv", list, strlen(list)), 0);
     assert_int_equal(d.count, 60);
-    assert_int_equal(sample_load(&d, 59, &crop, input), GRAFT_OK);
+    assert_int_equal(sample_load(&d, 59, &crop, NULL, input), GRAFT_OK);
     assert_int_equal(dataset_split(&d, "0.34", 0, 5), GRAFT_OK);
     assert_int_equal(part_count(&d, PART_VAL, -1), 20);
     for (size_t i = 0; i < d.count; i++)
@@ -512,7 +419,7 @@ static void idx(void **state)
     }
     static const struct input_spec plain = {4, 4, RESIZE_SQUASH, FILTER_BILINEAR, {0}, {1, 1, 1}, 0};
     float input[3 * 16];
-    assert_int_equal(sample_load(&d, 7, &plain, input), GRAFT_OK);
+    assert_int_equal(sample_load(&d, 7, &plain, NULL, input), GRAFT_OK);
     for (int i = 0; i < 16; i++)
         for (int c = 0; c < 3; c++)
             assert_true(input[16 * c + i] == ((const uint8_t *)d.samples[7].data)[i]);
@@ -537,7 +444,7 @@ static void idx(void **state)
     unlink(text("%s/train-images-idx3-ubyte.gz", root));
     assert_int_equal(mkfifo(text("%s/train-images-idx3-ubyte", root), 0600), 0);
     struct dataset none;
-    const struct data_options options = {.path = root};
+    const struct data_options options = {.paths = (const char *const[]){root}, .n_paths = 1};
     assert_int_not_equal(dataset_open(&options, &none), GRAFT_OK); // and no hang
 }
 
@@ -557,7 +464,7 @@ static void arrays(void **state)
     a = open_data(golden("float.npz"), 0);
     float input[27];
     assert_true(a.array_float);
-    assert_int_equal(sample_load(&a, 1, &crop, input), GRAFT_OK);
+    assert_int_equal(sample_load(&a, 1, &crop, NULL, input), GRAFT_OK);
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < 9; i++)
             assert_true(input[9 * c + i] == (float)(27 + 3 * i + c));
@@ -579,7 +486,7 @@ static void arrays(void **state)
     assert_int_equal(part_count(&a, PART_TEST, -1), 2);
     static const struct input_spec plain = {32, 32, RESIZE_SQUASH, FILTER_BILINEAR, {0}, {1, 1, 1}, 0};
     static float planes[3072];
-    assert_int_equal(sample_load(&a, 1, &plain, planes), GRAFT_OK);
+    assert_int_equal(sample_load(&a, 1, &plain, NULL, planes), GRAFT_OK);
     for (int i = 0; i < 3072; i++)
         assert_true(planes[i] == records[3073 + 1 + i]);
     dataset_free(&a);
@@ -643,7 +550,7 @@ static void check_queue(struct dataset *d, const uint32_t *order, size_t n, cons
         struct batch b;
         bool end;
         size_t seen = 0, left = good;
-        assert_int_equal(queue_new(d, &crop, order, n, BATCH, workers[w], &q), GRAFT_OK);
+        assert_int_equal(queue_new(d, &crop, NULL, order, n, BATCH, workers[w], &q), GRAFT_OK);
         for (;;) {
             assert_int_equal(queue_next(q, &b, &end), GRAFT_OK);
             if (end)
@@ -663,7 +570,7 @@ static void check_queue(struct dataset *d, const uint32_t *order, size_t n, cons
         }
         assert_int_equal(seen, n);
         queue_free(q);
-        assert_int_equal(queue_new(d, &crop, order, n, BATCH, workers[w], &q), GRAFT_OK);
+        assert_int_equal(queue_new(d, &crop, NULL, order, n, BATCH, workers[w], &q), GRAFT_OK);
         assert_int_equal(queue_next(q, &b, &end), GRAFT_OK); // left in the middle
         queue_free(q);
     }
@@ -677,7 +584,7 @@ static void queue_order(void **state)
     struct dataset d = open_data(text("%s/drivers.csv", scratch), 0);
     assert_true(d.count >= 60);
     for (size_t i = 0; i < 60; i++)
-        assert_int_equal(sample_load(&d, i, &crop, expected[i]), GRAFT_OK);
+        assert_int_equal(sample_load(&d, i, &crop, NULL, expected[i]), GRAFT_OK);
     uint32_t order[N];
     bool bad[N] = {0};
     for (uint32_t i = 0; i < N; i++)
@@ -713,11 +620,11 @@ static graft_status load_all(const char *path, bool queued)
 {
     struct dataset d;
     struct picture p;
-    const struct data_options options = {.path = path};
+    const struct data_options options = {.paths = (const char *const[]){path}, .n_paths = 1};
     const char *dot = strrchr(path, '.');
     float input[3 * 16 * 16];
     if (dot != NULL && strcmp(dot, ".csv") != 0 && strcmp(dot, ".npz") != 0) {
-        TRY(picture_read(path, &p));
+        TRY(picture_read(path, false, &p));
         const graft_status status = picture_prepare(&p, &crop, input);
         picture_free(&p);
         return status;
@@ -727,7 +634,7 @@ static graft_status load_all(const char *path, bool queued)
     struct queue *q = NULL;
     const uint32_t order[] = {0, 1, 2};
     if (status == GRAFT_OK && queued)
-        status = queue_new(&d, &crop, order, 3, 2, 2, &q);
+        status = queue_new(&d, &crop, NULL, order, 3, 2, 2, &q);
     for (bool end = false; status == GRAFT_OK && q != NULL;) {
         struct batch b;
         status = queue_next(q, &b, &end);
@@ -775,22 +682,6 @@ static void memory_runs_out(void **state)
     }
 }
 
-static int start(void **state)
-{
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(scratch, sizeof scratch, "%.40s/graft-data-XXXXXX", base != NULL ? base : "/tmp");
-    return mkdtemp(scratch) == NULL;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", scratch);
-    return system(command);
-}
-
 // PNG keeps every pixel; JPEG of a smooth picture comes back within a few levels.
 static void test_encode(void **state)
 {
@@ -829,5 +720,5 @@ int main(void)
         cmocka_unit_test(arrays), cmocka_unit_test(split), cmocka_unit_test(queue_order),
         cmocka_unit_test(memory_runs_out), cmocka_unit_test(test_encode),
     };
-    return cmocka_run_group_tests(tests, start, finish);
+    return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

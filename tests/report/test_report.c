@@ -1,7 +1,6 @@
 // tests/report/test_report.c: reports of run folders written by hand: figures, escapes, damage, comparison.
 
 #include "folder.h"
-#include "report/csv.h"
 #include "report/html.h"
 #include "report/page.h"
 #include "report/report.h"
@@ -91,30 +90,6 @@ static void test_html_text(void **state)
     html_base64(&t, (bytes){(const uint8_t *)"light wor", 9});
     assert_string_equal(t.data, "bGlnaHQgdw==bGlnaHQgd28=bGlnaHQgd29y");
     text_fini(&t);
-}
-
-static void test_csv(void **state)
-{
-    (void)state;
-    struct csv c;
-    char *f[4];
-    file_put_text("x.csv", "a,b\r\n\"x,\"\"y\"\"\nz\",2,,\n\nlast,\"open");
-    assert_int_equal(csv_open("x.csv", &c), GRAFT_OK);
-    assert_int_equal(csv_count(&c), 2);
-    assert_int_equal(csv_row(&c, f, 4), 2);
-    assert_string_equal(f[1], "b");
-    assert_int_equal(csv_row(&c, f, 3), 4); // all are counted, three are given
-    assert_string_equal(f[0], "x,\"y\"\nz");
-    assert_string_equal(f[1], "2");
-    assert_string_equal(f[2], "");
-    assert_int_equal(csv_row(&c, f, 4), 1);
-    assert_string_equal(f[0], "");
-    assert_int_equal(csv_row(&c, f, 4), 2);
-    assert_string_equal(f[1], "open");
-    assert_int_equal(csv_row(&c, f, 4), 0);
-    csv_close(&c);
-    assert_int_equal(csv_open("none.csv", &c), GRAFT_OK);
-    assert_int_equal(csv_row(&c, f, 4), 0);
 }
 
 static void test_round_steps(void **state)
@@ -348,7 +323,7 @@ static void test_memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_intervals),       cmocka_unit_test(test_bootstrap),
-                                       cmocka_unit_test(test_html_text),       cmocka_unit_test(test_csv),
+                                       cmocka_unit_test(test_html_text),
                                        cmocka_unit_test(test_round_steps),     cmocka_unit_test(test_report),
                                        cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_many_classes),
                                        cmocka_unit_test(test_parts_missing),   cmocka_unit_test(test_cut_files),

@@ -92,7 +92,7 @@ static graft_status train(const struct tiny *t)
     char args[64];
     snprintf(args, sizeof args, "%s/args.json", t->folder);
     const bool again = file_exists(args);
-    TRY(dataset_open(&(struct data_options){.path = "tinyset"}, &d));
+    TRY(dataset_open(&(struct data_options){.paths = (const char *const[]){"tinyset"}, .n_paths = 1}, &d));
     TRY(dataset_split(&d, "0.3", 0, 1));
     TRY(model_make(&m, &d, t->freeze));
     if (t->before != NULL)
