@@ -36,6 +36,7 @@ graft_status options_merge(const graft_options *given, const json_t *kept, const
 graft_status run_train(const graft_options *o);
 graft_status run_predict(const graft_options *o);
 graft_status run_val(const graft_options *o);
+graft_status run_ensemble(const graft_options *o);
 graft_status run_inspect(const graft_options *o);
 graft_status run_convert(const graft_options *o);
 graft_status run_data(const graft_options *o);
