@@ -1,9 +1,9 @@
 // data/archive.c: members of tar and zip archives, read by position.
-// tar: a header of 512 bytes a member (name 0..99, size at 124 in octal or, its top bit set, in binary, checksum at 148, type
-//   at 156, prefix at 345), then the data padded to 512.  Types: 0 or NUL a file; L GNU's long name of the next; x pax
-//   records "LENGTH key=value\n" for the next; others are passed over.  A zero block ends it.
-// zip: the end record (PK\5\6, at most 65,557 bytes before the end; zip64's before it) gives the central directory, whose
-//   entries (PK\1\2) give method, checksum, sizes, name and the local header (PK\3\4) before the data.
+// tar: a header of 512 bytes a member (name 0..99, size at 124 in octal or, its top bit set, in binary, checksum at
+//   148, type at 156, prefix at 345), then the data padded to 512.  Types: 0 or NUL a file; L GNU's long name of the
+//   next; x pax records "LENGTH key=value\n" for the next; others are passed over.  A zero block ends it.
+// zip: the end record (PK\5\6, at most 65,557 bytes before the end; zip64's before it) gives the central directory,
+//   whose entries (PK\1\2) give method, checksum, sizes, name and the local header (PK\3\4) before the data.
 // Both are little trusted: offsets and sizes must lie inside the file, names have no zero bytes.
 
 #include "data/archive.h"

@@ -1,6 +1,6 @@
 // data/augment_parse.c: the table of augmentation parts and presets, and reading a text of them.
-// Grammar:  text = item {"," item};  item = preset | name ["=" value];  value = number | low "-" high | first ":" second
-//           | choice.  A part whose row has a default may stand without a value.
+// Grammar:  text = item {"," item};  item = preset | name ["=" value];  value = number | low "-" high
+//           | first ":" second | choice.  A part whose row has a default may stand without a value.
 
 #include "data/augment.h"
 #include "base/names.h"
