@@ -468,7 +468,8 @@ def check_after(folder, found):
 
 
 def main():
-    checks = {"check-after": check_after, "check-logits": check_logits, "check-losses": check_losses, "check-gradients": check_gradients}
+    checks = {"check-logits": check_logits, "check-after": check_after, "check-losses": check_losses,
+              "check-gradients": check_gradients}
     command, *arguments = sys.argv[1:] or [""]
     if command == "list":
         print(*NETWORKS) if arguments else print(EACH_KIND)
