@@ -2,6 +2,7 @@
 
 #include "show.h"
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,25 @@ static void show_train(const json_t *o)
                number_of(o, "seconds"), json_is_true(json_object_get(o, "best")) ? "  best" : "");
     else
         printf("%5.0f  %10.4f  %7.1f\n", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "seconds"));
+}
+
+static void show_lr_find(const json_t *o)
+{
+    enum { MOST = 4096 };
+    static double x[MOST], y[MOST];
+    const json_t *rates = json_object_get(o, "lr"), *losses = json_object_get(o, "smoothed");
+    const size_t n = json_array_size(rates) < MOST ? json_array_size(rates) : MOST;
+    const bool found = json_is_real(json_object_get(o, "suggestion"));
+    const double suggestion = number_of(o, "suggestion");
+    for (size_t i = 0; i < n; i++) {
+        x[i] = log10(json_number_value(json_array_get(rates, i)));
+        y[i] = fmin(json_number_value(json_array_get(losses, i)), number_of(o, "top"));
+    }
+    printf("loss by learning rate (smoothed)\n");
+    plot_curve(x, y, n, found ? log10(suggestion) : NAN);
+    if (found)
+        printf("suggested: --lr %.2g (the loss is lowest at %.2g)\n", suggestion, number_of(o, "lowest"));
+    printf("plot: %s\n", text_of(o, "plot"));
 }
 
 static void show_predict(const json_t *o)
@@ -216,7 +236,7 @@ void show_result(const char *command, const char *json)
         {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
         {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
         {"explain", show_explain}, {"report", show_report}, {"runs", show_runs}, {"watch", show_train},
-        {"data", show_data}};
+        {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)
