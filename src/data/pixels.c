@@ -18,20 +18,29 @@ static void widen_plain(const uint8_t *rgb, int n, uint8_t *rgbx)
     }
 }
 
-static void across_plain(const uint8_t *src, const int *first, const int32_t *weight, int pairs, int n, uint8_t *dst)
+enum { LOW_BITS = 11 }; // of a weight
+
+void weight_set(int16_t *weights, int k, int32_t weight)
 {
-    for (int i = 0; i < n; i++, weight += 8 * pairs, dst += 4) {
+    int16_t *high = weights + k / 4 * 32 + k % 4 / 2 * 8 + k % 2;
+    for (int c = 0; c < 4; c++, high += 2) {
+        high[0] = (int16_t)(weight >> LOW_BITS);
+        high[16] = (int16_t)(weight & ((1 << LOW_BITS) - 1));
+    }
+}
+
+static void across_plain(const uint8_t *src, const int *first, const int16_t *weight, int quads, int n, uint8_t *dst)
+{
+    for (int i = 0; i < n; i++, weight += 32 * quads, dst += 4) {
         const uint8_t *p = src + 4 * (size_t)first[i];
-        int32_t r = 1 << (RESIZE_BITS - 1), g = r, b = r;
-        for (int k = 0; k < 2 * pairs; k++) {
-            r += p[4 * k] * weight[4 * k];
-            g += p[4 * k + 1] * weight[4 * k];
-            b += p[4 * k + 2] * weight[4 * k];
+        int32_t sum[4] = {0};
+        for (int k = 0; k < 4 * quads; k++) {
+            const int16_t *high = weight + k / 4 * 32 + k % 4 / 2 * 8 + k % 2;
+            for (int c = 0; c < 4; c++)
+                sum[c] += p[4 * k + c] * (high[0] * (1 << LOW_BITS) + high[16]);
         }
-        dst[0] = clip(r);
-        dst[1] = clip(g);
-        dst[2] = clip(b);
-        dst[3] = 0;
+        for (int c = 0; c < 4; c++)
+            dst[c] = clip(sum[c] + (1 << (RESIZE_BITS - 1)));
     }
 }
 
@@ -95,20 +104,30 @@ AVX2 static void widen_avx2(const uint8_t *rgb, int n, uint8_t *rgbx)
     widen_plain(rgb + 3 * (size_t)i, n - i, rgbx + 4 * (size_t)i);
 }
 
-AVX2 static void across_avx2(const uint8_t *src, const int *first, const int32_t *weight, int pairs, int n, uint8_t *dst)
+// One pixel's sums in both halves.  They wrap around 32 bits on the way; their total does not.
+AVX2 static inline __m256i weigh(const uint8_t *p, const int16_t *weight, int quads)
 {
-    const __m128i half = _mm_set1_epi32(1 << (RESIZE_BITS - 1));
-    for (int i = 0; i < n; i++, dst += 4) {
-        const uint8_t *p = src + 4 * (size_t)first[i];
-        __m256i sum = _mm256_setzero_si256();
-        for (int k = 0; k < pairs; k++, p += 8, weight += 8)
-            sum = _mm256_add_epi32(sum, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)),
-                                                           _mm256_loadu_si256((const __m256i *)weight)));
-        __m128i all = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-        all = _mm_srai_epi32(_mm_add_epi32(all, half), RESIZE_BITS);
-        all = _mm_packs_epi32(all, all);
-        const int pixel = _mm_cvtsi128_si32(_mm_packus_epi16(all, all));
-        memcpy(dst, &pixel, 4);
+    const __m128i pairs = _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    __m256i high = _mm256_setzero_si256(), low = high;
+    for (int k = 0; k < quads; k++, p += 16, weight += 32) {
+        const __m128i bytes = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)p), pairs);
+        const __m256i words = _mm256_cvtepu8_epi16(bytes);
+        high = _mm256_add_epi32(high, _mm256_madd_epi16(words, _mm256_loadu_si256((const __m256i *)weight)));
+        low = _mm256_add_epi32(low, _mm256_madd_epi16(words, _mm256_loadu_si256((const __m256i *)(weight + 16))));
+    }
+    return _mm256_add_epi32(_mm256_slli_epi32(high, LOW_BITS), low);
+}
+
+AVX2 static void across_avx2(const uint8_t *src, const int *first, const int16_t *weight, int quads, int n, uint8_t *dst)
+{
+    const __m256i half = _mm256_set1_epi32(1 << (RESIZE_BITS - 1));
+    for (int i = 0; i < n; i += 2, dst += 8, weight += 64 * quads) {
+        const __m256i a = weigh(src + 4 * (size_t)first[i], weight, quads);
+        const __m256i b = weigh(src + 4 * (size_t)first[i + 1], weight + 32 * quads, quads);
+        __m256i both = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+        both = _mm256_srai_epi32(_mm256_add_epi32(both, half), RESIZE_BITS);
+        const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+        _mm_storel_epi64((__m128i *)dst, _mm_packus_epi16(words, words));
     }
 }
 

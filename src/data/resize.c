@@ -37,7 +37,7 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
     const double scale = src / dst, stretch = scale > 1 ? scale : 1;
     const double support = (filter == FILTER_BICUBIC ? 2 : 1) * stretch;
     *t = (struct taps){.most = (int)ceil(support) * 2 + 1};
-    t->first = mem_alloc((size_t)n * sizeof(int));
+    t->first = mem_zero((size_t)n + 1, sizeof(int)); // pixels are computed two at a time
     t->count = mem_alloc((size_t)n * sizeof(int));
     t->weight = mem_zero((size_t)n * (size_t)t->most, sizeof *t->weight);
     double *exact = mem_alloc((size_t)t->most * sizeof *exact);
@@ -66,11 +66,14 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
     return GRAFT_OK;
 }
 
+// A row is read as soon as it is written; into an aligned one libjpeg-turbo would write past the caches.
+enum { UNALIGNED = 1 };
+
 struct resizer {
     const struct pixel_kernels *kernels;
     struct taps across, down;
-    int32_t *weight; // of `across`, as the kernel wants them
-    int pairs;
+    int16_t *weight; // of `across`, as the kernel wants them
+    int quads;
     int w, h, row, out_row; // of the result; rows that came; rows that are made
     int keep;               // rows of the ring
     size_t stride;          // of the ring
@@ -106,18 +109,18 @@ graft_status resizer_new(int src_w, int src_h, struct box box, enum filter filte
     TRY_GOTO(taps_make(src_h, box.full_h, box.top, box.h, filter, &r->down));
     r->keep = r->down.most;
     for (int x = 0; x < box.w; x++)
-        r->pairs = r->across.count[x] > 2 * r->pairs ? (r->across.count[x] + 1) / 2 : r->pairs;
+        r->quads = r->across.count[x] > 4 * r->quads ? (r->across.count[x] + 3) / 4 : r->quads;
     r->stride = ((size_t)box.w + 3) / 4 * 16;
-    r->weight = mem_zero((size_t)box.w * (size_t)r->pairs, 8 * sizeof *r->weight);
-    r->source = mem_zero((size_t)src_w + 2 * (size_t)r->pairs, 4); // the last pixels' weights may be padded
+    r->weight = mem_zero(((size_t)box.w + 1) * (size_t)r->quads, 32 * sizeof *r->weight);
+    r->source = mem_zero((size_t)src_w + 4 * (size_t)r->quads + UNALIGNED, 4); // the last weights may be padded
     r->ring = mem_zero((size_t)r->keep, r->stride);
     r->rgb = mem_alloc((size_t)box.w * box.h * 3 + PIXEL_SLACK);
     r->rows = mem_alloc((size_t)r->keep * sizeof *r->rows);
     if (r->weight == NULL || r->source == NULL || r->ring == NULL || r->rgb == NULL || r->rows == NULL)
         TRY_GOTO(fail_memory("a resized picture"));
     for (int x = 0; x < box.w; x++)
-        for (int k = 0; k < 4 * r->across.count[x]; k++)
-            r->weight[(size_t)x * r->pairs * 8 + k] = r->across.weight[x * r->across.most + k / 4];
+        for (int k = 0; k < r->across.count[x]; k++)
+            weight_set(r->weight + (size_t)x * r->quads * 32, k, r->across.weight[x * r->across.most + k]);
 done:
     if (status != GRAFT_OK)
         resizer_free(r);
@@ -126,7 +129,7 @@ done:
     return status;
 }
 
-uint8_t *resizer_row(struct resizer *r) { return r->source; }
+uint8_t *resizer_row(struct resizer *r) { return r->source + 4 * UNALIGNED; }
 
 void resizer_push(struct resizer *r)
 {
@@ -134,7 +137,7 @@ void resizer_push(struct resizer *r)
     const struct taps *down = &r->down;
     if (r->out_row == r->h || row < down->first[r->out_row])
         return;
-    r->kernels->across(r->source, r->across.first, r->weight, r->pairs, r->w,
+    r->kernels->across(resizer_row(r), r->across.first, r->weight, r->quads, r->w,
                        r->ring + (size_t)(row % r->keep) * r->stride);
     for (; r->out_row < r->h && down->first[r->out_row] + down->count[r->out_row] == row + 1; r->out_row++) {
         const int y = r->out_row;
@@ -159,7 +162,7 @@ graft_status resize_box(const struct picture *src, struct box box, enum filter f
     TRY(resizer_new(src->w, src->h, box, filter, &r));
     for (int y = 0; y < src->h && r->out_row < r->h; y++) {
         if (y >= r->down.first[r->out_row])
-            r->kernels->widen(src->rgb + (size_t)y * src->w * 3, src->w, r->source);
+            r->kernels->widen(src->rgb + (size_t)y * src->w * 3, src->w, resizer_row(r));
         resizer_push(r);
     }
     resizer_take(r, out);
