@@ -2,6 +2,7 @@
 // Integers up to the last step, and no fused multiply-add in it, so that every processor gives the same bits.
 
 #include "data/pixels.h"
+#include <stdbool.h>
 #include <string.h>
 
 static inline uint8_t clip(int32_t sum)
@@ -61,20 +62,30 @@ static void down_plain(const uint8_t *const *rows, const int32_t *weight, int co
     }
 }
 
-static void warp_plain(const struct warp_span *s, uint8_t *rgb)
+static inline bool span_inside(const struct warp_span *s, int64_t sx, int64_t sy)
+{
+    const uint64_t right = (uint64_t)(s->w > 2 ? s->w - 2 : 0) << WARP_POSITION;
+    const uint64_t bottom = (uint64_t)(s->h - 1) << WARP_POSITION;
+    return (uint64_t)sx < right && (uint64_t)sy < bottom; // negative ones are huge
+}
+
+static int warp_plain(const struct warp_span *s, uint8_t *rgb)
 {
     const int one = 1 << WARP_WEIGHT;
+    const size_t stride = (size_t)s->w * 3;
     int64_t sx = s->sx, sy = s->sy;
-    for (int x = 0; x < s->n; x++, rgb += 3, sx += s->dx, sy += s->dy) {
+    int x = 0;
+    for (; x < s->n && span_inside(s, sx, sy); x++, rgb += 3, sx += s->dx, sy += s->dy) {
         const int fx = (int)(sx >> (WARP_POSITION - WARP_WEIGHT)) & (one - 1);
         const int fy = (int)(sy >> (WARP_POSITION - WARP_WEIGHT)) & (one - 1);
-        const uint8_t *p = s->src + (size_t)(sy >> WARP_POSITION) * s->stride + (size_t)(sx >> WARP_POSITION) * 3;
-        const uint8_t *q = p + s->stride;
+        const uint8_t *p = s->src + (size_t)(sy >> WARP_POSITION) * stride + (size_t)(sx >> WARP_POSITION) * 3;
+        const uint8_t *q = p + stride;
         for (int c = 0; c < 3; c++) {
             const int above = p[c] * (one - fx) + p[c + 3] * fx, below = q[c] * (one - fx) + q[c + 3] * fx;
             rgb[c] = (uint8_t)((above * (one - fy) + below * fy + (1 << (2 * WARP_WEIGHT - 1))) >> (2 * WARP_WEIGHT));
         }
     }
+    return x;
 }
 
 static void normalise_plain(const uint8_t *rgb, size_t n, const float mean[3], const float scale[3],
@@ -150,20 +161,22 @@ AVX2 static void down_avx2(const uint8_t *const *rows, const int32_t *weight, in
     }
 }
 
-AVX2 static void warp_avx2(const struct warp_span *s, uint8_t *rgb)
+AVX2 static int warp_avx2(const struct warp_span *s, uint8_t *rgb)
 {
     // Of eight bytes r g b R G B . . the words r R g G b B, in both halves.
     const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
                                            0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
     const __m128i half = _mm_set1_epi32(1 << (2 * WARP_WEIGHT - 1));
     const int one = 1 << WARP_WEIGHT;
+    const size_t stride = (size_t)s->w * 3;
     int64_t sx = s->sx, sy = s->sy;
-    for (int x = 0; x < s->n; x++, rgb += 3, sx += s->dx, sy += s->dy) {
+    int x = 0;
+    for (; x < s->n && span_inside(s, sx, sy); x++, rgb += 3, sx += s->dx, sy += s->dy) {
         const int fx = (int)(sx >> (WARP_POSITION - WARP_WEIGHT)) & (one - 1);
         const int fy = (int)(sy >> (WARP_POSITION - WARP_WEIGHT)) & (one - 1);
-        const uint8_t *p = s->src + (size_t)(sy >> WARP_POSITION) * s->stride + (size_t)(sx >> WARP_POSITION) * 3;
+        const uint8_t *p = s->src + (size_t)(sy >> WARP_POSITION) * stride + (size_t)(sx >> WARP_POSITION) * 3;
         const __m256i rows = _mm256_inserti128_si256(
-            _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)p)), _mm_loadl_epi64((const __m128i *)(p + s->stride)), 1);
+            _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)p)), _mm_loadl_epi64((const __m128i *)(p + stride)), 1);
         const __m256i mixed = _mm256_madd_epi16(_mm256_shuffle_epi8(rows, pairs), _mm256_set1_epi32(fx << 16 | (one - fx)));
         const __m128i sum = _mm_add_epi32(_mm_mullo_epi32(_mm256_castsi256_si128(mixed), _mm_set1_epi32(one - fy)),
                                           _mm_mullo_epi32(_mm256_extracti128_si256(mixed, 1), _mm_set1_epi32(fy)));
@@ -172,6 +185,7 @@ AVX2 static void warp_avx2(const struct warp_span *s, uint8_t *rgb)
             _mm_cvtsi128_si32(_mm_shuffle_epi8(words, _mm_setr_epi8(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)));
         memcpy(rgb, &pixel, 4);
     }
+    return x;
 }
 
 AVX2 static void normalise_avx2(const uint8_t *rgb, size_t n, const float mean[3], const float scale[3],

@@ -8,10 +8,10 @@ enum { RESIZE_BITS = 22 }; // of a resize's weights: 1 is 1 << 22
 enum { WARP_POSITION = 16, WARP_WEIGHT = 11 }; // bits after the point: of a place in the source, of a weight
 enum { PIXEL_SLACK = 16 }; // bytes past a row that may be read, or written before what belongs there is
 
-// A row of a warp: x..end of the result, all of whose sources (ix, iy), (ix + 2, iy + 1) lie inside.
+// A row of a warp: goes on while what a pixel needs, (ix, iy) to (ix + 2, iy + 1), lies inside, up to n pixels.
 struct warp_span {
     const uint8_t *src; // RGB
-    size_t stride;
+    int w, h;
     int64_t sx, sy, dx, dy; // in 1 / 2^16 of a pixel
     int n;
 };
@@ -24,8 +24,8 @@ struct pixel_kernels {
     void (*across)(const uint8_t *src, const int *first, const int16_t *weight, int quads, int n, uint8_t *dst);
     // The sum over rows times weights; n pixels, rounded up to 4; RGBX to RGB.
     void (*down)(const uint8_t *const *rows, const int32_t *weight, int count, int n, uint8_t *rgb);
-    // Bilinear; writes n pixels and a byte.
-    void (*warp)(const struct warp_span *s, uint8_t *rgb);
+    // Bilinear; writes the pixels it returns, and a byte.
+    int (*warp)(const struct warp_span *s, uint8_t *rgb);
     // (value - mean) * scale of every channel, into its plane.
     void (*normalise)(const uint8_t *rgb, size_t n, const float mean[3], const float scale[3], float *const plane[3]);
 };

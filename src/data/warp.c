@@ -67,19 +67,6 @@ static int64_t fixed(double position)
     return llround((position < -most ? -most : position > most ? most : position) * (1 << POSITION));
 }
 
-// From x on, how many pixels of a row have all they need inside; at most to the last but one, after which a byte is free.
-static int span(const struct picture *src, int64_t sx, int64_t sy, int64_t dx, int64_t dy, int most)
-{
-    const int64_t right = (int64_t)(src->w - 2) << POSITION, bottom = (int64_t)(src->h - 1) << POSITION;
-    int n = 0;
-    while (n < most && sx >= 0 && sy >= 0 && sx < right && sy < bottom) {
-        n++;
-        sx += dx;
-        sy += dy;
-    }
-    return n;
-}
-
 void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], struct picture *dst)
 {
     const double *m = from.m;
@@ -90,9 +77,10 @@ void warp(const struct picture *src, struct affine from, enum border border, con
         int64_t sx = fixed(m[0] * 0.5 + m[1] * (y + 0.5) + m[2] - 0.5);
         int64_t sy = fixed(m[3] * 0.5 + m[4] * (y + 0.5) + m[5] - 0.5);
         for (int x = 0; x < dst->w;) {
-            const int n = span(src, sx, sy, dx, dy, dst->w - 1 - x);
+            // up to the last but one: after it a byte is free
+            const struct warp_span span = {src->rgb, src->w, src->h, sx, sy, dx, dy, dst->w - 1 - x};
+            const int n = kernels->warp(&span, out + 3 * x);
             if (n > 0) {
-                kernels->warp(&(struct warp_span){src->rgb, (size_t)src->w * 3, sx, sy, dx, dy, n}, out + 3 * x);
                 x += n;
                 sx += n * dx;
                 sy += n * dy;
