@@ -10,6 +10,8 @@
 void result_take(json_t *take_object); // to the result hook
 graft_status networks_check(const graft_options *o); // every input is a network's name
 extern const char *const resize_rules[]; // by enum resize_rule, NULL-ended
+extern const char *const decode_rules[]; // by dataset.shrink
+graft_status run_bench_loader(const graft_options *o);
 graft_status heads_option(const graft_options *o, enum predicting *out);
 void freeze_option(const graft_options *o, struct model_request *r);
 const char *network_option(const graft_options *o); // NULL: the weight file tells

@@ -12,7 +12,7 @@
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
 const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
 static const char *const head_rules[] = {"auto", "keep", "new", NULL};
-static const char *const decode_rules[] = {"exact", "fast", "auto", NULL}; // by dataset.shrink
+const char *const decode_rules[] = {"exact", "fast", "auto", NULL};
 static const char *const bad_rules[] = {"skip", "fail", NULL};
 
 // "none", "head", a number of rows, or a layer's name.

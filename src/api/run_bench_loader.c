@@ -1,0 +1,90 @@
+// api/run_bench_loader.c: `graft bench loader`: pictures a second that the batch queue delivers, and what they cost.
+
+#include "api/run.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include <string.h>
+#include <sys/resource.h>
+
+static double processor_seconds(void)
+{
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1e-6;
+}
+
+// All pictures once, as an epoch of training would see them.
+static graft_status pass(const struct dataset *d, const struct input_spec *spec, const struct augment *a, long epoch,
+                         int batch, int workers, const uint32_t *order)
+{
+    const struct augmentation how = {a, 0, (uint64_t)epoch, false};
+    struct queue *queue = NULL;
+    graft_status status = GRAFT_OK;
+    bool end = false;
+    TRY(queue_new(d, spec, &how, order, d->count, batch, workers, &queue));
+    while (!end) {
+        struct batch b;
+        TRY_GOTO(queue_next(queue, &b, &end));
+        if (b.n_failed > 0)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s", b.failed[0].message));
+        if (hooks_cancelled())
+            TRY_GOTO(fail(GRAFT_CANCELLED, "stopped"));
+    }
+done:
+    queue_free(queue);
+    return status;
+}
+
+graft_status run_bench_loader(const graft_options *o)
+{
+    long batch, passes, imgsz, workers;
+    int decode, resize = RESIZE_SQUASH;
+    struct augment augment;
+    struct dataset d = {0};
+    uint32_t *order = NULL;
+    const char **paths = NULL;
+    int n_paths;
+    double best = 0, processor = 0;
+    graft_status status = GRAFT_OK;
+    TRY(option_long(o, "batch", 1, 4096, &batch));
+    TRY(option_long(o, "steps", 1, 100000, &passes));
+    TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
+    TRY(option_long(o, "workers", 1, 64, &workers));
+    TRY(option_choice(o, "decode", decode_rules, &decode));
+    if (option_text(o, "resize") != NULL)
+        TRY(option_choice(o, "resize", resize_rules, &resize));
+    TRY(augment_parse(option_text(o, "augment"), &augment));
+    if (option_text(o, "data") == NULL)
+        return fail(GRAFT_BAD_OPTION, "which pictures? graft bench loader -d DATA");
+    const int size = imgsz > 0 ? (int)imgsz : 224;
+    const struct input_spec spec = {
+        .size = size, .resize = size, .rule = (enum resize_rule)resize, .mean = {127, 127, 127},
+        .scale = {1 / 128.f, 1 / 128.f, 1 / 128.f}};
+    TRY(option_texts(o, "data", &paths, &n_paths));
+    TRY_GOTO(inputs_open(paths, (size_t)n_paths, &d));
+    d.shrink = decode;
+    order = mem_alloc(d.count * sizeof *order);
+    if (order == NULL)
+        TRY_GOTO(fail_memory("the order of the pictures"));
+    for (size_t i = 0; i < d.count; i++)
+        order[i] = (uint32_t)i;
+    for (long i = 0; i <= passes; i++) { // the first one warms up: files into memory, pictures into the cache
+        const double begin = now_seconds(), begin_processor = processor_seconds();
+        TRY_GOTO(pass(&d, &spec, &augment, i + 1, (int)batch, (int)workers, order));
+        const double rate = (double)d.count / (now_seconds() - begin);
+        const double cost = (processor_seconds() - begin_processor) / (double)d.count;
+        if (i > 0 && rate > best)
+            best = rate;
+        if (i > 0 && (processor == 0 || cost < processor))
+            processor = cost;
+    }
+    result_take(json_pack("{s:s, s:s, s:I, s:i, s:i, s:f, s:f, s:f}", "loader", option_text(o, "data"), "decode",
+                          option_text(o, "decode"), "pictures", (json_int_t)d.count, "size", size, "workers",
+                          (int)workers, "img_s", best, "ms", processor * 1e3, "rss_mb",
+                          (double)mem_resident_peak() / 1048576.0));
+done:
+    mem_free(order);
+    mem_free(paths);
+    dataset_free(&d);
+    return status;
+}
