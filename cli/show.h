@@ -3,3 +3,10 @@
 
 // Prints one result of `command`, a JSON object, to stdout as text.
 void show_result(const char *command, const char *json);
+
+// For the files that do it.
+struct json_t;
+enum { MANY_CLASSES = 100 }; // a longer table is for --json
+const char *text_of(const struct json_t *o, const char *key);
+double number_of(const struct json_t *o, const char *key);
+void show_data(const struct json_t *o);

@@ -4,6 +4,7 @@
 #include "api/options.h"
 #include "data/data.h"
 #include "infer/model.h"
+#include "infer/tta.h"
 #include "train/train.h"
 
 void result_take(json_t *take_object); // to the result hook
@@ -16,5 +17,7 @@ graft_status recipe_presets(const graft_options *o, json_t **out);
 graft_status recipe_options(const graft_options *o, int epochs, struct recipe *out);
 // A model to use as it is: a file, or a zoo name from the caches.
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out);
+// --tta and --tta-mean; `views` stays 1 where they were not given.
+graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out);
 // -d (or, for `data`, the inputs after the action), --group, and --classes or the model's (NULL: none).
 graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);
