@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
-static const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
+const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
 static const char *const head_rules[] = {"auto", "keep", "new", NULL};
 static const char *const decode_rules[] = {"exact", "fast", "auto", NULL}; // by dataset.shrink
 static const char *const bad_rules[] = {"skip", "fail", NULL};
@@ -32,7 +32,7 @@ void freeze_option(const graft_options *o, struct model_request *r)
 }
 
 // -m, or what a weight file holds, or the network that suits most people.
-static const char *network_option(const graft_options *o)
+const char *network_option(const graft_options *o)
 {
     const char *weights = option_text(o, "weights"), *network = option_text(o, "model");
     const bool file = strcmp(weights, "imagenet") != 0 && strcmp(weights, "none") != 0;
@@ -52,7 +52,7 @@ graft_status heads_option(const graft_options *o, enum predicting *out)
 }
 
 // "0.3,0.3": one weight an auxiliary head.
-static graft_status aux_option(const graft_options *o, float *weights, struct model_request *r)
+graft_status aux_option(const graft_options *o, float weights[MAX_OUTPUTS], struct model_request *r)
 {
     const char *at = option_text(o, "aux-weights");
     if (at == NULL)
@@ -73,7 +73,7 @@ static graft_status aux_option(const graft_options *o, float *weights, struct mo
     }
 }
 
-static graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
+graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
 {
     if (d->array_h != d->array_w || d->array_c != 3)
         return fail(GRAFT_BAD_FILE, "%s: float arrays must be square with 3 channels, not %dx%dx%d", option_text(o, "data"),

@@ -1,10 +1,10 @@
 // data/augment.c: what is drawn for one sample, and the network's input made from it.
 // All draws come from a hash of (seed, epoch, sample, part, number), so that no part's draws depend on another's and
-// nothing depends on threads.  Geometry, RandAugment's and TrivialAugment's included, becomes one affine map, done in one
-// resampling; then colours in the order drawn; then the erased rectangle.
-// Distributions: torchvision's RandomResizedCrop, RandomAffine, ColorJitter, GaussianBlur, RandomErasing, RandAugment,
-// TrivialAugmentWide.  Two things are not as there: a picture turned or moved shows what lies outside the centre crop
-// instead of the border, and a picture zoomed is resized (anti-aliased) to the zoomed size before it is warped.
+// nothing depends on threads.  Geometry, RandAugment's and TrivialAugment's included, becomes one affine map, done in
+// one resampling; then colours in the order drawn; then the erased rectangle. Distributions: torchvision's
+// RandomResizedCrop, RandomAffine, ColorJitter, GaussianBlur, RandomErasing, RandAugment, TrivialAugmentWide.  Two
+// things are not as there: a picture turned or moved shows what lies outside the centre crop instead of the border, and
+// a picture zoomed is resized (anti-aliased) to the zoomed size before it is warped.
 
 #include "data/augment.h"
 #include "base/memory.h"
@@ -276,7 +276,8 @@ static void flip(struct picture *p, bool across, bool down)
         }
 }
 
-// Source pixels a pixel of the result, by which the picture is zoomed before it is warped, no further than it has pixels.
+// Source pixels a pixel of the result, by which the picture is zoomed before it is warped, no further than it has
+// pixels.
 static double zoom_of(struct affine from, double most)
 {
     const double *m = from.m, shrink = sqrt(fabs(m[0] * m[4] - m[1] * m[3]));
@@ -317,7 +318,7 @@ static graft_status picture_warped(const struct picture *src, const struct input
 
 static uint64_t key_of(const struct augmentation *how, uint64_t sample)
 {
-    return rng_hash(RNG_AUGMENT, how->seed, how->epoch, sample);
+    return rng_hash(RNG_AUGMENT, how->seed, how->epoch, how->alike ? 0 : sample);
 }
 
 // What is taken of a picture of w x h pixels, before the map.

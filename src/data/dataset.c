@@ -90,8 +90,9 @@ graft_status dataset_shape(struct dataset *d, const char *path, struct array_sha
     const bool same = d->array_c == shape.c && d->array_h == shape.h && d->array_w == shape.w &&
                       d->array_float == shape.real && d->array_planar == shape.planar;
     if (d->count > 0 && !same)
-        return fail(GRAFT_BAD_FILE, "%s: arrays of %dx%d with %d channels; what comes before is of another kind or shape",
-                    path, shape.w, shape.h, shape.c);
+        return fail(GRAFT_BAD_FILE,
+                    "%s: arrays of %dx%d with %d channels; what comes before is of another kind or shape", path,
+                    shape.w, shape.h, shape.c);
     d->array_c = shape.c;
     d->array_h = shape.h;
     d->array_w = shape.w;
@@ -133,10 +134,13 @@ static graft_status source_open(const char *path, const struct data_options *opt
     else if (archive_recognises(path))
         TRY(source_archive(path, true, d));
     else if (path_has_suffix(path, ".tar.gz") || path_has_suffix(path, ".tgz"))
-        return fail(GRAFT_BAD_FILE, "data '%s' is packed as a whole, so a picture cannot be read alone; gunzip it", path);
+        return fail(GRAFT_BAD_FILE, "data '%s' is packed as a whole, so a picture cannot be read alone; gunzip it",
+                    path);
     else
-        return fail(GRAFT_BAD_FILE, "data '%s': expected a folder per class, a .tar or .zip of one, a folder of IDX, CIFAR or "
-                    ".npy files, a .csv or an .npz", path);
+        return fail(GRAFT_BAD_FILE,
+                    "data '%s': expected a folder per class, a .tar or .zip of one, a folder of IDX, CIFAR or "
+                    ".npy files, a .csv or an .npz",
+                    path);
     if (arrays && d->count > before && d->samples[before].data == NULL)
         return fail(GRAFT_BAD_FILE, "'%s' holds picture files, '%s' arrays; they cannot be one data set", path,
                     options->paths[0]);
@@ -152,8 +156,8 @@ graft_status dataset_open(const struct data_options *options, struct dataset *ou
     if (out->array_h == 0)
         TRY_GOTO(classes_sort(out));
     if (options->group != NULL && strcmp(options->group, "none") != 0 && !out->grouped)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--group %s: '%s' has no such column; groups are a column of a CSV", options->group,
-                      options->paths[0]));
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--group %s: '%s' has no such column; groups are a column of a CSV",
+                      options->group, options->paths[0]));
     TRY_GOTO(classes_check(options, out));
 done:
     if (status != GRAFT_OK)
@@ -223,7 +227,8 @@ graft_status sample_open(const struct dataset *d, size_t index, struct file_map 
     return s->member != NULL ? member_read(s->member, s->path, MAX_FILE, out) : file_read(s->path, MAX_FILE, out);
 }
 
-static graft_status sample_decode(const struct dataset *d, size_t index, const struct decode_job *job, struct picture *out)
+static graft_status sample_decode(const struct dataset *d, size_t index, const struct decode_job *job,
+                                  struct picture *out)
 {
     const struct sample *s = &d->samples[index];
     struct file_map map;

@@ -50,7 +50,8 @@ double thread_seconds(void)
 
 graft_status decode_expired(const char *name)
 {
-    return fail(GRAFT_BAD_FILE, "%s: not decoded after %d seconds of work; that is no picture to train on", name, MAX_SECONDS);
+    return fail(GRAFT_BAD_FILE, "%s: not decoded after %d seconds of work; that is no picture to train on", name,
+                MAX_SECONDS);
 }
 
 // "JPEG, PNG, ..."

@@ -11,8 +11,8 @@ enum { MAX_SECONDS = 20 };         // of processor time a picture
 // How one picture is to be decoded.
 struct decode_job {
     bool icc;      // colours by the embedded profile, to sRGB
-    // Of the whole upright picture of w x h, how many pixels will be used: a decoder that can may stop at that size.  NULL:
-    // all of them.
+    // Of the whole upright picture of w x h, how many pixels will be used: a decoder that can may stop at that size.
+    // NULL: all of them.
     void (*wanted)(void *user, int w, int h, double *across, double *down);
     void *user;
     double until;  // thread_seconds() when the time is over; set by picture_decode_as

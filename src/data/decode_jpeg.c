@@ -1,5 +1,6 @@
 // data/decode_jpeg.c: JPEG through libjpeg-turbo.  Any warning of the library means damage: a picture is whole or
-// refused.  Where fewer pixels are wanted it is shrunk while decoding, to 1/2, 1/4 or 1/8: other eighths are less faithful.
+// refused.  Where fewer pixels are wanted it is shrunk while decoding, to 1/2, 1/4 or 1/8: other eighths are less
+// faithful.
 
 #include "data/decode.h"
 #include "base/memory.h"
@@ -110,7 +111,8 @@ graft_status jpeg_decode(bytes data, const char *name, const struct decode_job *
     failure.manager.error_exit = stop;
     failure.manager.emit_message = message;
     if (setjmp(failure.jump) != 0) {
-        status = failure.expired ? decode_expired(name) : fail(GRAFT_BAD_FILE, "%s: damaged JPEG: %s", name, failure.text);
+        status =
+            failure.expired ? decode_expired(name) : fail(GRAFT_BAD_FILE, "%s: damaged JPEG: %s", name, failure.text);
         goto done;
     }
     jpeg_create_decompress(&jpeg);
@@ -126,8 +128,10 @@ graft_status jpeg_decode(bytes data, const char *name, const struct decode_job *
     jpeg.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     TRY_GOTO(size_check((int)jpeg.image_width, (int)jpeg.image_height, name));
     if (jpeg.progressive_mode && (int64_t)jpeg.image_width * jpeg.image_height > MAX_PROGRESSIVE)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: a progressive JPEG of %ux%u, which is decoded whole in memory; graft takes up to %d "
-                      "pixels", name, jpeg.image_width, jpeg.image_height, MAX_PROGRESSIVE));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "%s: a progressive JPEG of %ux%u, which is decoded whole in memory; graft takes up to %d "
+                      "pixels",
+                      name, jpeg.image_width, jpeg.image_height, MAX_PROGRESSIVE));
     jpeg.scale_num = eighths(&jpeg, job, orientation >= 5);
     jpeg.scale_denom = 8;
     if (job->icc)

@@ -101,12 +101,13 @@ graft_status png_decode(bytes data, const char *name, const struct decode_job *j
         png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "iCCP", 1);
     png_read_info(png, info);
     const int type = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
-    out->traits = (type == PNG_COLOR_TYPE_PALETTE                                ? TRAIT_PALETTE
-                   : (type & PNG_COLOR_MASK_COLOR) != 0                          ? 0
-                   : depth == 1                                                  ? TRAIT_BILEVEL
-                                                                                 : TRAIT_GREY) |
-                  ((type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png, info, PNG_INFO_tRNS) != 0 ? TRAIT_ALPHA : 0) |
-                  (depth == 16 ? TRAIT_DEEP : 0);
+    out->traits =
+        (type == PNG_COLOR_TYPE_PALETTE       ? TRAIT_PALETTE
+         : (type & PNG_COLOR_MASK_COLOR) != 0 ? 0
+         : depth == 1                         ? TRAIT_BILEVEL
+                                              : TRAIT_GREY) |
+        ((type & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(png, info, PNG_INFO_tRNS) != 0 ? TRAIT_ALPHA : 0) |
+        (depth == 16 ? TRAIT_DEEP : 0);
     png_set_strip_16(png);
     png_set_palette_to_rgb(png);
     png_set_expand_gray_1_2_4_to_8(png);

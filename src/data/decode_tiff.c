@@ -1,7 +1,7 @@
 // data/decode_tiff.c: the first picture of a TIFF through libtiff.
 // Plain 8-bit RGB is read row by row, further samples (alpha) dropped, as Pillow's convert("RGB") does; everything else
-// goes through the library's RGBA reader.  16 bits of grey keep their high byte.  What the library cannot decode whole is
-// refused.
+// goes through the library's RGBA reader.  16 bits of grey keep their high byte.  What the library cannot decode whole
+// is refused.
 
 #include "data/decode.h"
 #include "base/memory.h"
@@ -150,7 +150,8 @@ static void profile_apply(TIFF *tiff, struct picture *p)
     icc_close(icc);
 }
 
-static graft_status tiff_read(TIFF *tiff, struct source *s, const char *name, const struct decode_job *job, struct picture *out)
+static graft_status tiff_read(TIFF *tiff, struct source *s, const char *name, const struct decode_job *job,
+                              struct picture *out)
 {
     struct layout l = {0};
     if (TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &l.w) != 1 || TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &l.h) != 1)
@@ -190,7 +191,8 @@ graft_status tiff_decode(bytes data, const char *name, const struct decode_job *
     TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &source);
     TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, &source);
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, MAX_BLOCK);
-    TIFF *tiff = TIFFClientOpenExt(name, "rm", &source, take, put_nothing, seek, stay_open, size_of, NULL, NULL, options);
+    TIFF *tiff =
+        TIFFClientOpenExt(name, "rm", &source, take, put_nothing, seek, stay_open, size_of, NULL, NULL, options);
     status = tiff != NULL ? tiff_read(tiff, &source, name, job, out) : damaged(&source, name);
     if (tiff != NULL)
         TIFFClose(tiff);

@@ -3,15 +3,16 @@
 
 #include "data/data.h"
 
-// A part of a resized picture: pixels left..left + w of `full_w` across, top..top + h of `full_h` down.  All but w and h
-// may be fractions of pixels.
+// A part of a resized picture: pixels left..left + w of `full_w` across, top..top + h of `full_h` down.  All but w and
+// h may be fractions of pixels.
 struct box {
     double full_w, full_h, left, top;
     int w, h;
 };
 // What the rule takes of a w x h picture; negative corners, and ends past the full sides, are padding.
 struct box box_of(const struct input_spec *spec, int w, int h);
-graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out); // inside only
+// inside only
+graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out);
 graft_status resize_padded(const struct picture *src, struct box box, enum filter filter, const uint8_t fill[3],
                            struct picture *out);
 // Sides before the picture was shrunk while decoding.

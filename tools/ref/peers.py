@@ -9,6 +9,7 @@
     gradients.npz                              float64 and float32 gradients of the first step, by parameter
   peers.py check-logits EXPECTED FOUND [LIMIT] exit 1 when they differ by more than LIMIT (1e-4) of the largest logit
   peers.py check-losses EXPECTED EVENTS        exit 1 when a step's loss differs by more than 1e-3 of itself
+  peers.py check-after FOLDER FOUND            exit 1 when the logits after the steps differ by more than 2e-4 a step
   peers.py check-gradients FOLDER SAME STEPPED exit 1 when a gradient's norm differs by more than 1e-3 of its layer's
 
 Weights are drawn so that activations stay of order one and rounding is not amplified.  He-normal kernels, biases in
@@ -492,8 +493,15 @@ def check_losses(expected, events):
     return len(a) == len(b) and all(abs(v - w) <= 1e-3 * abs(v) for v, w in zip(a, b))
 
 
+def check_after(folder, found):
+    """Rounding of the steps adds up: the limit is by step."""
+    steps = len(json.loads((Path(folder) / "losses.json").read_text())["losses"])
+    return check_logits(Path(folder) / "after.npy", found, 2e-4 * steps)
+
+
 def main():
-    checks = {"check-logits": check_logits, "check-losses": check_losses, "check-gradients": check_gradients}
+    checks = {"check-logits": check_logits, "check-after": check_after, "check-losses": check_losses,
+              "check-gradients": check_gradients}
     command, *arguments = sys.argv[1:] or [""]
     if command == "list":
         print(*NETWORKS) if arguments else print(EACH_KIND)
