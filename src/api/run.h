@@ -20,3 +20,5 @@ graft_status recipe_options(const graft_options *o, int epochs, struct recipe *o
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out);
 // -d (or, for `data`, the inputs after the action), --group, and --classes or the model's (NULL: none).
 graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);
+// --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
+graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);

@@ -172,6 +172,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
@@ -195,6 +196,7 @@ done:
 
 // What may differ from the run's own options without being a change of the run.
 static const char *const free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
+                                           "cache-dir", "cache-gb",
                                            "histograms", "force", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.

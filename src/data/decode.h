@@ -14,8 +14,9 @@ struct decode_job {
     // Of the whole upright picture of w x h, how many pixels will be used: a decoder that can may stop at that size.
     // NULL: all of them.
     void (*wanted)(void *user, int w, int h, double *across, double *down);
-    // Where no more is made of the picture than one resize: gets the picture as it will be (all but rgb), makes what its rows
-    // may go to one by one, so that rgb stays NULL.  A decoder may do without.  NULL: the whole picture is wanted.
+    // Where no more is made of the picture than one resize: gets the picture as it will be (all but rgb), makes what
+    // its rows may go to one by one, so that rgb stays NULL.  A decoder may do without.  NULL: the whole picture is
+    // wanted.
     graft_status (*stream)(void *user, const struct picture *size, struct resizer **out);
     void *user;
     double until;  // thread_seconds() when the time is over; set by picture_decode_as
