@@ -1,9 +1,10 @@
 // data/picture_cache.c: decoded, resized pictures kept in memory or in a folder.
 // Key: the file's bytes (XXH64 and size), what they were made into (sides, filter, profile), and the version of this
-// code.  The bytes are read once a run; later the file's size and time of change stand for them. A picture is kept at
-// the size that the resize rule gives it (whole, nothing cut off), times how far augmentation zooms in at most, up to
-// MOST_ZOOM, and never larger than it is.  At that size a later resize takes the pixels as they are, so that without
-// zoom the network sees the same bits as without a cache. A blob of the folder:  the pixels | struct facts.
+// code.  The bytes are read once a run; later the file's size and time of change stand for them.
+// A picture is kept at the size that the resize rule gives it (whole, nothing cut off), times how far augmentation
+// zooms in at most, up to MOST_ZOOM, and never larger than it is.  At that size a later resize takes the pixels as they
+// are, so that without zoom the network sees the same bits as without a cache.
+// A blob of the folder:  the pixels | struct facts.
 
 #include "data/picture_cache.h"
 #include "base/hash.h"
