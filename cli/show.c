@@ -203,11 +203,12 @@ static void show_bench(const json_t *o)
 {
     static bool header;
     if (json_object_get(o, "loader") != NULL) {
-        printf("%s: %.0f pictures to %.0fx%.0f, decoded %s, %.0f workers: %.1f pictures/s, %.2f ms of a core each, peak "
+        printf("%s: %.0f pictures to %.0fx%.0f, decoded %s, cache %s, %.0f workers: %.1f pictures/s, %.2f ms of a core "
+               "each, peak "
                "memory %.0f MiB\n",
                text_of(o, "loader"), number_of(o, "pictures"), number_of(o, "size"), number_of(o, "size"),
-               text_of(o, "decode"), number_of(o, "workers"), number_of(o, "img_s"), number_of(o, "ms"),
-               number_of(o, "rss_mb"));
+               text_of(o, "decode"), text_of(o, "cache"), number_of(o, "workers"), number_of(o, "img_s"),
+               number_of(o, "ms"), number_of(o, "rss_mb"));
         return;
     }
     if (json_object_get(o, "layer") != NULL) {

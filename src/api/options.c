@@ -43,6 +43,10 @@
 #define TTA {"tta", 0, "N|PARTS", NULL, "mean over N views of a picture, or over 8 changed so: flip,rotate=5,shift=0.05; or N,PARTS", NULL}, \
     {"tta-mean", 0, "RULE", "arithmetic", "of the views: arithmetic or geometric", NULL}
 #define DECODE {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL}
+#define CACHE \
+    {"cache", 0, "WHERE", "none", "keep decoded, resized pictures: ram, disk or none", NULL}, \
+    {"cache-dir", 0, "DIR", NULL, "of --cache disk (default: pictures/ in graft's own cache folder)", NULL}, \
+    {"cache-gb", 0, "N", "0", "most that --cache takes; 0: half of the memory that is left, 20 of disk", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
@@ -81,7 +85,7 @@ static const graft_option_info train_options[] = {
     {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
     RESIZE, AUGMENT,
     ICC,
-    DECODE,
+    DECODE, CACHE,
     {"copies", 0, "K", "0", "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
@@ -166,7 +170,7 @@ static const graft_option_info bench_options[] = {
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     BATCH, IMGSZ, EXACT, THREADS,
     DATA("loader: the pictures"),
-    AUGMENT, DECODE, RESIZE, WORKERS, ENDED};
+    AUGMENT, DECODE, CACHE, RESIZE, WORKERS, ENDED};
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},

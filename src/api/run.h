@@ -39,3 +39,5 @@ bool folds_wanted(const graft_options *o);
 graft_status folds_check(const graft_options *o, int *folds, int *fold); // 0 folds, fold -1: not given
 graft_status folds_anew(const graft_options *o);
 graft_status folds_again(const graft_options *given, const char *folder);
+// --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
+graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);

@@ -181,6 +181,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
@@ -204,7 +205,7 @@ done:
 
 // What may differ from the run's own options without being a change of the run.
 const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
-                                          "histograms", "force", "folds-run", NULL};
+                                          "histograms", "force", "cache-dir", "cache-gb", "folds-run", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
 graft_status tell_directory(graft_status status, const json_t *args)

@@ -4,6 +4,7 @@
 #include "data/archive.h"
 #include "data/decode.h"
 #include "data/fingerprint.h"
+#include "data/picture_cache.h"
 #include "data/view.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -67,6 +68,7 @@ void dataset_free(struct dataset *d)
     mem_free(d->groups);
     mem_free(d->prints);
     mem_free(d->weights);
+    picture_cache_close(d->cache);
     mem_free(d->owned);
     for (size_t i = 0; i < d->n_archives; i++)
         archive_free(d->archives[i]);
@@ -295,8 +297,12 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
     const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,
                                    .stream = printed ? stream_begin : NULL, .user = &need};
     struct picture p, resized;
+    bool kept = false;
     graft_status status = GRAFT_OK;
-    TRY_GOTO(sample_decode(d, index, &job, &p));
+    if (d->cache != NULL && d->samples[index].data == NULL)
+        TRY_GOTO(picture_cache_get(d->cache, d, index, spec, plain, &p, &kept));
+    else
+        TRY_GOTO(sample_decode(d, index, &job, &p));
     if (p.rgb == NULL) {
         resizer_take(need.resizer, &resized);
     } else {
@@ -304,7 +310,8 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
             fingerprint_take(&p, &d->prints[index]);
         view_of(spec, need.how, index, &p, &need.view);
         status = resize_box(&p, need.view.box, spec->filter, &resized);
-        picture_free(&p);
+        if (!kept)
+            picture_free(&p);
     }
     if (status == GRAFT_OK)
         status = view_finish(&need.view, &resized, dst);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <jpeglib.h>
 
-enum { MAX_PROGRESSIVE = 1 << 26 }; // pixels: its coefficients take 3 to 6 bytes each
 
 struct failure {
     struct jpeg_error_mgr manager;
@@ -176,11 +175,8 @@ graft_status jpeg_decode(bytes data, const char *name, const struct decode_job *
     out->traits = cmyk ? TRAIT_CMYK : jpeg.num_components == 1 ? TRAIT_GREY : 0;
     jpeg.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     TRY_GOTO(size_check((int)jpeg.image_width, (int)jpeg.image_height, name));
-    if (jpeg.progressive_mode && (int64_t)jpeg.image_width * jpeg.image_height > MAX_PROGRESSIVE)
-        TRY_GOTO(fail(GRAFT_BAD_FILE,
-                      "%s: a progressive JPEG of %ux%u, which is decoded whole in memory; graft takes up to %d "
-                      "pixels",
-                      name, jpeg.image_width, jpeg.image_height, MAX_PROGRESSIVE));
+    if (jpeg_has_multiple_scans(&jpeg)) // then its coefficients, 3 to 6 bytes a pixel, are kept
+        TRY_GOTO(size_check_whole((int)jpeg.image_width, (int)jpeg.image_height, name, "a JPEG of several scans"));
     jpeg.scale_num = eighths(&jpeg, job, orientation >= 5);
     jpeg.scale_denom = 8;
     if (job->icc)

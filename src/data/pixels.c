@@ -96,7 +96,8 @@ static void normalise_plain(const uint8_t *rgb, size_t n, const float mean[3], c
             plane[c][i] = (rgb[3 * i + (size_t)c] - mean[c]) * scale[c];
 }
 
-const struct pixel_kernels pixels_plain = {"plain C", widen_plain, across_plain, down_plain, warp_plain, normalise_plain};
+const struct pixel_kernels pixels_plain = {"plain C",  widen_plain, across_plain,
+                                           down_plain, warp_plain,  normalise_plain};
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -129,7 +130,8 @@ AVX2 static inline __m256i weigh(const uint8_t *p, const int16_t *weight, int qu
     return _mm256_add_epi32(_mm256_slli_epi32(high, LOW_BITS), low);
 }
 
-AVX2 static void across_avx2(const uint8_t *src, const int *first, const int16_t *weight, int quads, int n, uint8_t *dst)
+AVX2 static void across_avx2(const uint8_t *src, const int *first, const int16_t *weight, int quads, int n,
+                             uint8_t *dst)
 {
     const __m256i half = _mm256_set1_epi32(1 << (RESIZE_BITS - 1));
     for (int i = 0; i < n; i += 2, dst += 8, weight += 64 * quads) {
@@ -175,9 +177,10 @@ AVX2 static int warp_avx2(const struct warp_span *s, uint8_t *rgb)
         const int fx = (int)(sx >> (WARP_POSITION - WARP_WEIGHT)) & (one - 1);
         const int fy = (int)(sy >> (WARP_POSITION - WARP_WEIGHT)) & (one - 1);
         const uint8_t *p = s->src + (size_t)(sy >> WARP_POSITION) * stride + (size_t)(sx >> WARP_POSITION) * 3;
-        const __m256i rows = _mm256_inserti128_si256(
-            _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)p)), _mm_loadl_epi64((const __m128i *)(p + stride)), 1);
-        const __m256i mixed = _mm256_madd_epi16(_mm256_shuffle_epi8(rows, pairs), _mm256_set1_epi32(fx << 16 | (one - fx)));
+        const __m256i rows = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)p)),
+                                                     _mm_loadl_epi64((const __m128i *)(p + stride)), 1);
+        const __m256i mixed =
+            _mm256_madd_epi16(_mm256_shuffle_epi8(rows, pairs), _mm256_set1_epi32(fx << 16 | (one - fx)));
         const __m128i sum = _mm_add_epi32(_mm_mullo_epi32(_mm256_castsi256_si128(mixed), _mm_set1_epi32(one - fy)),
                                           _mm_mullo_epi32(_mm256_extracti128_si256(mixed, 1), _mm_set1_epi32(fy)));
         const __m128i words = _mm_srli_epi32(_mm_add_epi32(sum, half), 2 * WARP_WEIGHT);
@@ -197,8 +200,9 @@ AVX2 static void normalise_avx2(const uint8_t *rgb, size_t n, const float mean[3
             _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(rgb + 3 * i))),
             _mm_loadu_si128((const __m128i *)(rgb + 3 * i + 12)), 1);
         for (int c = 0; c < 3; c++) {
-            const __m128i pick = _mm_add_epi8(_mm_setr_epi8(0, -128, -128, -128, 3, -128, -128, -128, 6, -128, -128, -128, 9,
-                                                            -128, -128, -128), _mm_set1_epi8((char)c));
+            const __m128i pick = _mm_add_epi8(
+                _mm_setr_epi8(0, -128, -128, -128, 3, -128, -128, -128, 6, -128, -128, -128, 9, -128, -128, -128),
+                _mm_set1_epi8((char)c));
             const __m256i values = _mm256_shuffle_epi8(pixels, _mm256_broadcastsi128_si256(pick));
             const __m256 from_mean = _mm256_sub_ps(_mm256_cvtepi32_ps(values), _mm256_set1_ps(mean[c]));
             _mm256_storeu_ps(plane[c] + i, _mm256_mul_ps(from_mean, _mm256_set1_ps(scale[c])));

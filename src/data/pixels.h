@@ -1,4 +1,5 @@
-// data/pixels.h: private to data/: the inner loops over pixels, once for every kind of processor; all give the same bits.
+// data/pixels.h: private to data/: the inner loops over pixels, once for every kind of processor; all give the same
+// bits.
 #pragma once
 
 #include <stddef.h>
@@ -19,8 +20,8 @@ struct pixel_kernels {
     const char *name;
     // RGB to RGBX.
     void (*widen)(const uint8_t *rgb, int n, uint8_t *rgbx);
-    // A row resized: of n pixels the i-th is the sum over 4 * quads pixels of src from first[i] on, times their weights.
-    // RGBX to RGBX.  n is rounded up to 2.  weight: see weight_set.
+    // A row resized: of n pixels the i-th is the sum over 4 * quads pixels of src from first[i] on, times their
+    // weights. RGBX to RGBX.  n is rounded up to 2.  weight: see weight_set.
     void (*across)(const uint8_t *src, const int *first, const int16_t *weight, int quads, int n, uint8_t *dst);
     // The sum over rows times weights; n pixels, rounded up to 4; RGBX to RGB.
     void (*down)(const uint8_t *const *rows, const int32_t *weight, int count, int n, uint8_t *rgb);
@@ -29,9 +30,9 @@ struct pixel_kernels {
     // (value - mean) * scale of every channel, into its plane.
     void (*normalise)(const uint8_t *rgb, size_t n, const float mean[3], const float scale[3], float *const plane[3]);
 };
-// Puts the k-th weight of a pixel among its 32 * quads numbers.  A weight of 22 bits is cut in two of 11, so that products
-// of 16 bits do: of four pixels first the upper halves, then the lower ones, each once a channel: r0 r1 g0 g1 b0 b1 x0 x1
-// r2 r3 ...
+// Puts the k-th weight of a pixel among its 32 * quads numbers.  A weight of 22 bits is cut in two of 11, so that
+// products of 16 bits do: of four pixels first the upper halves, then the lower ones, each once a channel: r0 r1 g0 g1
+// b0 b1 x0 x1 r2 r3 ...
 void weight_set(int16_t *weights, int k, int32_t weight);
 extern const struct pixel_kernels pixels_plain;
 const struct pixel_kernels *pixels_best(void); // of this processor

@@ -155,10 +155,24 @@ void resizer_take(struct resizer *r, struct picture *out)
     r->rgb = NULL;
 }
 
+// At its own size and whole places a picture stays what it is, by both filters.
+static graft_status cut(const struct picture *src, struct box box, struct picture *out)
+{
+    *out = (struct picture){mem_alloc((size_t)box.w * box.h * 3 + PIXEL_SLACK), box.w, box.h};
+    if (out->rgb == NULL)
+        return fail_memory("a part of a picture");
+    for (int y = 0; y < box.h; y++)
+        memcpy(out->rgb + (size_t)y * box.w * 3,
+               src->rgb + (((size_t)box.top + (size_t)y) * src->w + (size_t)box.left) * 3, (size_t)box.w * 3);
+    return GRAFT_OK;
+}
+
 graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out)
 {
     struct resizer *r;
     *out = (struct picture){0};
+    if (box.full_w == src->w && box.full_h == src->h && box.left == floor(box.left) && box.top == floor(box.top))
+        return cut(src, box, out);
     TRY(resizer_new(src->w, src->h, box, filter, &r));
     for (int y = 0; y < src->h && r->out_row < r->h; y++) {
         if (y >= r->down.first[r->out_row])

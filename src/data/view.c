@@ -1,7 +1,7 @@
-// data/view.c: from an upright picture to the network's input: which part is resized to what size, then padded or warped,
-// flipped, coloured, normalised, erased.
-// Two things are not as in torchvision: a picture turned or moved shows what lies outside the centre crop instead of the
-// border, and a picture zoomed is resized (anti-aliased) to the zoomed size before it is warped.
+// data/view.c: from an upright picture to the network's input: which part is resized to what size, then padded or
+// warped, flipped, coloured, normalised, erased. Two things are not as in torchvision: a picture turned or moved shows
+// what lies outside the centre crop instead of the border, and a picture zoomed is resized (anti-aliased) to the zoomed
+// size before it is warped.
 
 #include "data/view.h"
 #include "base/memory.h"
@@ -119,7 +119,8 @@ static void box_inside(struct box box, struct view *v)
     v->box.h = (int)fmin(bottom, box.h) - v->top;
 }
 
-// The picture is resized to where the map leaves its size alone, then warped.  `box`: what would be taken without a map.
+// The picture is resized to where the map leaves its size alone, then warped.  `box`: what would be taken without a
+// map.
 static void warp_plan(struct box box, struct affine from, double zoom, struct view *v)
 {
     const struct affine to_box = {{zoom, 0, box.left * zoom, 0, zoom, box.top * zoom}};
@@ -208,7 +209,8 @@ graft_status view_finish(const struct view *v, struct picture *take_resized, flo
     picture_normalise(&p, v->spec, dst);
     for (int c = 0; c < 3; c++)
         for (int y = drawn->erase_y; y < drawn->erase_y + drawn->erase_h; y++)
-            memset(dst + ((size_t)c * size + (size_t)y) * size + drawn->erase_x, 0, (size_t)drawn->erase_w * sizeof *dst);
+            memset(dst + ((size_t)c * size + (size_t)y) * size + drawn->erase_x, 0,
+                   (size_t)drawn->erase_w * sizeof *dst);
 done:
     picture_free(&p);
     return status;

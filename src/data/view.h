@@ -14,8 +14,8 @@ struct view {
     enum border border;
     struct affine from; // result -> what was resized
 };
-// Of a picture of which only the size is looked at (w, h and, where it was shrunk while decoding, full_w and full_h); `how`
-// NULL: as in evaluation.
+// Of a picture of which only the size is looked at (w, h and, where it was shrunk while decoding, full_w and full_h);
+// `how` NULL: as in evaluation.
 void view_of(const struct input_spec *spec, const struct augmentation *how, uint64_t sample, const struct picture *src,
              struct view *v);
 // How many pixels of the whole w x h picture will be used.
