@@ -4,6 +4,7 @@
 
 #include "graft.h"
 #include "show.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -94,8 +95,8 @@ static void on_progress(void *user, const graft_progress *p)
         if (left > 0)
             fprintf(stderr, "  %d:%02d left", left / 60, left % 60);
     } else if (p->epochs > 0)
-        fprintf(stderr, "epoch %d/%d  step %ld/%ld  loss %.4f  %.1f images/s  %d:%02d left", p->epoch, p->epochs, p->step,
-                p->steps, p->loss, p->images_per_second, left / 60, left % 60);
+        fprintf(stderr, "epoch %d/%d  step %ld/%ld  loss %.4f  %.1f images/s  %d:%02d left", p->epoch, p->epochs,
+                p->step, p->steps, p->loss, p->images_per_second, left / 60, left % 60);
     else
         fprintf(stderr, "%s %ld/%ld  %.1f images/s", p->stage, p->step, p->steps, p->images_per_second);
     fflush(stderr);
@@ -128,8 +129,9 @@ static void help_command(void)
     const graft_option_info *o;
     for (int i = 0; (o = graft_command_option(command, i)) != NULL; i++) {
         char left[64];
-        snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? "," : " ",
-                 o->name, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "");
+        snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+                 o->letter ? "," : " ", o->name, o->argument != NULL ? " " : "",
+                 o->argument != NULL ? o->argument : "");
         printf("  %-26s %s", left, o->help);
         if (o->argument != NULL && o->fallback != NULL)
             printf(" [%s]", o->fallback);
@@ -137,13 +139,14 @@ static void help_command(void)
             printf(" (also --%s)", o->aliases);
         putchar('\n');
     }
-    printf("      %-20s %s\n      %-20s %s\n\nexamples:\n  %s\n", "--json", "results as JSON, one object a line", "-q, --quiet",
-           "no messages but warnings", examples);
+    printf("      %-20s %s\n      %-20s %s\n\nexamples:\n  %s\n", "--json", "results as JSON, one object a line",
+           "-q, --quiet", "no messages but warnings", examples);
 }
 
 static int usage_error(void)
 {
-    fprintf(stderr, "graft: %s\nTry `graft %s%s--help`.\n", graft_message(), command != NULL ? command : "", command != NULL ? " " : "");
+    fprintf(stderr, "graft: %s\nTry `graft %s%s--help`.\n", graft_message(), command != NULL ? command : "",
+            command != NULL ? " " : "");
     return GRAFT_BAD_OPTION;
 }
 
@@ -196,9 +199,19 @@ static void wait_briefly(char **argv)
         execv("/proc/self/exe", argv); // where it fails we go on, only slower under load
 }
 
+// By default large blocks, once freed, make the heap grow by their size and stay: batches and pictures come and go.
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     wait_briefly(argv);
+    give_back();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         help_all();
         return argc < 2 ? GRAFT_BAD_OPTION : 0;

@@ -2,17 +2,18 @@
 
 #include "show.h"
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-static const char *text_of(const json_t *o, const char *key)
+const char *text_of(const json_t *o, const char *key)
 {
     const char *text = json_string_value(json_object_get(o, key));
     return text != NULL ? text : "";
 }
-static double number_of(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
+double number_of(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
 
 // The figures of a fold run are in the log.
 static void show_folds(const json_t *o)
@@ -42,10 +43,29 @@ static void show_train(const json_t *o)
     header = true;
     if (val)
         printf("%5.0f  %10.4f  %12.4f  %8.4f  %8.4f  %7.1f%s\n", number_of(o, "epoch"), number_of(o, "train_loss"),
-               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "val_top5"), number_of(o, "seconds"),
-               json_is_true(json_object_get(o, "best")) ? "  best" : "");
+               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "val_top5"),
+               number_of(o, "seconds"), json_is_true(json_object_get(o, "best")) ? "  best" : "");
     else
         printf("%5.0f  %10.4f  %7.1f\n", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "seconds"));
+}
+
+static void show_lr_find(const json_t *o)
+{
+    enum { MOST = 4096 };
+    static double x[MOST], y[MOST];
+    const json_t *rates = json_object_get(o, "lr"), *losses = json_object_get(o, "smoothed");
+    const size_t n = json_array_size(rates) < MOST ? json_array_size(rates) : MOST;
+    const bool found = json_is_real(json_object_get(o, "suggestion"));
+    const double suggestion = number_of(o, "suggestion");
+    for (size_t i = 0; i < n; i++) {
+        x[i] = log10(json_number_value(json_array_get(rates, i)));
+        y[i] = fmin(json_number_value(json_array_get(losses, i)), number_of(o, "top"));
+    }
+    printf("loss by learning rate (smoothed)\n");
+    plot_curve(x, y, n, found ? log10(suggestion) : NAN);
+    if (found)
+        printf("suggested: --lr %.2g (the loss is lowest at %.2g)\n", suggestion, number_of(o, "lowest"));
+    printf("plot: %s\n", text_of(o, "plot"));
 }
 
 static void show_predict(const json_t *o)
@@ -60,8 +80,6 @@ static void show_predict(const json_t *o)
     json_array_foreach(json_object_get(o, "top"), i, row)
         printf("  %.3f  %s\n", number_of(row, "prob"), text_of(row, "class"));
 }
-
-enum { MANY_CLASSES = 100 }; // a longer table is for --json
 
 static void show_val(const json_t *o)
 {
@@ -80,8 +98,8 @@ static void show_val(const json_t *o)
         return;
     printf("%-24s %8s %9s %7s %7s\n", "class", "pictures", "precision", "recall", "f1");
     json_array_foreach(classes, i, row)
-        printf("%-24s %8.0f %9.4f %7.4f %7.4f\n", text_of(row, "class"), number_of(row, "n"), number_of(row, "precision"),
-               number_of(row, "recall"), number_of(row, "f1"));
+        printf("%-24s %8.0f %9.4f %7.4f %7.4f\n", text_of(row, "class"), number_of(row, "n"),
+               number_of(row, "precision"), number_of(row, "recall"), number_of(row, "f1"));
 }
 
 // "keras_version 3.15.1, backend torch"
@@ -130,10 +148,12 @@ static void show_inspect(const json_t *o)
     if (in != NULL)
         printf("a picture      %s to %.0f, %.0f x %.0f, %s, %s, (x - %g %g %g) * %.6g %.6g %.6g\n", text_of(in, "rule"),
                number_of(in, "resize"), number_of(in, "size"), number_of(in, "size"), text_of(in, "filter"),
-               text_of(in, "channels"), json_number_value(json_array_get(mean, 0)), json_number_value(json_array_get(mean, 1)),
-               json_number_value(json_array_get(mean, 2)), json_number_value(json_array_get(scale, 0)),
-               json_number_value(json_array_get(scale, 1)), json_number_value(json_array_get(scale, 2)));
-    printf("values         %.0f in %zu tensors\n", number_of(o, "values"), json_array_size(json_object_get(o, "tensors")));
+               text_of(in, "channels"), json_number_value(json_array_get(mean, 0)),
+               json_number_value(json_array_get(mean, 1)), json_number_value(json_array_get(mean, 2)),
+               json_number_value(json_array_get(scale, 0)), json_number_value(json_array_get(scale, 1)),
+               json_number_value(json_array_get(scale, 2)));
+    printf("values         %.0f in %zu tensors\n", number_of(o, "values"),
+           json_array_size(json_object_get(o, "tensors")));
     json_array_foreach(json_object_get(o, "tensors"), i, row)
         printf("  %-48s %-5s %s\n", text_of(row, "name"), text_of(row, "dtype"), text_of(row, "shape"));
 }
@@ -150,11 +170,12 @@ static void show_models(const json_t *o)
     if (json_object_get(o, "row") != NULL) {
         if (!header)
             printf("  row  %-32s %-22s %s\n", "name", "weight", "output");
-        printf("%5.0f  %-32s %-22s %s\n", number_of(o, "row"), text_of(o, "name"), text_of(o, "weight"), text_of(o, "output"));
+        printf("%5.0f  %-32s %-22s %s\n", number_of(o, "row"), text_of(o, "name"), text_of(o, "weight"),
+               text_of(o, "output"));
     } else {
         if (!header)
-            printf("%-24s %12s %10s %6s %7s %7s %5s  %s\n", "network", "parameters", "mult-adds", "input", "top-1", "top-5", "here",
-                   "publisher");
+            printf("%-24s %12s %10s %6s %7s %7s %5s  %s\n", "network", "parameters", "mult-adds", "input", "top-1",
+                   "top-5", "here", "publisher");
         char top1[16] = "-", top5[16] = "-"; // no figure with a source
         if (number_of(o, "top1") > 0)
             snprintf(top1, sizeof top1, "%.2f", number_of(o, "top1"));
@@ -181,10 +202,19 @@ static void show_pull(const json_t *o)
 static void show_bench(const json_t *o)
 {
     static bool header;
+    if (json_object_get(o, "loader") != NULL) {
+        printf("%s: %.0f pictures to %.0fx%.0f, decoded %s, cache %s, %.0f workers: %.1f pictures/s, %.2f ms of a core "
+               "each, peak "
+               "memory %.0f MiB\n",
+               text_of(o, "loader"), number_of(o, "pictures"), number_of(o, "size"), number_of(o, "size"),
+               text_of(o, "decode"), text_of(o, "cache"), number_of(o, "workers"), number_of(o, "img_s"),
+               number_of(o, "ms"), number_of(o, "rss_mb"));
+        return;
+    }
     if (json_object_get(o, "layer") != NULL) {
         if (!header)
-            printf("%-32s %-11s %-8s %-16s %9s %8s %5s %8s %6s\n", "layer", "operation", "pass", "algorithm", "ms", "GF/s",
-                   "peak", "MB", "GB/s");
+            printf("%-32s %-11s %-8s %-16s %9s %8s %5s %8s %6s\n", "layer", "operation", "pass", "algorithm", "ms",
+                   "GF/s", "peak", "MB", "GB/s");
         header = true;
         printf("%-32s %-11s %-8s %-16s %9.3f %8.1f %4.0f%% %8.2f %6.1f\n",
                text_of(o, "layer")[0] != '\0' ? text_of(o, "layer") : "-", text_of(o, "op"),
@@ -192,7 +222,8 @@ static void show_bench(const json_t *o)
                100 * number_of(o, "peak_share"), number_of(o, "mb"), number_of(o, "gb_s"));
         return;
     }
-    printf("%s, %s, batch %.0f, %s, %.0f threads: %.2f images/s (best %.2f), first step after %.2f s, peak memory %.0f MiB\n",
+    printf("%s, %s, batch %.0f, %s, %.0f threads: %.2f images/s (best %.2f), first step after %.2f s, peak memory %.0f "
+           "MiB\n",
            text_of(o, "network"), text_of(o, "mode"), number_of(o, "batch"), text_of(o, "isa"), number_of(o, "threads"),
            number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));
 }
@@ -249,101 +280,13 @@ static void show_ensemble(const json_t *o)
 
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
 
-enum { MANY_FINDINGS = 8 };
-
-static void show_picture(const json_t *p)
-{
-    const char *path = text_of(p, "path"), *detail = text_of(p, "detail");
-    const bool named = strncmp(detail, path, strlen(path)) == 0; // a reader's message names the file
-    printf("  %s%s%s\n", named ? "" : path, named ? "" : ": ", detail);
-}
-
-static void show_finding(const json_t *f)
-{
-    const json_t *pictures = json_object_get(f, "pictures"), *sets = json_object_get(f, "sets"), *item, *inner;
-    const json_t *groups = json_object_get(f, "groups"), *classes = json_object_get(f, "classes");
-    size_t i, k;
-    const size_t all = json_array_size(pictures) + json_array_size(sets) + json_array_size(groups) + json_array_size(classes);
-    printf("\n%s: %s (%zu)\n", text_of(f, "level"), text_of(f, "title"), all);
-    json_array_foreach(pictures, i, item)
-        if (i < MANY_FINDINGS)
-            show_picture(item);
-    json_array_foreach(sets, i, item) {
-        if (i >= MANY_FINDINGS)
-            break;
-        json_array_foreach(item, k, inner)
-            if (k < MANY_FINDINGS)
-                printf("  %s%s (%s, %s)\n", k == 0 ? "" : "  = ", text_of(inner, "path"), text_of(inner, "label"), text_of(inner, "part"));
-        if (json_array_size(item) > MANY_FINDINGS)
-            printf("    = and %zu more\n", json_array_size(item) - MANY_FINDINGS);
-    }
-    json_array_foreach(groups, i, item)
-        if (i < MANY_FINDINGS)
-            printf("  %s: %.0f train, %.0f val, %.0f test\n", text_of(item, "group"), number_of(item, "train"), number_of(item, "val"),
-                   number_of(item, "test"));
-    json_array_foreach(classes, i, item)
-        if (i < MANY_FINDINGS)
-            printf("  %s: %.0f, the largest has %.0f\n", text_of(item, "class"), number_of(item, "train"), number_of(item, "largest"));
-    if (all > MANY_FINDINGS)
-        printf("  and %zu more (--json lists all)\n", all - MANY_FINDINGS);
-}
-
-static void show_counts(const char *name, const json_t *o)
-{
-    const char *key;
-    const json_t *value;
-    const char *between = "";
-    printf("%-10s", name);
-    json_object_foreach((json_t *)o, key, value) {
-        printf("%s%s %.0f", between, key, json_number_value(value));
-        between = ", ";
-    }
-    printf("\n");
-}
-
-static void show_data(const json_t *o)
-{
-    const json_t *rows = json_object_get(o, "classes"), *findings = json_object_get(o, "findings"), *item;
-    const json_t *w = json_object_get(o, "width"), *h = json_object_get(o, "height"), *mean = json_object_get(o, "mean");
-    const json_t *deviation = json_object_get(o, "deviation");
-    size_t i;
-    if (json_object_get(o, "sheet") != NULL) {
-        printf("%s: %.0fx%.0f\n", text_of(o, "sheet"), number_of(o, "width"), number_of(o, "height"));
-        return;
-    }
-    printf("pictures  %.0f in %zu classes, %.0f broken, %.1f MB\n", number_of(o, "pictures"), json_array_size(rows),
-           number_of(o, "broken"), number_of(o, "bytes") / 1e6);
-    if (json_is_object(w))
-        printf("size      %.0fx%.0f (median; %.0f to %.0f across, %.0f to %.0f down)\n", number_of(w, "median"), number_of(h, "median"),
-               number_of(w, "least"), number_of(w, "most"), number_of(h, "least"), number_of(h, "most"));
-    show_counts("formats", json_object_get(o, "formats"));
-    show_counts("modes", json_object_get(o, "modes"));
-    if (json_array_size(mean) == 3)
-        printf("pixels    mean %.1f %.1f %.1f, deviation %.1f %.1f %.1f\n", json_number_value(json_array_get(mean, 0)),
-               json_number_value(json_array_get(mean, 1)), json_number_value(json_array_get(mean, 2)),
-               json_number_value(json_array_get(deviation, 0)), json_number_value(json_array_get(deviation, 1)),
-               json_number_value(json_array_get(deviation, 2)));
-    if (json_array_size(rows) <= MANY_CLASSES) {
-        printf("%-24s %8s %8s %8s %8s\n", "class", "train", "val", "test", "broken");
-        json_array_foreach(rows, i, item)
-            printf("%-24s %8.0f %8.0f %8.0f %8.0f\n", text_of(item, "class"), number_of(item, "train"), number_of(item, "val"),
-                   number_of(item, "test"), number_of(item, "broken"));
-    }
-    if (findings != NULL && json_array_size(findings) == 0)
-        printf("\nnothing wrong, nothing odd\n");
-    json_array_foreach(findings, i, item)
-        show_finding(item);
-    if (json_object_get(o, "moved") != NULL)
-        printf("\nmoved away: %.0f\n", number_of(o, "moved"));
-}
-
 void show_result(const char *command, const char *json)
 {
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
         {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
-        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"runs", show_runs}, {"watch", show_train},
-        {"data", show_data}};
+        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"runs", show_runs},
+        {"watch", show_train}, {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

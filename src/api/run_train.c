@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
-static const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
+const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
 static const char *const head_rules[] = {"auto", "keep", "new", NULL};
-static const char *const decode_rules[] = {"exact", "fast", "auto", NULL}; // by dataset.shrink
+const char *const decode_rules[] = {"exact", "fast", "auto", NULL};
 static const char *const bad_rules[] = {"skip", "fail", NULL};
 
 // "none", "head", a number of rows, or a layer's name.
@@ -33,7 +33,7 @@ void freeze_option(const graft_options *o, struct model_request *r)
 }
 
 // -m, or what a weight file holds, or the network that suits most people.
-static const char *network_option(const graft_options *o)
+const char *network_option(const graft_options *o)
 {
     const char *weights = option_text(o, "weights"), *network = option_text(o, "model");
     const bool file = strcmp(weights, "imagenet") != 0 && strcmp(weights, "none") != 0;
@@ -53,7 +53,7 @@ graft_status heads_option(const graft_options *o, enum predicting *out)
 }
 
 // "0.3,0.3": one weight an auxiliary head.
-static graft_status aux_option(const graft_options *o, float *weights, struct model_request *r)
+graft_status aux_option(const graft_options *o, float weights[MAX_OUTPUTS], struct model_request *r)
 {
     const char *at = option_text(o, "aux-weights");
     if (at == NULL)
@@ -74,7 +74,7 @@ static graft_status aux_option(const graft_options *o, float *weights, struct mo
     }
 }
 
-static graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
+graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
 {
     if (d->array_h != d->array_w || d->array_c != 3)
         return fail(GRAFT_BAD_FILE, "%s: float arrays must be square with 3 channels, not %dx%dx%d", option_text(o, "data"),
@@ -181,6 +181,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
@@ -204,7 +205,7 @@ done:
 
 // What may differ from the run's own options without being a change of the run.
 const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
-                                          "histograms", "force", "folds-run", NULL};
+                                          "histograms", "force", "cache-dir", "cache-gb", "folds-run", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
 graft_status tell_directory(graft_status status, const json_t *args)

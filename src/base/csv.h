@@ -17,4 +17,5 @@ struct csv {
 graft_status csv_open(const char *path, struct csv *out);
 graft_status csv_next(struct csv *c, bool *more); // the next row that is not empty; `more` false: there is none
 void csv_close(struct csv *c);                    // a zeroed one is fine
-int csv_column(const struct csv *c, const char *const *names); // the field of the present row with one of them; -1: none
+// the field of the present row with one of them; -1: none
+int csv_column(const struct csv *c, const char *const *names);

@@ -1,9 +1,9 @@
 // data/archive.c: members of tar and zip archives, read by position.
-// tar: a header of 512 bytes a member (name 0..99, size at 124 in octal or, its top bit set, in binary, checksum at 148, type
-//   at 156, prefix at 345), then the data padded to 512.  Types: 0 or NUL a file; L GNU's long name of the next; x pax
-//   records "LENGTH key=value\n" for the next; others are passed over.  A zero block ends it.
-// zip: the end record (PK\5\6, at most 65,557 bytes before the end; zip64's before it) gives the central directory, whose
-//   entries (PK\1\2) give method, checksum, sizes, name and the local header (PK\3\4) before the data.
+// tar: a header of 512 bytes a member (name 0..99, size at 124 in octal or, its top bit set, in binary, checksum at
+//   148, type at 156, prefix at 345), then the data padded to 512.  Types: 0 or NUL a file; L GNU's long name of the
+//   next; x pax records "LENGTH key=value\n" for the next; others are passed over.  A zero block ends it.
+// zip: the end record (PK\5\6, at most 65,557 bytes before the end; zip64's before it) gives the central directory,
+//   whose entries (PK\1\2) give method, checksum, sizes, name and the local header (PK\3\4) before the data.
 // Both are little trusted: offsets and sizes must lie inside the file, names have no zero bytes.
 
 #include "data/archive.h"
@@ -107,9 +107,11 @@ static graft_status pax_read(const struct archive *a, char *text, size_t size, s
         size_t length = 0, digits = at;
         while (digits < size && text[digits] >= '0' && text[digits] <= '9' && length < MOST_RECORDS)
             length = 10 * length + (size_t)(text[digits++] - '0');
-        if (length < 5 || length > size - at || digits >= at + length || text[digits] != ' ' || text[at + length - 1] != '\n')
+        if (length < 5 || length > size - at || digits >= at + length || text[digits] != ' ' ||
+            text[at + length - 1] != '\n')
             return fail(GRAFT_BAD_FILE, "'%s' is damaged: a pax record", a->path);
-        const char *key = text + digits + 1, *end = text + at + length - 1, *equals = memchr(key, '=', (size_t)(end - key));
+        const char *key = text + digits + 1, *end = text + at + length - 1,
+                   *equals = memchr(key, '=', (size_t)(end - key));
         if (equals != NULL && equals - key == 4 && memcmp(key, "path", 4) == 0) {
             next->length = (size_t)(end - equals - 1);
             if (next->length > MOST_NAME)
@@ -132,7 +134,8 @@ static graft_status pax_read(const struct archive *a, char *text, size_t size, s
 static graft_status tar_ahead(const struct archive *a, uint64_t offset, uint64_t size, uint8_t type, struct ahead *next)
 {
     if (size > MOST_RECORDS || size > a->size - offset)
-        return fail(GRAFT_BAD_FILE, "'%s' is damaged: %llu bytes about a member's name", a->path, (unsigned long long)size);
+        return fail(GRAFT_BAD_FILE, "'%s' is damaged: %llu bytes about a member's name", a->path,
+                    (unsigned long long)size);
     char *text = mem_alloc(size + 1);
     if (text == NULL)
         return fail_memory("an archive's list");
@@ -165,8 +168,8 @@ static graft_status tar_list(struct archive *a)
         if (memcmp(header, zero, BLOCK) == 0)
             break;
         if (!tar_sum(header) || !tar_number(header + 124, 12, &size))
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is damaged, or no tar archive: a header's checksum at byte %llu", a->path,
-                          (unsigned long long)at));
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is damaged, or no tar archive: a header's checksum at byte %llu",
+                          a->path, (unsigned long long)at));
         const uint8_t type = header[156];
         if (next->sized && type != 'x' && type != 'L')
             size = next->size;
@@ -178,14 +181,16 @@ static graft_status tar_list(struct archive *a)
         else {
             if (next->length == 0) { // "prefix/name", neither ended by a zero when full
                 const bool ustar = memcmp(header + 257, "ustar", 5) == 0;
-                const size_t prefix = ustar ? strnlen((char *)header + 345, 155) : 0, name = strnlen((char *)header, 100);
+                const size_t prefix = ustar ? strnlen((char *)header + 345, 155) : 0,
+                             name = strnlen((char *)header, 100);
                 memcpy(next->name, header + 345, prefix);
                 next->name[prefix] = '/';
                 next->length = prefix + (prefix > 0) + name;
                 memcpy(next->name + prefix + (prefix > 0), header, name);
             }
             if (type == '0' || type == '\0')
-                TRY_GOTO(member_add(a, (struct member){.offset = at, .packed = size, .size = size, .method = METHOD_TAR},
+                TRY_GOTO(member_add(a,
+                                    (struct member){.offset = at, .packed = size, .size = size, .method = METHOD_TAR},
                                     next->name, next->length));
             *next = (struct ahead){0};
         }
@@ -219,7 +224,8 @@ static graft_status zip_end(const struct archive *a, struct directory *out)
     size_t at = size >= END ? size - END + 1 : 0;
     // The comment, which may look like anything, reaches to the end.
     while (status == GRAFT_OK && at > 0 &&
-           (memcmp(tail + at - 1, "PK\5\6", 4) != 0 || at - 1 + END + (tail[at + 19] | (size_t)tail[at + 20] << 8) != size))
+           (memcmp(tail + at - 1, "PK\5\6", 4) != 0 ||
+            at - 1 + END + (tail[at + 19] | (size_t)tail[at + 20] << 8) != size))
         at--;
     if (status == GRAFT_OK && at == 0)
         status = zip_damaged(a, "no end record");
@@ -317,7 +323,8 @@ static graft_status zip_data(const struct member *m, uint64_t *offset)
     TRY(take(m->archive, m->offset, local, sizeof local));
     if (memcmp(local, "PK\3\4", 4) != 0)
         return zip_damaged(m->archive, "a member's header");
-    *offset = m->offset + sizeof local + (uint64_t)(local[26] | local[27] << 8) + (uint64_t)(local[28] | local[29] << 8);
+    *offset =
+        m->offset + sizeof local + (uint64_t)(local[26] | local[27] << 8) + (uint64_t)(local[28] | local[29] << 8);
     if (*offset > m->archive->size || m->packed > m->archive->size - *offset)
         return zip_damaged(m->archive, "a member ends beyond it");
     return GRAFT_OK;
@@ -361,7 +368,8 @@ graft_status member_read(const struct member *m, const char *name, size_t most, 
     TRY_GOTO(take(m->archive, offset, packed, m->packed));
     if ((m->method == 8 && !inflate_whole(packed, m->packed, data, m->size)) ||
         (m->method != METHOD_TAR && crc32(0, data, (uInt)m->size) != m->crc))
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s is damaged in its archive: it does not unpack to what its checksum says", name));
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "%s is damaged in its archive: it does not unpack to what its checksum says", name));
     out->data = (bytes){data, m->size};
     data = NULL;
 done:

@@ -14,8 +14,8 @@ struct member {
     bool encrypted;
 };
 enum { METHOD_TAR = 0xffff };
-// Lists regular files in the archive's order.  *out keeps the file open: members are read by position, so that a file that
-// is cut meanwhile is an error, not a signal.
+// Lists regular files in the archive's order.  *out keeps the file open: members are read by position, so that a file
+// that is cut meanwhile is an error, not a signal.
 graft_status archive_open(const char *path, struct archive **out);
 void archive_free(struct archive *a);
 const struct member *archive_members(const struct archive *a, size_t *n);

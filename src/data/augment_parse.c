@@ -1,6 +1,6 @@
 // data/augment_parse.c: the table of augmentation parts and presets, and reading a text of them.
-// Grammar:  text = item {"," item};  item = preset | name ["=" value];  value = number | low "-" high | first ":" second
-//           | choice.  A part whose row has a default may stand without a value.
+// Grammar:  text = item {"," item};  item = preset | name ["=" value];  value = number | low "-" high
+//           | first ":" second | choice.  A part whose row has a default may stand without a value.
 
 #include "data/augment.h"
 #include "base/names.h"
@@ -29,7 +29,8 @@ static const struct row rows[AUGMENT_PARTS] = {
                       "two parts of the area from 0.01 to 1, such as crop=0.6-1"},
     [AUGMENT_BORDER] = {"border", FORM_CHOICE, NONE, 0, 0, 0, 0, "mean black edge reflect"},
     [AUGMENT_COLOR] = {"color", FORM_NUMBER, NONE, 0, 1, 0, 0, "a strength from 0 to 1, such as color=0.2"},
-    [AUGMENT_HUE] = {"hue", FORM_NUMBER, NONE, 0, 0.5, 0, 0, "turns of the colour circle from 0 to 0.5, such as hue=0.02"},
+    [AUGMENT_HUE] = {"hue", FORM_NUMBER, NONE, 0, 0.5, 0, 0,
+                     "turns of the colour circle from 0 to 0.5, such as hue=0.02"},
     [AUGMENT_GREY] = {"grey", FORM_NUMBER, 0.1, 0, 0, 1, 0, 0, "a probability from 0 to 1, such as grey=0.1"},
     [AUGMENT_BLUR] = {"blur", FORM_PAIR, 0.5, 2, 0, 1, 0.1, 50,
                       "a probability and the largest sigma in pixels, such as blur=0.5:2"},

@@ -1,6 +1,6 @@
 // data/balance.c: what an epoch is made of: fixed copies, oversampled classes, weights, and the order.
-// Copies and repeats are samples of their own behind the others, with the picture of an earlier one, so that each has its
-// own place in the hash that augmentation draws from.
+// Copies and repeats are samples of their own behind the others, with the picture of an earlier one, so that each has
+// its own place in the hash that augmentation draws from.
 
 #include "base/csv.h"
 #include "base/memory.h"
@@ -131,10 +131,11 @@ static graft_status weight_read(const struct csv *c, int name, int weight, struc
     const char *text = c->n > weight ? c->field[weight] : "";
     const double value = strtod(text, &end);
     if (label < 0)
-        return fail(GRAFT_BAD_FILE, "%s:%d: no class '%s' in the data", c->path, c->line, c->n > name ? c->field[name] : "");
+        return fail(GRAFT_BAD_FILE, "%s:%d: no class '%s' in the data", c->path, c->line,
+                    c->n > name ? c->field[name] : "");
     if (end == text || *end != '\0' || !(value >= 0 && value <= 1e6))
-        return fail(GRAFT_BAD_FILE, "%s:%d: weight '%s' of class '%s'; a number from 0 to 1e6 is expected", c->path, c->line,
-                    text, c->field[name]);
+        return fail(GRAFT_BAD_FILE, "%s:%d: weight '%s' of class '%s'; a number from 0 to 1e6 is expected", c->path,
+                    c->line, text, c->field[name]);
     if (d->weights[label] >= 0)
         return fail(GRAFT_BAD_FILE, "%s:%d: class '%s' a second time", c->path, c->line, c->field[name]);
     d->weights[label] = (float)value;

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int class_index(const struct dataset *d, const char *name) { return name_index_find(&d->class_names, d->classes, name); }
+int class_index(const struct dataset *d, const char *name)
+{
+    return name_index_find(&d->class_names, d->classes, name);
+}
 
 static graft_status name_add(char ***names, int *n, struct name_index *index, const char *name)
 {
@@ -154,7 +157,8 @@ graft_status classes_check(const struct data_options *o, struct dataset *d)
         return fail(GRAFT_BAD_FILE, "%s: only one class, '%s'; a folder per class is expected, at least two (or say "
                     "--num-classes)", o->paths[0], d->n_classes > 0 ? d->classes[0] : "");
     if (o->num_classes > 0 && d->n_classes > o->num_classes)
-        return fail(GRAFT_BAD_FILE, "%s: %d classes, more than --num-classes %d", o->paths[0], d->n_classes, o->num_classes);
+        return fail(GRAFT_BAD_FILE, "%s: %d classes, more than --num-classes %d", o->paths[0], d->n_classes,
+                    o->num_classes);
     if (o->classes != NULL)
         TRY(classes_match(o, d));
     bool *used = mem_zero((size_t)d->n_classes, sizeof *used);
@@ -191,8 +195,9 @@ graft_status class_list_read(const char *path, char ***out, int *n)
         else {
             name[strcspn(name, "\r")] = '\0';
             if (name[0] != '\0')
-                status = class_index(&list, name) < 0 ? class_add(&list, name)
-                                                      : fail(GRAFT_BAD_FILE, "%s names the class '%s' twice", path, name);
+                status = class_index(&list, name) < 0
+                             ? class_add(&list, name)
+                             : fail(GRAFT_BAD_FILE, "%s names the class '%s' twice", path, name);
         }
         mem_free(name);
         at += length + 1;

@@ -1,6 +1,6 @@
 // data/colour.c: changes of colour and sharpness, torchvision's definitions on 8-bit pictures (within 1 of 255).
-// A blend is factor * picture + (1 - factor) * other, clamped, cut to a whole number; `other` is black (brightness), the
-// mean of grey (contrast), grey (saturation), or the smoothed picture (sharpness).
+// A blend is factor * picture + (1 - factor) * other, clamped, cut to a whole number; `other` is black (brightness),
+// the mean of grey (contrast), grey (saturation), or the smoothed picture (sharpness).
 
 #include "data/colour.h"
 #include "base/memory.h"
@@ -8,7 +8,10 @@
 #include <string.h>
 
 static inline uint8_t cut(float x) { return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)x; }
-static inline uint8_t grey_of(const uint8_t *rgb) { return (uint8_t)(0.2989f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2]); }
+static inline uint8_t grey_of(const uint8_t *rgb)
+{
+    return (uint8_t)(0.2989f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2]);
+}
 static size_t pixels(const struct picture *p) { return (size_t)p->w * p->h; }
 
 // table (channel, value)

@@ -8,6 +8,7 @@
 
 enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE };
 struct fingerprint; // data/fingerprint.h
+struct picture_cache;
 struct member;      // data/archive.h
 struct archive;
 struct sample {
@@ -35,6 +36,7 @@ struct dataset {
     double shrink;                 // training decodes JPEGs no larger than this many times what is needed; 0: whole
     size_t balanced;               // pictures of every class an epoch; 0: as they are
     float *weights;                // by class, of the loss; NULL: 1
+    struct picture_cache *cache;   // of decoded pictures; NULL: none
     struct fingerprint *prints;    // by sample, filled as files are loaded; NULL: not wanted
     void **owned;                  // heap blocks the samples borrow
     size_t n_owned, owned_capacity;
@@ -52,8 +54,9 @@ struct data_options {
     const char *classes_from;   // who says so, for messages; NULL: the model
     const char *group;          // CSV's column of groups; NULL: group or subject; "none": there are none
 };
-// A path is a folder per class, train/ val/ test/ of such, a .tar or .zip of either, a CSV (or a folder with State Farm's), a
-// folder of IDX, CIFAR or x.npy and y.npy, or an .npz.  Arrays go together only with arrays of the same shape.
+// A path is a folder per class, train/ val/ test/ of such, a .tar or .zip of either, a CSV (or a folder with State
+// Farm's), a folder of IDX, CIFAR or x.npy and y.npy, or an .npz.  Arrays go together only with arrays of the same
+// shape.
 graft_status dataset_open(const struct data_options *options, struct dataset *out);
 void dataset_free(struct dataset *d);
 graft_status class_list_read(const char *path, char ***out, int *n); // a name a line; heap: names and the list
@@ -65,8 +68,8 @@ graft_status inputs_add(const char *path, struct dataset *out); // appends
 
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by
 // `seed`, whole groups where samples name them; a count takes the first of the test part where the format has one (IDX,
-// CIFAR), "keep": as the parts are.  A validation part that the data have stays, unless "0".  `limit` > 0: the first n training samples, taken
-// after the split.
+// CIFAR), "keep": as the parts are.  A validation part that the data have stays, unless "0".  `limit` > 0: the first n
+// training samples, taken after the split.
 graft_status dataset_split(struct dataset *d, const char *val, long limit, uint64_t seed);
 // The parts as a run's split.csv says.  Pictures are matched by path or, when none is, by folder and name; those that
 // only one side knows are counted in a warning; another label is an error.
@@ -82,7 +85,8 @@ graft_status dataset_balance(struct dataset *d);
 graft_status dataset_weights(struct dataset *d, const char *rule);
 // What an epoch trains on, shuffled: a function of (seed, epoch) alone.  order: (count).
 graft_status dataset_order(const struct dataset *d, uint64_t seed, uint64_t epoch, uint32_t *order, size_t *n);
-// From now on loading a picture leaves its fingerprint: near duplicates across the parts are found without reading twice.
+// From now on loading a picture leaves its fingerprint: near duplicates across the parts are found without reading
+// twice.
 graft_status dataset_prints_keep(struct dataset *d);
 // Every training sample's fold 0..k-1, -1 for the others; stratified, whole groups, keyed by `seed`.  fold: (count).
 graft_status dataset_folds(const struct dataset *d, int k, uint64_t seed, int *fold);
@@ -109,7 +113,8 @@ void picture_free(struct picture *p);
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out);
 // What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
-// Tells whether a sample changed: of a file its size and time of change, of an array's element its bytes.  0: not there.
+// Tells whether a sample changed: of a file its size and time of change, of an array's element its bytes.  0: not
+// there.
 uint64_t sample_stamp(const struct dataset *d, size_t index);
 // How an epoch's pictures are changed; a pure function of (seed, epoch, sample).
 struct augmentation {
@@ -122,10 +127,17 @@ graft_status picture_augment(const struct picture *src, const struct input_spec 
                              uint64_t sample, float *dst);
 // The file of a sample that has one, whole in memory.
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out);
+// Decoded, resized pictures in memory (`folder` NULL) or in a folder, up to `most` bytes (0: half of the memory that is
+// left, or 20 GiB), for `count` samples of which training ones are magnified up to `zoom` times.  Put into a dataset's
+// `cache`, which frees it.
+graft_status picture_cache_open(const char *folder, uint64_t most, double zoom, size_t count,
+                                struct picture_cache **out);
+void picture_cache_close(struct picture_cache *c); // NULL is fine
+double augment_zoom(const struct augment *a);      // how far it magnifies at most, as far as the cache goes along
 // One sample whatever its source, but for float arrays, as a picture; whole.
 graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out);
-// What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation; else as in training, which may shrink
-// while decoding, even where nothing is to change.  Float arrays never change.
+// What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation; else as in training, which may
+// shrink while decoding, even where nothing is to change.  Float arrays never change.
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst);
 
@@ -148,11 +160,12 @@ graft_status queue_new(const struct dataset *d, const struct input_spec *spec, c
                        const uint32_t *order, size_t n, int batch, int workers, struct queue **out);
 graft_status queue_next(struct queue *q, struct batch *out, bool *end); // valid until the next call
 void queue_free(struct queue *q);
-// Rows of probabilities (n, classes) for the loss, (1 - smoothing) of the label and `smoothing` spread over all, times the
-// class's weight; then mixup and cutmix, which change the batch's pictures and targets.
+// Rows of probabilities (n, classes) for the loss, (1 - smoothing) of the label and `smoothing` spread over all, times
+// the class's weight; then mixup and cutmix, which change the batch's pictures and targets.
 void batch_targets(const struct dataset *d, int classes, double smoothing, const struct batch *b, float *targets);
 void batch_mix(const struct augmentation *how, int size, int classes, struct batch *b, float *targets);
 
-// A contact sheet of `rows` samples, classes in turn: as evaluation sees them, then as the first `columns` epochs would.
-graft_status sheet_make(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how, int rows,
-                        int columns, struct picture *out);
+// A contact sheet of `rows` samples, classes in turn: as evaluation sees them, then as the first `columns` epochs
+// would.
+graft_status sheet_make(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how,
+                        int rows, int columns, struct picture *out);

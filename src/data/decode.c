@@ -28,6 +28,15 @@ graft_status size_check(int w, int h, const char *name)
     return GRAFT_OK;
 }
 
+graft_status size_check_whole(int w, int h, const char *name, const char *what)
+{
+    TRY(size_check(w, h, name));
+    if ((int64_t)w * h > MAX_PIXELS_WHOLE)
+        return fail(GRAFT_BAD_FILE, "%s: %s of %dx%d, which is decoded whole in memory; graft takes up to %d pixels of that "
+                    "kind", name, what, w, h, MAX_PIXELS_WHOLE);
+    return GRAFT_OK;
+}
+
 graft_status picture_new(int w, int h, const char *name, struct picture *out)
 {
     *out = (struct picture){.w = w, .h = h, .full_w = w, .full_h = h, .traits = out->traits};
@@ -50,7 +59,8 @@ double thread_seconds(void)
 
 graft_status decode_expired(const char *name)
 {
-    return fail(GRAFT_BAD_FILE, "%s: not decoded after %d seconds of work; that is no picture to train on", name, MAX_SECONDS);
+    return fail(GRAFT_BAD_FILE, "%s: not decoded after %d seconds of work; that is no picture to train on", name,
+                MAX_SECONDS);
 }
 
 // "JPEG, PNG, ..."

@@ -1,7 +1,6 @@
-// data/decode_heif.c: HEIC and AVIF through libheif, which turns the picture upright itself; alpha dropped; of several the
-// primary one.
-// The library is opened when the first such file comes: with its codecs it is larger than graft, and a program that never
-// meets one should not carry it.
+// data/decode_heif.c: HEIC and AVIF through libheif, which turns the picture upright itself; alpha dropped; of several
+// the primary one. The library is opened when the first such file comes: with its codecs it is larger than graft, and a
+// program that never meets one should not carry it.
 
 #include "data/decode.h"
 #include "base/memory.h"
@@ -55,7 +54,8 @@ bool heif_recognises(bytes data)
 
 static graft_status damaged(const char *name, struct heif_error error)
 {
-    return fail(GRAFT_BAD_FILE, "%s: damaged HEIF, or one for which libheif has no decoder here: %s", name, error.message);
+    return fail(GRAFT_BAD_FILE, "%s: damaged HEIF, or one for which libheif has no decoder here: %s", name,
+                error.message);
 }
 
 static void profile_apply(const struct heif_image_handle *handle, struct picture *p)
@@ -85,11 +85,12 @@ static graft_status copy(const struct heif_image *image, const char *name, struc
     return GRAFT_OK;
 }
 
-static graft_status handle_decode(const struct heif_image_handle *handle, const char *name, const struct decode_job *job,
-                                  struct picture *out)
+static graft_status handle_decode(const struct heif_image_handle *handle, const char *name,
+                                  const struct decode_job *job, struct picture *out)
 {
     struct heif_image *image = NULL;
-    TRY(size_check(heif.heif_image_handle_get_width(handle), heif.heif_image_handle_get_height(handle), name));
+    TRY(size_check_whole(heif.heif_image_handle_get_width(handle), heif.heif_image_handle_get_height(handle), name,
+                         "a HEIF picture"));
     out->traits = (heif.heif_image_handle_has_alpha_channel(handle) ? TRAIT_ALPHA : 0) |
                   (heif.heif_image_handle_get_luma_bits_per_pixel(handle) > 8 ? TRAIT_DEEP : 0);
     const struct heif_error error =
@@ -110,7 +111,8 @@ graft_status heif_decode(bytes data, const char *name, const struct decode_job *
     graft_status status;
     pthread_once(&once, heif_open);
     if (heif.library == NULL)
-        return fail(GRAFT_BAD_FILE, "%s: HEIC and AVIF need libheif, which is not on this machine (Debian: libheif1)", name);
+        return fail(GRAFT_BAD_FILE, "%s: HEIC and AVIF need libheif, which is not on this machine (Debian: libheif1)",
+                    name);
     struct heif_context *context = heif.heif_context_alloc();
     if (context == NULL)
         return fail_memory(name);

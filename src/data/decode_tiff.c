@@ -1,7 +1,7 @@
 // data/decode_tiff.c: the first picture of a TIFF through libtiff.
 // Plain 8-bit RGB is read row by row, further samples (alpha) dropped, as Pillow's convert("RGB") does; everything else
-// goes through the library's RGBA reader.  16 bits of grey keep their high byte.  What the library cannot decode whole is
-// refused.
+// goes through the library's RGBA reader.  16 bits of grey keep their high byte.  What the library cannot decode whole
+// is refused.
 
 #include "data/decode.h"
 #include "base/memory.h"
@@ -121,6 +121,10 @@ static bool rgba_read(TIFF *tiff, const struct layout *l, struct source *s, stru
 {
     TIFFRGBAImage image;
     char text[1024] = "";
+    uint16_t n, *extra;
+    // The library would multiply the colours by this kind of alpha; as the other kind they stay what they are.
+    if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &n, &extra) == 1 && n == 1 && extra[0] == EXTRASAMPLE_UNASSALPHA)
+        TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, 1, &(uint16_t){EXTRASAMPLE_UNSPECIFIED});
     uint32_t *raster = mem_alloc((size_t)l->w * l->h * sizeof *raster);
     bool whole = raster != NULL && TIFFRGBAImageBegin(&image, tiff, 1, text) == 1;
     if (whole) {
@@ -150,7 +154,8 @@ static void profile_apply(TIFF *tiff, struct picture *p)
     icc_close(icc);
 }
 
-static graft_status tiff_read(TIFF *tiff, struct source *s, const char *name, const struct decode_job *job, struct picture *out)
+static graft_status tiff_read(TIFF *tiff, struct source *s, const char *name, const struct decode_job *job,
+                              struct picture *out)
 {
     struct layout l = {0};
     if (TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &l.w) != 1 || TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &l.h) != 1)
@@ -167,11 +172,14 @@ static graft_status tiff_read(TIFF *tiff, struct source *s, const char *name, co
                   (l.photometric == PHOTOMETRIC_RGB && l.samples > 3 ? TRAIT_ALPHA : 0);
     if (l.w > MAX_SIDE || l.h > MAX_SIDE)
         return fail(GRAFT_BAD_FILE, "%s: a picture of %ux%u; graft takes sides up to %d", name, l.w, l.h, MAX_SIDE);
-    TRY(picture_new((int)l.w, (int)l.h, name, out));
-    const bool rows = l.planar == PLANARCONFIG_CONTIG && !TIFFIsTiled(tiff);
+    const bool contiguous = l.planar == PLANARCONFIG_CONTIG && !TIFFIsTiled(tiff);
     const bool rgb = l.photometric == PHOTOMETRIC_RGB && l.bits == 8 && l.samples >= 3;
     const bool deep_grey = l.photometric == PHOTOMETRIC_MINISBLACK && l.bits == 16;
-    if (rows && (rgb || deep_grey) ? !rows_read(tiff, &l, out) || s->text[0] != '\0' : !rgba_read(tiff, &l, s, out))
+    const bool rows = contiguous && (rgb || deep_grey);
+    if (!rows)
+        TRY(size_check_whole((int)l.w, (int)l.h, name, "a TIFF of this kind (neither 8-bit RGB nor 16-bit grey in rows)"));
+    TRY(picture_new((int)l.w, (int)l.h, name, out));
+    if (rows ? !rows_read(tiff, &l, out) || s->text[0] != '\0' : !rgba_read(tiff, &l, s, out))
         return damaged(s, name);
     if (s->cut)
         return damaged(s, name);
@@ -190,7 +198,8 @@ graft_status tiff_decode(bytes data, const char *name, const struct decode_job *
     TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, &source);
     TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, &source);
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, MAX_BLOCK);
-    TIFF *tiff = TIFFClientOpenExt(name, "rm", &source, take, put_nothing, seek, stay_open, size_of, NULL, NULL, options);
+    TIFF *tiff =
+        TIFFClientOpenExt(name, "rm", &source, take, put_nothing, seek, stay_open, size_of, NULL, NULL, options);
     status = tiff != NULL ? tiff_read(tiff, &source, name, job, out) : damaged(&source, name);
     if (tiff != NULL)
         TIFFClose(tiff);

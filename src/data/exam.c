@@ -117,7 +117,10 @@ static graft_status watch(struct examiner *x)
         const size_t done = x->done;
         pthread_mutex_unlock(&x->lock);
         const double spent = now_seconds() - begin, rate = spent > 0 ? (double)done / spent : 0;
-        hooks_progress(&(graft_progress){.stage = "read", .step = (long)done, .steps = (long)n, .images_per_second = rate,
+        hooks_progress(&(graft_progress){.stage = "read",
+                                         .step = (long)done,
+                                         .steps = (long)n,
+                                         .images_per_second = rate,
                                          .seconds_left = rate > 0 ? (double)(n - done) / rate : -1});
         if (hooks_cancelled())
             status = fail(GRAFT_CANCELLED, "stopped after %zu of %zu pictures", done, n);
@@ -141,7 +144,8 @@ graft_status exams_make(const struct dataset *d, int workers, struct exam **out)
     workers = workers < 1 ? 1 : workers > 64 ? 64 : workers;
     while (started < workers && pthread_create(&threads[started], NULL, worker, &x) == 0)
         started++;
-    graft_status status = started > 0 ? watch(&x) : fail(GRAFT_NO_RESOURCE, "cannot start a thread that reads pictures");
+    graft_status status =
+        started > 0 ? watch(&x) : fail(GRAFT_NO_RESOURCE, "cannot start a thread that reads pictures");
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
     pthread_cond_destroy(&x.progress);

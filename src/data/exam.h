@@ -23,6 +23,6 @@ void exams_free(struct exam *exams, size_t n);
 graft_status findings_make(const struct dataset *d, const struct exam *exams, json_t **out);
 // A self-contained page with thumbnails.
 graft_status findings_page(const struct dataset *d, const json_t *findings, const char *title, const char *path);
-// Moves what is broken to `folder`/CLASS/NAME; nothing is overwritten.  quarantine.csv in it says where each was and why.
-// *moved counts; what cannot be moved is a warning.
+// Moves what is broken to `folder`/CLASS/NAME; nothing is overwritten.  quarantine.csv in it says where each was and
+// why. *moved counts; what cannot be moved is a warning.
 graft_status quarantine(const struct dataset *d, const struct exam *exams, const char *folder, size_t *moved);

@@ -47,8 +47,8 @@ static json_t *picture_json(const struct study *s, size_t index, const char *for
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
     json_t *label = sample->label >= 0 ? name_json(s->data->classes[sample->label]) : json_null();
-    return json_pack("{s:I, s:o, s:o, s:s, s:o}", "sample", (json_int_t)index, "path", name_json(sample->path), "label", label,
-                     "part", part_names[sample->part], "detail", name_json(detail));
+    return json_pack("{s:I, s:o, s:o, s:s, s:o}", "sample", (json_int_t)index, "path", name_json(sample->path), "label",
+                     label, "part", part_names[sample->part], "detail", name_json(detail));
 }
 
 // Takes the list; an empty one is nothing found.
@@ -59,8 +59,9 @@ static void finding_add(struct study *s, const char *kind, const char *level, co
         json_decref(take_list);
         return;
     }
-    json_array_append_new(s->findings, json_pack("{s:s, s:s, s:s, s:I, s:o}", "kind", kind, "level", level, "title", title,
-                                                 "count", (json_int_t)json_array_size(take_list), key, take_list));
+    json_array_append_new(s->findings,
+                          json_pack("{s:s, s:s, s:s, s:I, s:o}", "kind", kind, "level", level, "title", title, "count",
+                                    (json_int_t)json_array_size(take_list), key, take_list));
 }
 
 static bool ends_with(const char *path, const char *const *suffixes)
@@ -76,8 +77,13 @@ static const char *format_named(const char *path)
 {
     static const struct {
         const char *format, *suffixes[6];
-    } table[] = {{"JPEG", {".jpg", ".jpeg", ".jpe", ".jfif"}}, {"PNG", {".png"}}, {"WebP", {".webp"}}, {"GIF", {".gif"}},
-                 {"BMP", {".bmp", ".dib"}}, {"TIFF", {".tif", ".tiff"}}, {"HEIF", {".heic", ".heif", ".avif", ".hif"}}};
+    } table[] = {{"JPEG", {".jpg", ".jpeg", ".jpe", ".jfif"}},
+                 {"PNG", {".png"}},
+                 {"WebP", {".webp"}},
+                 {"GIF", {".gif"}},
+                 {"BMP", {".bmp", ".dib"}},
+                 {"TIFF", {".tif", ".tiff"}},
+                 {"HEIF", {".heic", ".heif", ".avif", ".hif"}}};
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (ends_with(path, table[i].suffixes))
             return table[i].format;
@@ -86,7 +92,8 @@ static const char *format_named(const char *path)
 
 static void add_single(struct study *s)
 {
-    json_t *broken = json_array(), *type = json_array(), *tiny = json_array(), *huge = json_array(), *empty = json_array();
+    json_t *broken = json_array(), *type = json_array(), *tiny = json_array(), *huge = json_array(),
+           *empty = json_array();
     for (size_t i = 0; i < s->data->count; i++) {
         const struct exam *e = &s->exams[i];
         const struct sample *sample = &s->data->samples[i];
@@ -100,9 +107,11 @@ static void add_single(struct study *s)
         if (sample->data == NULL && (e->w < TINY || e->h < TINY))
             json_array_append_new(tiny, picture_json(s, i, "%dx%d", e->w, e->h));
         if ((int64_t)e->w * e->h > HUGE_PIXELS)
-            json_array_append_new(huge, picture_json(s, i, "%dx%d, %.0f megapixels", e->w, e->h, (double)e->w * e->h / 1e6));
+            json_array_append_new(huge,
+                                  picture_json(s, i, "%dx%d, %.0f megapixels", e->w, e->h, (double)e->w * e->h / 1e6));
         if (!s->data->array_float && e->deviation[0] < blank && e->deviation[1] < blank && e->deviation[2] < blank)
-            json_array_append_new(empty, picture_json(s, i, "all about (%.0f, %.0f, %.0f)", e->mean[0], e->mean[1], e->mean[2]));
+            json_array_append_new(
+                empty, picture_json(s, i, "all about (%.0f, %.0f, %.0f)", e->mean[0], e->mean[1], e->mean[2]));
     }
     finding_add(s, "broken", "error", "Cannot be read", "pictures", broken);
     finding_add(s, "type", "note", "Named as another format", "pictures", type);
@@ -182,13 +191,15 @@ static graft_status add_duplicates(struct study *s)
                     continue;
                 json_t *set = json_array();
                 for (uint32_t k = (uint32_t)i; k != UINT32_MAX; k = next[k])
-                    json_array_append_new(set, picture_json(s, k, "%dx%d%s", s->exams[k].w, s->exams[k].h,
-                                                            k != i && c.exact[k] && exact == 0 ? ", the first's bytes" : ""));
+                    json_array_append_new(
+                        set, picture_json(s, k, "%dx%d%s", s->exams[k].w, s->exams[k].h,
+                                          k != i && c.exact[k] && exact == 0 ? ", the first's bytes" : ""));
                 json_array_append_new(sets, set);
             }
             static const char *const titles[2][4] = {
                 {"Nearly the same picture", "Nearly the same picture in different parts",
-                 "Nearly the same picture with different labels", "Nearly the same picture with different labels and parts"},
+                 "Nearly the same picture with different labels",
+                 "Nearly the same picture with different labels and parts"},
                 {"The same picture", "The same picture in different parts", "The same picture with different labels",
                  "The same picture with different labels and parts"}};
             static const char *const kinds[2][4] = {{"near", "near-parts", "near-labels", "near-labels-parts"},
@@ -236,8 +247,8 @@ static json_t *classes_json(const struct dataset *d, const struct exam *exams, d
         if (d->samples[i].label >= 0)
             count[d->samples[i].label][exams[i].error != NULL ? 4 : (int)d->samples[i].part]++;
     for (int c = 0; count != NULL && c < d->n_classes; c++) {
-        json_array_append_new(rows, json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "class", name_json(d->classes[c]), "train",
-                                              (json_int_t)count[c][0], "val", (json_int_t)count[c][1], "test",
+        json_array_append_new(rows, json_pack("{s:o, s:I, s:I, s:I, s:I, s:I}", "class", name_json(d->classes[c]),
+                                              "train", (json_int_t)count[c][0], "val", (json_int_t)count[c][1], "test",
                                               (json_int_t)count[c][2], "unused", (json_int_t)count[c][3], "broken",
                                               (json_int_t)count[c][4]));
         least = count[c][0] < least ? count[c][0] : least;
@@ -261,18 +272,22 @@ static void add_balance(struct study *s, const json_t *rows, double ratio)
     json_array_foreach(rows, i, row) {
         const json_int_t n = json_integer_value(json_object_get(row, "train"));
         if ((double)n * skewed <= (double)most && (ratio == 0 || ratio >= skewed))
-            json_array_append_new(list, json_pack("{s:O, s:I, s:I}", "class", json_object_get(row, "class"), "train", n, "largest",
-                                                  most));
+            json_array_append_new(list, json_pack("{s:O, s:I, s:I}", "class", json_object_get(row, "class"), "train", n,
+                                                  "largest", most));
     }
     finding_add(s, "imbalance", "warning", "Classes a tenth of the largest or smaller", "classes", list);
 }
 
-static int ascending(const void *a, const void *b) { return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b; }
+static int ascending(const void *a, const void *b)
+{
+    return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b;
+}
 
 static json_t *range_json(int *values, size_t n) // sorts them
 {
     qsort(values, n, sizeof *values, ascending);
-    return n == 0 ? json_null() : json_pack("{s:i, s:i, s:i}", "least", values[0], "median", values[n / 2], "most", values[n - 1]);
+    return n == 0 ? json_null()
+                  : json_pack("{s:i, s:i, s:i}", "least", values[0], "median", values[n / 2], "most", values[n - 1]);
 }
 
 static void count_in(json_t *object, const char *key)

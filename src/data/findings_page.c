@@ -12,19 +12,25 @@ enum { THUMBNAIL = 160, MOST_PICTURES = 60, MOST_SETS = 40, MOST_IN_SET = 8, QUA
 static const char style[] =
     ":root{--paper:#fbfbfa;--ink:#1d2126;--pale:#69727d;--line:#e2e4e7;--card:#fff;--error:#c0362c;--warning:#b7791f;"
     "--note:#3b6ea8;--bar:#7c9cc4}"
-    "@media(prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e6e8eb;--pale:#9aa3ad;--line:#2b3037;--card:#1b1f25;"
+    "@media(prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e6e8eb;--pale:#9aa3ad;--line:#2b3037;"
+    "--card:#1b1f25;"
     "--error:#f0776c;--warning:#e0b050;--note:#7fb0e6;--bar:#4c6f9c}}"
     "*{box-sizing:border-box}body{margin:0 auto;max-width:1180px;padding:28px 24px 60px;background:var(--paper);"
-    "color:var(--ink);font:15px/1.5 system-ui,sans-serif}h1{font-size:24px;margin:0 0 4px}h2{font-size:17px;margin:36px 0 10px}"
-    "h2 small{color:var(--pale);font-weight:400;margin-left:4px}p{margin:4px 0;color:var(--pale)}.cards{display:flex;flex-wrap:wrap;gap:12px;margin:20px 0}"
+    "color:var(--ink);font:15px/1.5 system-ui,sans-serif}h1{font-size:24px;margin:0 0 4px}"
+    "h2{font-size:17px;margin:36px 0 10px}"
+    "h2 small{color:var(--pale);font-weight:400;margin-left:4px}p{margin:4px 0;color:var(--pale)}"
+    ".cards{display:flex;flex-wrap:wrap;gap:12px;margin:20px 0}"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 16px;min-width:120px}"
     ".card b{display:block;font-size:21px}.card span{color:var(--pale);font-size:13px}"
-    ".tag{display:inline-block;border-radius:9px;padding:0 9px;color:#fff;font-size:12px;margin-right:8px;vertical-align:2px}"
+    ".tag{display:inline-block;border-radius:9px;padding:0 9px;color:#fff;font-size:12px;margin-right:8px;"
+    "vertical-align:2px}"
     ".error{background:var(--error)}.warning{background:var(--warning)}.note{background:var(--note)}"
-    "table{border-collapse:collapse;width:100%}td,th{text-align:right;padding:3px 10px;border-bottom:1px solid var(--line)}"
+    "table{border-collapse:collapse;width:100%}"
+    "td,th{text-align:right;padding:3px 10px;border-bottom:1px solid var(--line)}"
     "th{color:var(--pale);font-weight:500}td:first-child,th:first-child{text-align:left}.wide{width:38%}"
     ".bar{height:11px;background:var(--bar);border-radius:2px}"
-    ".pictures{display:flex;flex-wrap:wrap;gap:12px}.set{background:var(--card);border:1px solid var(--line);border-radius:8px;"
+    ".pictures{display:flex;flex-wrap:wrap;gap:12px}"
+    ".set{background:var(--card);border:1px solid var(--line);border-radius:8px;"
     "padding:10px;margin:0 0 12px}figure{margin:0;width:160px}figure img,figure .none{width:160px;height:120px;"
     "object-fit:contain;background:#8882;border-radius:5px;display:block}"
     ".none{display:flex!important;align-items:center;justify-content:center;color:var(--pale);font-size:13px}"
@@ -134,7 +140,8 @@ static void put_finding(struct text *t, const struct dataset *d, const json_t *f
         }
         put_more(t, MOST_SETS, json_array_size(sets));
     } else {
-        const json_t *rows = json_object_get(f, "groups") != NULL ? json_object_get(f, "groups") : json_object_get(f, "classes");
+        const json_t *rows =
+            json_object_get(f, "groups") != NULL ? json_object_get(f, "groups") : json_object_get(f, "classes");
         text_put(t, "<p>");
         json_array_foreach(rows, i, item) {
             const char *name = string_of(item, "group") != NULL ? string_of(item, "group") : string_of(item, "class");
@@ -190,9 +197,12 @@ static void put_classes(struct text *t, const json_t *rows)
         const long n = integer_of(row, "train") + integer_of(row, "val") + integer_of(row, "test");
         text_put(t, "<tr><td>");
         put_escaped(t, string_of(row, "class"));
-        text_put(t, "</td><td>%ld</td><td>%ld</td><td>%ld</td><td>%ld</td><td><div class=\"bar\" style=\"width:%.1f%%\"></div>"
-                    "</td></tr>", integer_of(row, "train"), integer_of(row, "val"), integer_of(row, "test"),
-                 integer_of(row, "broken"), 100.0 * (double)n / (double)most);
+        text_put(
+            t,
+            "</td><td>%ld</td><td>%ld</td><td>%ld</td><td>%ld</td><td><div class=\"bar\" style=\"width:%.1f%%\"></div>"
+            "</td></tr>",
+            integer_of(row, "train"), integer_of(row, "val"), integer_of(row, "test"), integer_of(row, "broken"),
+            100.0 * (double)n / (double)most);
     }
     text_put(t, "</table>");
 }
@@ -207,7 +217,8 @@ graft_status findings_page(const struct dataset *d, const json_t *findings, cons
     put_escaped(&t, title);
     text_put(&t, "</title><style>%s</style></head><body><h1>", style);
     put_escaped(&t, title);
-    text_put(&t, "</h1><p>%s</p>", json_array_size(list) == 0 ? "Nothing wrong, nothing odd." : "What graft data check found");
+    text_put(&t, "</h1><p>%s</p>",
+             json_array_size(list) == 0 ? "Nothing wrong, nothing odd." : "What graft data check found");
     put_cards(&t, findings);
     json_array_foreach(list, i, f)
         put_finding(&t, d, f);

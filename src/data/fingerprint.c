@@ -1,10 +1,10 @@
 // data/fingerprint.c: near duplicates by a perceptual hash, confirmed by a small grey picture.
-// The picture's grey is averaged in 32x32 cells; the hash has a bit for each of the 8x8 lowest frequencies of its cosine
-// transform: whether it is above their median.  Two pictures are alike when at most 10 bits differ and their 16x16 greys
-// correlate by 0.9 or more.  Measured on 25 photographs: recompressed (quality 30), resized to a third, squashed, blurred,
-// made grey, 15 % brighter ones are found; another part of the same scene (0.70) and the other eye of a stereo pair (0.86)
-// are not.
-// Up to BRUTE samples every pair of hashes is compared; beyond, those that share one of four 16-bit bands.
+// The picture's grey is averaged in 32x32 cells; the hash has a bit for each of the 8x8 lowest frequencies of its
+// cosine transform: whether it is above their median.  Two pictures are alike when at most 10 bits differ and their
+// 16x16 greys correlate by 0.9 or more.  Measured on 25 photographs: recompressed (quality 30), resized to a third,
+// squashed, blurred, made grey, 15 % brighter ones are found; another part of the same scene (0.70) and the other eye
+// of a stereo pair (0.86) are not. Up to BRUTE samples every pair of hashes is compared; beyond, those that share one
+// of four 16-bit bands.
 
 #include "data/fingerprint.h"
 #include "base/memory.h"

@@ -22,8 +22,8 @@ struct clusters {
 graft_status clusters_find(const struct fingerprint *prints, const uint64_t *content, size_t n, struct clusters *out);
 void clusters_free(struct clusters *c);
 
-// Across the parts of a data set, from what was loaded since dataset_prints_keep: pictures held out that look like one to
-// train on, each with the first such.  *out: heap.
+// Across the parts of a data set, from what was loaded since dataset_prints_keep: pictures held out that look like one
+// to train on, each with the first such.  *out: heap.
 struct twins {
     uint32_t held_out, trained;
 };

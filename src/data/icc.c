@@ -33,8 +33,8 @@ struct icc *icc_open(bytes profile, int channels)
         to = cmsCreate_sRGBProfileTHR(c->context);
     }
     if (from != NULL && to != NULL && cmsGetColorSpace(from) == (channels == 4 ? cmsSigCmykData : cmsSigRgbData))
-        c->transform = cmsCreateTransformTHR(c->context, from, channels == 4 ? TYPE_CMYK_8_REV : TYPE_RGB_8, to, TYPE_RGB_8,
-                                             INTENT_PERCEPTUAL, 0);
+        c->transform = cmsCreateTransformTHR(c->context, from, channels == 4 ? TYPE_CMYK_8_REV : TYPE_RGB_8, to,
+                                             TYPE_RGB_8, INTENT_PERCEPTUAL, 0);
     if (from != NULL)
         cmsCloseProfile(from);
     if (to != NULL)
@@ -50,7 +50,8 @@ void icc_convert(const struct icc *c, const uint8_t *src, uint8_t *rgb, size_t p
     enum { CHUNK = 1 << 20 };
     const size_t step = cmsGetTransformInputFormat(c->transform) == TYPE_RGB_8 ? 3 : 4;
     for (size_t at = 0; at < pixels; at += CHUNK)
-        cmsDoTransform(c->transform, src + at * step, rgb + 3 * at, (cmsUInt32Number)(pixels - at < CHUNK ? pixels - at : CHUNK));
+        cmsDoTransform(c->transform, src + at * step, rgb + 3 * at,
+                       (cmsUInt32Number)(pixels - at < CHUNK ? pixels - at : CHUNK));
 }
 
 void icc_close(struct icc *c)

@@ -1,7 +1,7 @@
 // data/mix.c: the targets of a batch, and mixup and cutmix, which blend pairs of its pictures and their targets.
-// The first picture is paired with the last, the second with the last but one, and so on.  One lambda a batch, drawn from
-// Beta(alpha, alpha) by (seed, epoch, the batch's first sample).  Mixup: l a + (1 - l) b.  Cutmix: a rectangle of 1 - l of
-// the area, as far as it lies inside, changes places.  With both, each batch has one or the other.
+// The first picture is paired with the last, the second with the last but one, and so on.  One lambda a batch, drawn
+// from Beta(alpha, alpha) by (seed, epoch, the batch's first sample).  Mixup: l a + (1 - l) b.  Cutmix: a rectangle of
+// 1 - l of the area, as far as it lies inside, changes places.  With both, each batch has one or the other.
 
 #include "data/data.h"
 #include "base/rng.h"

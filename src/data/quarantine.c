@@ -1,5 +1,5 @@
-// data/quarantine.c: moving broken pictures out of a data set.  Nothing is deleted or overwritten: a file is renamed to a
-// name that does not exist, or stays where it is.
+// data/quarantine.c: moving broken pictures out of a data set.  Nothing is deleted or overwritten: a file is renamed to
+// a name that does not exist, or stays where it is.
 
 #include "data/exam.h"
 #include "base/log.h"
@@ -46,8 +46,8 @@ static graft_status move_one(const char *from, const char *folder, const char *c
         mem_free(*to);
         *to = NULL;
         if (error == EXDEV)
-            status = fail(GRAFT_BAD_FILE, "'%s' is on another file system than '%s'; name a folder beside the pictures", from,
-                          folder);
+            status = fail(GRAFT_BAD_FILE, "'%s' is on another file system than '%s'; name a folder beside the pictures",
+                          from, folder);
         else if (error != EEXIST || i + 1 == MOST_NAMES)
             status = fail(GRAFT_BAD_FILE, "cannot move '%s' to '%s': %s", from, inner, strerror(error));
     }

@@ -150,8 +150,8 @@ static graft_status sheet_draw(struct sheet *s)
     return GRAFT_OK;
 }
 
-graft_status sheet_make(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how, int rows,
-                        int columns, struct picture *out)
+graft_status sheet_make(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how,
+                        int rows, int columns, struct picture *out)
 {
     struct sheet s = {.data = d, .spec = spec, .how = how, .rows = rows, .columns = columns};
     const size_t item = item_of(&s);

@@ -101,9 +101,9 @@ static graft_status class_entries(struct dataset *d, const char *path, const str
             int label = name != NULL ? class_index(d, name) : -1;
             graft_status status = name != NULL ? GRAFT_OK : fail_memory("class names");
             if (status == GRAFT_OK && label < 0)
-                status = part == PART_TRAIN ? class_find(d, name, &label)
-                                            : fail(GRAFT_BAD_FILE, "'%s': class '%s' has no folder in the training part",
-                                                   path, name);
+                status = part == PART_TRAIN
+                             ? class_find(d, name, &label)
+                             : fail(GRAFT_BAD_FILE, "'%s': class '%s' has no folder in the training part", path, name);
             mem_free(name);
             TRY(status);
             TRY(entry_add(d, path, &entries[i], label, part));

@@ -1,8 +1,8 @@
 // data/source_csv.c: a CSV naming pictures.
-// Header: path (or img, image, filename), label (or classname, class); optional group (or subject, or the column that is
-// named) and split (train, val, test; empty: train).  Paths are relative to the CSV.  State Farm's driver list names files
-// only: they are looked for in train/CLASS/ and imgs/train/CLASS/ beside it as well; its sample submission's, which has no
-// labels, in test/ and imgs/test/.
+// Header: path (or img, image, filename), label (or classname, class); optional group (or subject, or the column that
+// is named) and split (train, val, test; empty: train).  Paths are relative to the CSV.  State Farm's driver list names
+// files only: they are looked for in train/CLASS/ and imgs/train/CLASS/ beside it as well; its sample submission's,
+// which has no labels, in test/ and imgs/test/.
 
 #include "data/sources.h"
 #include "base/memory.h"
@@ -48,8 +48,8 @@ static char *picture_path(struct list *l, const char *name, const char *class_na
     for (int i = l->layout >= 0 ? l->layout : 0; name[0] != '/' && i < (int)COUNT_OF(layouts); i++) {
         if ((layouts[i].by_class && class_name[0] == '\0') || (l->labelled && !layouts[i].labelled))
             continue;
-        char *path = mem_format("%.*s%s%s%s%s", folder, l->csv.path, layouts[i].folder, layouts[i].by_class ? class_name : "",
-                                layouts[i].by_class ? "/" : "", name);
+        char *path = mem_format("%.*s%s%s%s%s", folder, l->csv.path, layouts[i].folder,
+                                layouts[i].by_class ? class_name : "", layouts[i].by_class ? "/" : "", name);
         if (path == NULL || l->layout == i || file_exists(path)) {
             l->layout = i;
             return path;
@@ -79,7 +79,8 @@ static graft_status row_add(struct list *l, struct dataset *d)
     int label = -1;
     if (c->n <= l->file || c->field[l->file][0] == '\0' ||
         (l->labelled && (c->n <= l->label || c->field[l->label][0] == '\0')))
-        return fail(GRAFT_BAD_FILE, "%s:%d: a path%s expected", c->path, c->line, l->labelled ? " and a label are" : " is");
+        return fail(GRAFT_BAD_FILE, "%s:%d: a path%s expected", c->path, c->line,
+                    l->labelled ? " and a label are" : " is");
     if (l->labelled && l->split >= 0 && l->split < c->n)
         TRY(part_of(c, c->field[l->split], &part));
     const char *class_name = l->label >= 0 && l->label < c->n ? c->field[l->label] : "";

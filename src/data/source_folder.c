@@ -50,7 +50,8 @@ static graft_status class_samples(struct dataset *d, const char *folder, int lab
 }
 
 // `beside`: files that lie where class folders are expected.
-static graft_status part_samples(struct dataset *d, const char *folder, enum part part, bool name_classes, size_t *beside)
+static graft_status part_samples(struct dataset *d, const char *folder, enum part part, bool name_classes,
+                                 size_t *beside)
 {
     struct dirent **entries;
     const int n = list(folder, &entries);

@@ -1,6 +1,6 @@
 // data/split.c: which pictures are held out: by fraction or count, by group, by file, in folds.
-// Stratified: every class's share is as near to the whole's as whole pictures, or whole groups, allow.  All draws are keyed
-// by (seed, the group's name or the sample's place), so that neither depends on the order in which groups appear.
+// Stratified: every class's share is as near to the whole's as whole pictures, or whole groups, allow.  All draws are
+// keyed by (seed, the group's name or the sample's place), so that neither depends on the order in which groups appear.
 
 #include "data/sources.h"
 #include "base/hash.h"
@@ -108,7 +108,8 @@ static long take_stratified(struct dataset *d, const struct strata *s, double fr
     for (size_t begin = 0, end; begin < s->n; begin = end) {
         for (end = begin; end < s->n && s->drawn[end].label == s->drawn[begin].label;)
             end++;
-        const long size = (long)(end - begin); // a count: what it should have reached after this class, less what it has
+        // a count: what it should have reached after this class, less what it has
+        const long size = (long)(end - begin);
         long take = count >= 0 ? (long)((double)count * end / s->n + 0.5) - taken : lround(fraction * size);
         take = take > size - 1 ? size - 1 : take; // a class too small to split stays in training
         for (long k = 0; k < take; k++)
@@ -128,8 +129,9 @@ static size_t run_of(const struct strata *s, const struct unit *u, size_t *at, i
     return *at - begin;
 }
 
-// How far a set is from its share: over classes the sum of (part of the class - share)^2, and as much weight again on the
-// whole.  This is the change when the unit joins (sign 1) or leaves (-1); `count` is the set's, by class, `taken` in all.
+// How far a set is from its share: over classes the sum of (part of the class - share)^2, and as much weight again on
+// the whole.  This is the change when the unit joins (sign 1) or leaves (-1); `count` is the set's, by class, `taken`
+// in all.
 static double change(const struct strata *s, const struct unit *u, double sign, const double *count, double taken,
                      double share)
 {
@@ -153,8 +155,8 @@ static void move(const struct strata *s, const struct unit *u, double sign, doub
     *taken += sign * (double)(u->end - u->begin);
 }
 
-// Whole groups, asked in the order of their keys to join, then again to join or leave, each doing so when that brings the
-// set nearer to its share; never all of them.
+// Whole groups, asked in the order of their keys to join, then again to join or leave, each doing so when that brings
+// the set nearer to its share; never all of them.
 static graft_status take_groups(struct dataset *d, const struct strata *s, double share, long *out)
 {
     enum { PASSES = 4 };
@@ -223,7 +225,8 @@ static graft_status hold_out(struct dataset *d, const char *val, uint64_t seed)
     const double number = strtod(val, &end);
     const bool count = strchr(val, '.') == NULL;
     size_t total = 0;
-    if (end == val || *end != '\0' || val[strspn(val, ".0123456789")] != '\0' || number > 1e9 || (!count && number >= 1))
+    if (end == val || *end != '\0' || val[strspn(val, ".0123456789")] != '\0' || number > 1e9 ||
+        (!count && number >= 1))
         return fail(GRAFT_BAD_OPTION, "--val %s: expected a fraction such as 0.2, a count such as 100, or 0", val);
     for (size_t i = 0; i < d->count; i++) {
         total += d->samples[i].part == PART_TRAIN;
@@ -335,16 +338,17 @@ graft_status dataset_groups_check(const struct dataset *d)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%.60s' (", bad > 1 ? ", " : "", d->groups[g]);
         for (int p = 0, shown = 0; p < 3; p++)
             if (count[g][p] > 0)
-                snprintf(list + strlen(list), sizeof list - strlen(list), "%s%zu %s", shown++ > 0 ? ", " : "", count[g][p],
-                         names[p]);
+                snprintf(list + strlen(list), sizeof list - strlen(list), "%s%zu %s", shown++ > 0 ? ", " : "",
+                         count[g][p], names[p]);
         snprintf(list + strlen(list), sizeof list - strlen(list), ")");
     }
     mem_free(count);
     if (bad == 0)
         return GRAFT_OK;
-    return fail(GRAFT_BAD_FILE, "%d groups have pictures in two parts, so what is measured would be remembered, not learned: "
-                "%s%s.  Split by group (--val 0.2 without a column split), or say --group none", bad, list,
-                bad > 3 ? ", ..." : "");
+    return fail(GRAFT_BAD_FILE,
+                "%d groups have pictures in two parts, so what is measured would be remembered, not learned: "
+                "%s%s.  Split by group (--val 0.2 without a column split), or say --group none",
+                bad, list, bad > 3 ? ", ..." : "");
 }
 
 // --- a split that is written down -----------------------------------------------------------------------------------
@@ -388,7 +392,8 @@ static int by_tail(const void *left, const void *right)
 
 static graft_status lines_read(const char *path, struct lines *l)
 {
-    static const char *const paths[] = {"path", NULL}, *const labels[] = {"label", NULL}, *const splits[] = {"split", NULL};
+    static const char *const paths[] = {"path", NULL}, *const labels[] = {"label", NULL},
+                             *const splits[] = {"split", NULL};
     struct csv c;
     bool more;
     graft_status status = GRAFT_OK;
@@ -396,7 +401,8 @@ static graft_status lines_read(const char *path, struct lines *l)
     TRY_GOTO(csv_next(&c, &more));
     const int file = csv_column(&c, paths), label = csv_column(&c, labels), split = csv_column(&c, splits);
     if (!more || file < 0 || label < 0 || split < 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s:1: a run's split.csv is expected, with the columns path, label and split", path));
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "%s:1: a run's split.csv is expected, with the columns path, label and split", path));
     for (;;) {
         TRY_GOTO(csv_next(&c, &more));
         if (!more)
@@ -429,8 +435,8 @@ static graft_status lines_apply(const struct lines *l, const char *path, struct 
             struct sample *s = &d->samples[y->index];
             const char *label = s->label >= 0 ? d->classes[s->label] : "";
             if (strcmp(line->label, label) != 0)
-                return fail(GRAFT_BAD_FILE, "%s:%d: '%s' has the label '%s', in the data it is '%s'", path, line->number,
-                            line->path, line->label, label);
+                return fail(GRAFT_BAD_FILE, "%s:%d: '%s' has the label '%s', in the data it is '%s'", path,
+                            line->number, line->path, line->label, label);
             s->part = line->part;
             (*matched)++;
         }

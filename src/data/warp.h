@@ -11,12 +11,13 @@ struct affine {
 };
 struct affine affine_identity(void);
 struct affine affine_after(struct affine first, struct affine second); // of what `second` does to the result of `first`
-// torchvision's affine: the picture is scaled, sheared (degrees), rotated (degrees, clockwise) about the point (x, y), then
-// moved by (right, down) pixels.
+// torchvision's affine: the picture is scaled, sheared (degrees), rotated (degrees, clockwise) about the point (x, y),
+// then moved by (right, down) pixels.
 struct change {
     double degrees, right, down, scale, shear_x, shear_y;
 };
 struct affine affine_of(struct change c, double x, double y);
 
 // Bilinear.  `dst` has its size and memory; around the source lies `fill`, its edge, or its mirror image.
-void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], struct picture *dst);
+void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3],
+          struct picture *dst);

@@ -1,7 +1,8 @@
-// base/test_base.c: the base and tensor rooms: bounded bytes, atomic files with every call failing, counter RNG, JSON's
-// and ZIP's refusals, overflowing shapes, and parameters into the kernels' layouts and back.
+// base/test_base.c: the base and tensor rooms: bounded bytes, atomic files with every call failing, counter RNG, JSON's,
+// CSV's and ZIP's refusals, overflowing shapes, and parameters into the kernels' layouts and back.
 // In: golden/data/*.npz (GRAFT_SOURCE).  Scratch files go to a temporary folder that is removed again.
 
+#include "base/csv.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -1004,6 +1005,55 @@ static void test_digest_of_files(void **state)
     check_message("none': No such file");
 }
 
+static graft_status csv_of(const char *content, size_t size, struct csv *out)
+{
+    static char path[sizeof folder + 16];
+    snprintf(path, sizeof path, "%s/rows.csv", folder);
+    assert_int_equal(file_write_all(path, content, size), GRAFT_OK);
+    return csv_open(path, out);
+}
+
+static void test_csv_rows(void **state)
+{
+    (void)state;
+    static const char content[] = "\xef\xbb\xbf\n\r\na,\"b \"\"c\"\"\",\r\n\"x\ny\",q\"r,\"\"\nlast,\"1,2\"";
+    static const struct { int line, n; const char *field[3]; } expected[] = {
+        {3, 3, {"a", "b \"c\"", ""}}, {4, 3, {"x\ny", "q\"r", ""}}, {6, 2, {"last", "1,2"}}};
+    struct csv c;
+    bool more;
+    assert_int_equal(csv_of(content, sizeof content - 1, &c), GRAFT_OK);
+    for (size_t i = 0; i < COUNT_OF(expected); i++) {
+        assert_int_equal(csv_next(&c, &more), GRAFT_OK);
+        assert_true(more);
+        assert_int_equal(c.line, expected[i].line);
+        assert_int_equal(c.n, expected[i].n);
+        for (int k = 0; k < c.n; k++)
+            assert_string_equal(c.field[k], expected[i].field[k]);
+    }
+    assert_int_equal(csv_next(&c, &more), GRAFT_OK);
+    assert_false(more);
+    csv_close(&c);
+    enum { ROW_TOO_LONG = 2 << 20 };
+    char *wide = mem_alloc(ROW_TOO_LONG);
+    memset(wide, 'x', ROW_TOO_LONG);
+    static const struct { const char *text; size_t size; const char *says; }
+        bad[] = {{"a,\"b\nc", 6, ":1: a quote is not closed"},
+               {"a\0b", 3, "zero byte"},
+               {NULL, ROW_TOO_LONG, "a row of more than"}};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_int_equal(csv_of(bad[i].text != NULL ? bad[i].text : wide, bad[i].size, &c), GRAFT_OK);
+        assert_int_equal(csv_next(&c, &more), GRAFT_BAD_FILE);
+        check_message(bad[i].says);
+        csv_close(&c);
+    }
+    memset(wide, ',', 1000);
+    assert_int_equal(csv_of(wide, 1000, &c), GRAFT_OK);
+    assert_int_equal(csv_next(&c, &more), GRAFT_OK);
+    assert_int_equal(c.n, 1001);
+    csv_close(&c);
+    mem_free(wide);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1022,6 +1072,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_zip_members, zip_setup, zip_teardown),
         cmocka_unit_test_setup_teardown(test_zip_damage, zip_setup, zip_teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, zip_setup, zip_teardown),
+        cmocka_unit_test_teardown(test_csv_rows, folder_empty),
         cmocka_unit_test(test_digests),
         cmocka_unit_test_teardown(test_digest_of_files, folder_empty),
         cmocka_unit_test(test_shapes),

@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const char *const archives[] = {"archives/stored.zip", "archives/deflated.zip", "archives/zip64.zip", "archives/gnu.tar",
-                                       "archives/pax.tar"};
+static const char *const archives[] = {"archives/stored.zip", "archives/deflated.zip", "archives/zip64.zip",
+                                       "archives/gnu.tar", "archives/pax.tar"};
 
 static graft_status open_set(const char *path, struct dataset *d)
 {

@@ -23,21 +23,29 @@ static struct augment parsed(const char *text)
 static void texts(void **state)
 {
     (void)state;
-    static const char *const same[] = {
-        "none", "flip=h", "flip=v", "flip=hv",
-        "flip=h,rotate=10,shift=0.1,scale=0.8-1.2,shear=5,crop=0.6-1,border=reflect,color=0.2,hue=0.1,grey=0.1,blur=0.5:2,"
-        "erase=0.1,randaugment=2:9,mixup=0.2,cutmix=1",
-        "trivial"};
+    static const char *const same[] = {"none",
+                                       "flip=h",
+                                       "flip=v",
+                                       "flip=hv",
+                                       "flip=h,rotate=10,shift=0.1,scale=0.8-1.2,shear=5,crop=0.6-1,border=reflect,"
+                                       "color=0.2,hue=0.1,grey=0.1,blur=0.5:2,"
+                                       "erase=0.1,randaugment=2:9,mixup=0.2,cutmix=1",
+                                       "trivial"};
     char out[512];
     for (size_t i = 0; i < COUNT_OF(same); i++) {
         const struct augment a = parsed(same[i]);
         augment_text(&a, out, sizeof out);
         assert_string_equal(out, same[i]);
     }
-    static const struct { const char *in, *out; } others[] = {
-        {"", "none"}, {"flip", "flip=h"}, {"crop=0.5", "crop=0.5-0.5"}, {"blur,randaugment", "blur=0.5:2,randaugment=2:9"},
-        {"blur=1", "blur=1:2"}, {"rotate=5,rotate=7", "rotate=7"}, {"statefarm", "rotate=10,shift=0.1"},
-        {"strong,none,flip", "flip=h"}, {"light,shift=0.2", "flip=h,rotate=5,shift=0.2,scale=0.95-1.05"}};
+    static const struct { const char *in, *out; } others[] = {{"", "none"},
+                  {"flip", "flip=h"},
+                  {"crop=0.5", "crop=0.5-0.5"},
+                  {"blur,randaugment", "blur=0.5:2,randaugment=2:9"},
+                  {"blur=1", "blur=1:2"},
+                  {"rotate=5,rotate=7", "rotate=7"},
+                  {"statefarm", "rotate=10,shift=0.1"},
+                  {"strong,none,flip", "flip=h"},
+                  {"light,shift=0.2", "flip=h,rotate=5,shift=0.2,scale=0.95-1.05"}};
     for (size_t i = 0; i < COUNT_OF(others); i++) {
         const struct augment a = parsed(others[i].in);
         augment_text(&a, out, sizeof out);
@@ -118,7 +126,8 @@ static void operations_like_torchvision(void **state)
     static const uint8_t black[3];
     (void)state;
     for (size_t n = 0; n < COUNT_OF(names); n++) {
-        struct picture p = golden_picture(text("%s.png", names[n])), all = golden_picture(text("%s.results.png", names[n]));
+        struct picture p = golden_picture(text("%s.png", names[n])),
+                       all = golden_picture(text("%s.results.png", names[n]));
         assert_int_equal(all.h, p.h * (int)COUNT_OF(operations));
         for (size_t i = 0; i < COUNT_OF(operations); i++) {
             const bool geometry = operations[i].change.scale != 0, corner = operations[i].corner;
@@ -231,7 +240,8 @@ static void geometry(void **state)
     assert_true(low > 0.45 && low < 0.6 && high < 2.3 && high > 1.8);
     for (uint64_t sample = 0; sample < 300; sample++) { // the part of the area and its aspect
         augment_one(&ramp, &spec, "crop=0.25", 1, 1, sample, got);
-        const double w = (red[middle + 20] - red[middle - 20]) / 80, h = (green[middle + 20 * SIDE] - green[middle - 20 * SIDE]) / 80;
+        const double w = (red[middle + 20] - red[middle - 20]) / 80,
+                     h = (green[middle + 20 * SIDE] - green[middle - 20 * SIDE]) / 80;
         assert_float_equal(w * h, 0.25, 0.05);
         assert_true(w / h > 0.65 && w / h < 1.5);
         assert_true(red[0] >= 64 && red[SIDE - 1] <= 64 + 2 * SIDE && blue[0] == 50);
@@ -274,10 +284,14 @@ static void extremes(void **state)
 {
     (void)state;
     static const int sides[][2] = {{1, 1}, {1, 300}, {300, 1}, {2, 3}, {640, 480}};
-    static const char *const texts[] = {
-        "flip=hv,rotate=180,shift=1,scale=0.05-20,shear=60,crop=0.01-1,color=1,hue=0.5,grey=1,blur=1:50,erase=1,randaugment=14:30",
-        "trivial", "randaugment=14:30,border=reflect", "shift=1,scale=20,border=edge", "scale=0.05,border=reflect", "strong",
-        "shift=1,rotate=180,border=black"};
+    static const char *const texts[] = {"flip=hv,rotate=180,shift=1,scale=0.05-20,shear=60,crop=0.01-1,color=1,hue=0.5,"
+                                        "grey=1,blur=1:50,erase=1,randaugment=14:30",
+                                        "trivial",
+                                        "randaugment=14:30,border=reflect",
+                                        "shift=1,scale=20,border=edge",
+                                        "scale=0.05,border=reflect",
+                                        "strong",
+                                        "shift=1,rotate=180,border=black"};
     static const enum resize_rule rules[] = {RESIZE_CROP, RESIZE_SQUASH, RESIZE_PAD};
     float got[ITEM];
     for (size_t s = 0; s < COUNT_OF(sides); s++) {
@@ -361,8 +375,10 @@ static void mixes(void **state)
         assert_true(middling > 20);
     }
     // The larger share of Beta(1, 1), which is uniform: a variance of 1/12 about 1/2; of Beta(a, a): 1/4 / (2 a + 1).
-    static const struct { const char *text; double variance; } laws[] = {{"mixup=1", 1 / 12.0}, {"mixup=0.2", 0.25 / 1.4},
-                                                                         {"mixup=8", 0.25 / 17}};
+    static const struct {
+        const char *text;
+        double variance;
+    } laws[] = {{"mixup=1", 1 / 12.0}, {"mixup=0.2", 0.25 / 1.4}, {"mixup=8", 0.25 / 17}};
     for (size_t k = 0; k < COUNT_OF(laws); k++) {
         const struct augment a = parsed(laws[k].text);
         double squares = 0;
@@ -390,8 +406,8 @@ static void queues(void **state)
     const struct augmentation how = {&a, 3, 9};
     for (int i = 0; i < N; i++) {
         order[i] = (uint32_t)(i * 5 % N);
-        samples[i] = (struct sample){.path = mem_text(golden(i % 2 == 0 ? "augment/coffee.png" : "augment/chelsea.png")),
-                                     .label = i % 2};
+        samples[i] = (struct sample){
+            .path = mem_text(golden(i % 2 == 0 ? "augment/coffee.png" : "augment/chelsea.png")), .label = i % 2};
     }
     d.samples = samples;
     d.count = N;

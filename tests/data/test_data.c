@@ -241,7 +241,8 @@ static void prepares(void **state)
 static struct dataset open_data(const char *path, int num_classes)
 {
     struct dataset d;
-    const struct data_options options = {.paths = (const char *const[]){path}, .n_paths = 1, .num_classes = num_classes};
+    const struct data_options options = {
+        .paths = (const char *const[]){path}, .n_paths = 1, .num_classes = num_classes};
     if (dataset_open(&options, &d) != GRAFT_OK)
         fail_msg("%s", graft_message());
     return d;
@@ -294,12 +295,14 @@ static void folders(void **state)
     dataset_free(&d);
 
     static const char *const names[] = {"ant", "x", "Zebra", "empty"}; // matched by name, never by position
-    const struct data_options options = {.paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 4};
+    const struct data_options options = {
+        .paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 4};
     assert_int_equal(dataset_open(&options, &d), GRAFT_OK);
     assert_int_equal(d.samples[0].label, 2);
     assert_int_equal(d.samples[1].label, 0);
     dataset_free(&d);
-    const struct data_options wrong = {.paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 2};
+    const struct data_options wrong = {
+        .paths = (const char *const[]){root}, .n_paths = 1, .classes = names, .n_classes = 2};
     assert_int_equal(dataset_open(&wrong, &d), GRAFT_BAD_FILE);
 
     static const char *const parts[] = {"train", "validation", "test"};
@@ -341,8 +344,7 @@ static void lists(void **state)
     for (size_t i = 0; i < d.count; i++)
         assert_int_equal(sample_load(&d, i, &crop, NULL, input), GRAFT_OK);
     dataset_free(&d);
-    static const struct { const char *text, *reason;
-    } bad[] = {{"", "empty"},
+    static const struct { const char *text, *reason; } bad[] = {{"", "empty"},
                {"\n\n", "empty"},
                {"a,b\n1,2\n", ":1:"},
                {"path,label\n\"x,1\n", ":2:"},
@@ -392,7 +394,8 @@ static void inputs(void **state)
     assert_int_equal(inputs_add(text("%s/tree", scratch), &d), GRAFT_OK);
     assert_int_equal(inputs_add(put("list.csv", csv, sizeof csv - 1), &d), GRAFT_OK);
     assert_int_equal(inputs_add("absent.jpg", &d), GRAFT_OK); // is found out when it is read
-    static const char *const expected[] = {"tree/a.jpg", "tree/b/2.jpg", "tree/b/link.jpg", "plain/Zebra/1.jpg", "plain/ant/1"};
+    static const char *const expected[] = {"tree/a.jpg", "tree/b/2.jpg", "tree/b/link.jpg", "plain/Zebra/1.jpg",
+                                           "plain/ant/1"};
     assert_int_equal(d.count, 6);
     for (int i = 0; i < 5; i++) {
         assert_string_equal(d.samples[i].path, text("%s/%s", scratch, expected[i]));
@@ -536,8 +539,9 @@ static void split(void **state)
     dataset_free(&d[0]);
 }
 
-// The same batches, bit for bit, from any number of workers; what fails is named and the next one takes its place: every
-// batch is full but the last, and with its failures stands for as many entries of the order.  `bad` are their places.
+// The same batches, bit for bit, from any number of workers; what fails is named and the next one takes its place:
+// every batch is full but the last, and with its failures stands for as many entries of the order.  `bad` are their
+// places.
 static void check_queue(struct dataset *d, const uint32_t *order, size_t n, const bool *bad, const float *expected)
 {
     enum { BATCH = 4, ITEM = 3 * 16 * 16 };
@@ -563,7 +567,8 @@ static void check_queue(struct dataset *d, const uint32_t *order, size_t n, cons
                     assert_non_null(strstr(b.failed[f++].message, "page.jpg"));
                 } else {
                     assert_int_equal(b.index[k], order[seen]);
-                    assert_memory_equal(b.input + (size_t)k++ * ITEM, expected + order[seen] * ITEM, ITEM * sizeof(float));
+                    assert_memory_equal(b.input + (size_t)k++ * ITEM, expected + order[seen] * ITEM,
+                                        ITEM * sizeof(float));
                 }
             assert_true(k == b.n && f == b.n_failed);
             left -= (size_t)b.n;

@@ -177,14 +177,17 @@ static const json_t *finding(const json_t *all, const char *kind)
 // The finding lists exactly these file names, in this order (sets: one after another).
 static void lists_files(const json_t *all, const char *kind, const char *expected)
 {
-    const json_t *f = finding(all, kind), *pictures = json_object_get(f, "pictures"), *sets = json_object_get(f, "sets"), *item, *one;
+    const json_t *f = finding(all, kind), *pictures = json_object_get(f, "pictures"),
+                 *sets = json_object_get(f, "sets"), *item, *one;
     char got[1024] = "";
     size_t i, k;
     json_array_foreach(pictures, i, item)
-        snprintf(got + strlen(got), sizeof got - strlen(got), "%s ", path_name(json_string_value(json_object_get(item, "path"))));
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s ",
+                 path_name(json_string_value(json_object_get(item, "path"))));
     json_array_foreach(sets, i, item)
         json_array_foreach(item, k, one)
-            snprintf(got + strlen(got), sizeof got - strlen(got), "%s ", path_name(json_string_value(json_object_get(one, "path"))));
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s ",
+                     path_name(json_string_value(json_object_get(one, "path"))));
     if (strcmp(got, expected) != 0)
         fail_msg("%s: found '%s', expected '%s'", kind, got, expected);
 }

@@ -40,16 +40,18 @@ static bool readable(const char *name) // by this build, on this machine
         struct picture p;
         const graft_status status = picture_read(golden(here(name)), false, &p);
         picture_free(&p);
-        return status == GRAFT_OK || (strstr(graft_message(), "libheif") == NULL && strstr(graft_message(), "decoder") == NULL);
+        return status == GRAFT_OK ||
+               (strstr(graft_message(), "libheif") == NULL && strstr(graft_message(), "decoder") == NULL);
     }
 #endif
     return true;
 }
 
 // Lossless ones exactly; the others within what libraries' conversions of chroma differ by.
-static const struct { const char *name; int tolerance; } files[] = {
-    {"lzw.tif", 0}, {"deflate.tif", 0}, {"jpeg.tif", 2}, {"grey.tif", 0}, {"palette.tif", 0}, {"fax.tif", 0}, {"alpha.tif", 0},
-    {"cmyk.tif", 1}, {"turned.tif", 0}, {"pages.tif", 0}, {"grey16.tif", 0}, {"lossy.avif", 3}, {"photo.heic", 1}};
+static const struct { const char *name; int tolerance; }
+    files[] = {{"lzw.tif", 0},    {"deflate.tif", 0}, {"jpeg.tif", 2},  {"grey.tif", 0},   {"palette.tif", 0},
+             {"fax.tif", 0},    {"alpha.tif", 0},   {"cmyk.tif", 1},  {"turned.tif", 0}, {"pages.tif", 0},
+             {"grey16.tif", 0}, {"tiles.tif", 0},   {"lossy.avif", 3},  {"photo.heic", 1}};
 
 static void decodes(void **state)
 {
@@ -61,7 +63,7 @@ static void decodes(void **state)
             read++;
         }
 #if defined GRAFT_TIFF && defined GRAFT_HEIF
-    assert_true(read >= 11); // codecs of HEIF are plugins, which may be missing
+    assert_true(read >= 12); // codecs of HEIF are plugins, which may be missing
 #endif
 }
 
@@ -111,9 +113,11 @@ static void bombs(void **state)
     memcpy(copy, map.data.ptr, map.data.size);
     uint32_t directory;
     memcpy(&directory, copy + 4, 4);
-    static const struct { uint16_t tag; uint32_t value; const char *says; } lies[] = {
-        {256, 65500, "graft takes"}, {256, 70000, "graft takes"}, {279, 0xfffffff0u, "damaged TIFF"}, {273, 0xfffffff0u, "damaged TIFF"},
-        {258, 0xfffffff0u, "damaged TIFF"}};
+    static const struct { uint16_t tag; uint32_t value; const char *says; } lies[] = {{256, 65500, "graft takes"},
+                {256, 70000, "graft takes"},
+                {279, 0xfffffff0u, "damaged TIFF"},
+                {273, 0xfffffff0u, "damaged TIFF"},
+                {258, 0xfffffff0u, "damaged TIFF"}};
     for (size_t k = 0; k < COUNT_OF(lies); k++) {
         memcpy(copy, map.data.ptr, map.data.size);
         for (uint8_t *entry = copy + directory + 2; entry + 12 <= copy + map.data.size; entry += 12) {
@@ -158,7 +162,8 @@ static void profiles(void **state)
         if (signature != NULL) {
             memcpy(signature, "xxxx", 4);
             struct picture p, q = ppm_read(here(text("%s.ppm", names[i])));
-            assert_int_equal(picture_decode_as((bytes){copy, map.data.size}, "p", &(struct decode_job){.icc = true}, &p), GRAFT_OK);
+            assert_int_equal(
+                picture_decode_as((bytes){copy, map.data.size}, "p", &(struct decode_job){.icc = true}, &p), GRAFT_OK);
             same(&p, &q, 0, names[i]);
             picture_free(&p);
             picture_free(&q);
@@ -181,8 +186,8 @@ static bytes photograph(bool turned)
     picture_free(&big);
     if (!turned)
         return jpeg;
-    static const uint8_t exif[] = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0,
-                                   0, 0, 6, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t exif[] = {0xff, 0xe1, 0,    34, 'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0,
+                                   1,    0,    0x12, 1,  3,   0,   1,   0,   0, 0, 6,   0,   0,  0, 0, 0, 0, 0};
     uint8_t *whole = mem_alloc(jpeg.size + sizeof exif);
     memcpy(whole, jpeg.ptr, 2);
     memcpy(whole + 2, exif, sizeof exif);
@@ -208,12 +213,14 @@ static void wish_tell(void *user, int w, int h, double *across, double *down)
 static void shrinks(void **state)
 {
     (void)state;
-    static const struct { double across, down; int eighths; } cases[] = {
-        {480, 360, 8}, {241, 100, 8}, {240, 180, 4}, {100, 100, 4}, {120, 90, 2}, {100, 91, 4}, {60, 45, 1}, {10, 10, 1}, {1000, 10, 8}};
+    static const struct { double across, down; int eighths; }
+        cases[] = {{480, 360, 8}, {241, 100, 8}, {240, 180, 4}, {100, 100, 4}, {120, 90, 2},
+                 {100, 91, 4},  {60, 45, 1},   {10, 10, 1},   {1000, 10, 8}};
     for (int turned = 0; turned < 2; turned++) {
         const bytes jpeg = photograph(turned);
         for (size_t i = 0; i < COUNT_OF(cases); i++) {
-            struct wish wish = {turned ? cases[i].down : cases[i].across, turned ? cases[i].across : cases[i].down, 0, 0};
+            struct wish wish = {turned ? cases[i].down : cases[i].across, turned ? cases[i].across : cases[i].down, 0,
+                                0};
             struct picture p;
             const struct decode_job job = {.wanted = wish_tell, .user = &wish};
             if (picture_decode_as(jpeg, "photograph", &job, &p) != GRAFT_OK)
@@ -255,7 +262,8 @@ static void shrinks_in_training(void **state)
                     sum += fabs(got[i] - exact[i]);
                 assert_true(sum > 0 || k == 1); // a small crop may need all of it
                 shrunk += k == 1 && sum > 0;
-                assert_true(sum / ITEM < 1.5); // loader.md: a mean of 0.4 on photographs, of 1.2 at least twice the size
+                // measured on ten photographs: a mean of 0.4 when twice the size is left, of 1.2 when once
+                assert_true(sum / ITEM < 1.5);
                 if (k == 0) {
                     assert_int_equal(sample_load(&d, 0, &spec, NULL, got), GRAFT_OK);
                     assert_memory_equal(got, exact, sizeof got);

@@ -1,4 +1,4 @@
-// data/test_split.c: what is held out: by group, by file, in folds; and lists: CSV rows, class names, several sets.
+// data/test_split.c: what is held out: by group, by file, in folds; and lists: class names, several sets.
 
 #include "data/fixture.h"
 #include "base/memory.h"
@@ -157,71 +157,37 @@ static graft_status read_split(struct dataset *d, const char *content)
 static void split_from_a_file(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/a/cats/1.jpg", "/a/cats/2.jpg", "/a/dogs/1.jpg", "/a/dogs/3.jpg", "/a/dogs/3.jpg"};
+    static const char *const paths[] = {"/a/cats/1.jpg", "/a/cats/2.jpg", "/a/dogs/1.jpg", "/a/dogs/3.jpg",
+                                        "/a/dogs/3.jpg"};
     struct dataset d = {0};
     int label;
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         assert_int_equal(class_find(&d, i < 2 ? "cats" : "dogs", &label), GRAFT_OK);
         assert_int_equal(sample_add(&d, paths[i], label, PART_TRAIN, NULL), GRAFT_OK);
     }
-    assert_int_equal(read_split(&d, "path,label,split\n/a/dogs/3.jpg,dogs,val\n/a/cats/2.jpg,cats,test\n/a/cats/1.jpg,cats,train\n"
-                                    "/a/dogs/3.jpg,dogs,train\n"), GRAFT_OK);
+    assert_int_equal(
+        read_split(&d, "path,label,split\n/a/dogs/3.jpg,dogs,val\n/a/cats/2.jpg,cats,test\n/a/cats/1.jpg,cats,train\n"
+                       "/a/dogs/3.jpg,dogs,train\n"),
+        GRAFT_OK);
     static const enum part first[] = {PART_TRAIN, PART_TEST, PART_NONE, PART_VAL, PART_TRAIN};
     for (size_t i = 0; i < COUNT_OF(paths); i++)
         assert_int_equal(d.samples[i].part, first[i]);
     assert_true(d.has_val && d.has_test);
     // The set has moved: folder and name still tell.
-    assert_int_equal(read_split(&d, "path,label,split,group\nb/dogs/1.jpg,dogs,val,x\nb/cats/1.jpg,cats,unused,\n"), GRAFT_OK);
+    assert_int_equal(read_split(&d, "path,label,split,group\nb/dogs/1.jpg,dogs,val,x\nb/cats/1.jpg,cats,unused,\n"),
+                     GRAFT_OK);
     static const enum part second[] = {PART_NONE, PART_NONE, PART_VAL, PART_NONE, PART_NONE};
     for (size_t i = 0; i < COUNT_OF(paths); i++)
         assert_int_equal(d.samples[i].part, second[i]);
     assert_true(d.has_val && !d.has_test);
     fails_saying(read_split(&d, "path,label,split\nx.jpg,dogs,val\n"), GRAFT_BAD_FILE, "none of its 1");
-    fails_saying(read_split(&d, "path,label,split\n/a/cats/1.jpg,dogs,val\n"), GRAFT_BAD_FILE, ":2: '/a/cats/1.jpg' has the label");
+    fails_saying(read_split(&d, "path,label,split\n/a/cats/1.jpg,dogs,val\n"), GRAFT_BAD_FILE,
+                 ":2: '/a/cats/1.jpg' has the label");
     fails_saying(read_split(&d, "path,label,split\n/a/cats/1.jpg,cats,eval\n"), GRAFT_BAD_FILE, ":2: split 'eval'");
     fails_saying(read_split(&d, "path,label,split\n/a/cats/1.jpg,cats\n"), GRAFT_BAD_FILE, ":2:");
     fails_saying(read_split(&d, "path,split\n"), GRAFT_BAD_FILE, "split.csv is expected");
     fails_saying(read_split(&d, ""), GRAFT_BAD_FILE, "split.csv is expected");
     dataset_free(&d);
-}
-
-static void rows(void **state)
-{
-    (void)state;
-    static const char content[] = "\xef\xbb\xbf\n\r\na,\"b \"\"c\"\"\",\r\n\"x\ny\",q\"r,\"\"\nlast,\"1,2\"";
-    static const struct { int line, n; const char *field[3]; } expected[] = {
-        {3, 3, {"a", "b \"c\"", ""}}, {4, 3, {"x\ny", "q\"r", ""}}, {6, 2, {"last", "1,2"}}};
-    struct csv c;
-    bool more;
-    assert_int_equal(csv_open(put("rows.csv", content, sizeof content - 1), &c), GRAFT_OK);
-    for (size_t i = 0; i < COUNT_OF(expected); i++) {
-        assert_int_equal(csv_next(&c, &more), GRAFT_OK);
-        assert_true(more);
-        assert_int_equal(c.line, expected[i].line);
-        assert_int_equal(c.n, expected[i].n);
-        for (int k = 0; k < c.n; k++)
-            assert_string_equal(c.field[k], expected[i].field[k]);
-    }
-    assert_int_equal(csv_next(&c, &more), GRAFT_OK);
-    assert_false(more);
-    csv_close(&c);
-    enum { ROW_TOO_LONG = 2 << 20 };
-    char *wide = mem_alloc(ROW_TOO_LONG);
-    memset(wide, 'x', ROW_TOO_LONG);
-    static const struct { const char *text; size_t size; const char *says; } bad[] = {
-        {"a,\"b\nc", 6, ":1: a quote is not closed"}, {"a\0b", 3, "zero byte"}, {NULL, ROW_TOO_LONG, "a row of more than"}};
-    for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        assert_int_equal(csv_open(put("rows.csv", bad[i].text != NULL ? bad[i].text : wide, bad[i].size), &c), GRAFT_OK);
-        fails_saying(csv_next(&c, &more), GRAFT_BAD_FILE, bad[i].says);
-        csv_close(&c);
-    }
-    memset(wide, ',', 1000);
-    put("rows.csv", wide, 1000);
-    assert_int_equal(csv_open(text("%s/rows.csv", scratch), &c), GRAFT_OK);
-    assert_int_equal(csv_next(&c, &more), GRAFT_OK);
-    assert_int_equal(c.n, 1001);
-    csv_close(&c);
-    mem_free(wide);
 }
 
 static graft_status open_sets(const char *const *paths, int n, const char *group, struct dataset *d)
@@ -348,7 +314,8 @@ static void competition(void **state)
     assert_int_equal(d.count, 2);
     assert_false(d.has_test);
     dataset_free(&d);
-    const char *const tests[] = {text("%s/farm/imgs/test", scratch), text("%s/farm/imgs/train/c0/img_44733.jpg", scratch)};
+    const char *const tests[] = {text("%s/farm/imgs/test", scratch),
+                                 text("%s/farm/imgs/train/c0/img_44733.jpg", scratch)};
     assert_int_equal(inputs_open(tests, 2, &d), GRAFT_OK);
     assert_int_equal(d.count, 3);
     assert_int_equal(d.samples[0].label, -1);
@@ -381,7 +348,8 @@ static struct dataset uneven(void)
         int label;
         assert_int_equal(class_find(&d, text("%c", 'a' + c), &label), GRAFT_OK);
         for (int i = 0; i < sizes[c]; i++)
-            assert_int_equal(sample_add(&d, golden(i % 2 ? "augment/coffee.png" : "base.jpg"), label, PART_TRAIN, NULL), GRAFT_OK);
+            assert_int_equal(sample_add(&d, golden(i % 2 ? "augment/coffee.png" : "base.jpg"), label, PART_TRAIN, NULL),
+                             GRAFT_OK);
     }
     assert_int_equal(sample_add(&d, golden("base.jpg"), 0, PART_VAL, NULL), GRAFT_OK);
     return d;
@@ -429,7 +397,9 @@ static void balances(void **state)
     for (size_t i = 0; i < d.count; i++)
         if (d.samples[i].part == PART_TRAIN) {
             const int last = d.samples[i].label == 0 ? 2 : d.samples[i].label == 1 ? 6 : 0;
-            const double expected = d.samples[i].round < last || last == 0 ? 300 : d.samples[i].label == 0 ? 300 * 6 / 7.0 : 200;
+            const double expected = d.samples[i].round < last || last == 0 ? 300
+                                    : d.samples[i].label == 0              ? 300 * 6 / 7.0
+                                                                           : 200;
             assert_float_equal(used[i], expected, 35); // 4 standard deviations of 300 draws
         }
     mem_free(used);
@@ -454,12 +424,16 @@ static void weighs(void **state)
     static const char good[] = "class,weight\nc,0\na,2.5\nb,1\n";
     assert_int_equal(dataset_weights(&d, put("weights.csv", good, sizeof good - 1)), GRAFT_OK);
     assert_true(d.weights[0] == 2.5f && d.weights[1] == 1 && d.weights[2] == 0);
-    static const struct { const char *text, *says; } bad[] = {
-        {"", ":1: the columns"}, {"class,weight\na,1\nb,1\n", "no weight for class 'c'"}, {"class,weight\nx,1\n", "no class 'x'"},
-        {"class,weight\na,-1\n", "a number from 0"}, {"class,weight\na,nan\n", "a number from 0"},
-        {"class,weight\na\n", "a number from 0"}, {"class,weight\na,1\na,2\n", "a second time"}};
+    static const struct { const char *text, *says; } bad[] = {{"", ":1: the columns"},
+               {"class,weight\na,1\nb,1\n", "no weight for class 'c'"},
+               {"class,weight\nx,1\n", "no class 'x'"},
+               {"class,weight\na,-1\n", "a number from 0"},
+               {"class,weight\na,nan\n", "a number from 0"},
+               {"class,weight\na\n", "a number from 0"},
+               {"class,weight\na,1\na,2\n", "a second time"}};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
-        fails_saying(dataset_weights(&d, put("weights.csv", bad[i].text, strlen(bad[i].text))), GRAFT_BAD_FILE, bad[i].says);
+        fails_saying(dataset_weights(&d, put("weights.csv", bad[i].text, strlen(bad[i].text))), GRAFT_BAD_FILE,
+                     bad[i].says);
     dataset_free(&d);
 }
 
@@ -500,7 +474,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_stay_together), cmocka_unit_test(folds), cmocka_unit_test(split_from_a_file),
-        cmocka_unit_test(rows), cmocka_unit_test(several_sets), cmocka_unit_test(class_lists),
+        cmocka_unit_test(several_sets), cmocka_unit_test(class_lists),
         cmocka_unit_test(competition), cmocka_unit_test(balances), cmocka_unit_test(weighs), cmocka_unit_test(copies)};
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
