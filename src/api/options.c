@@ -191,6 +191,16 @@ static const graft_option_info ensemble_options[] = {
     {"rounds", 0, "N", "50", "greedy: how often a member is chosen", NULL},
     {"c", 0, "C", "1", "stack: inverse strength of the penalty, as scikit-learn has it", NULL}, ENDED};
 
+#define LAYER {"layer", 0, "NAME", NULL, "as `models NET --layers` names it (default: what enters the classifier)", NULL}
+static const graft_option_info features_options[] = {
+    DATA("as for train"),
+    {"output", 'o', "FILE", NULL, "by its ending .npy (float32; beside it FILE.csv with each row's picture), .csv or .libsvm", NULL},
+    LAYER,
+    {"part", 0, "PART", "all", "train, val, test or all", NULL},
+    {"unlabelled", 0, NULL, NULL, "-d is pictures, folders or a CSV without labels, as for predict", NULL},
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
@@ -209,6 +219,9 @@ static const struct command commands[] = {
      "graft ensemble runs/lite0 runs/vgg16 -o runs/both\n  graft ensemble runs/lite0 runs/vgg16 --rule weights -o runs/both\n"
      "  graft predict runs/both test/ --csv out.csv",
      ensemble_options, run_ensemble},
+    {"features", NULL, "write what a layer says of pictures, for other programs", "MODEL -d DATA -o FILE [OPTION]...",
+     "graft features efficientnet_lite0 -d pets/ -o pets.npy\n  graft features vgg16 -d pets/ --layer classifier.0 -o pets.libsvm",
+     features_options, run_features},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"

@@ -210,3 +210,13 @@ mkdir broken && cp pictures/0.bmp pictures/7.bmp broken/ && echo nothing >broken
 expect 3 "asks for could not be read: '35.bmp'" 'a picture that cannot be read' "$graft" predict $model broken --csv no.csv --like sample.csv
 holds 'no file of a part' [ ! -e no.csv ]
 expect 2 'there is no --csv' '--like alone' "$graft" predict $model pictures --like sample.csv
+
+# Features.
+expect 0 '36 pictures, 1280 features' 'features' "$graft" features $model -d list.csv -o f.npy
+holds 'whose rows they are' [ "$(wc -l <f.npy.csv)" = 37 ]
+expect 0 '36 pictures, 32 features' 'features of a layer' "$graft" features $model -d list.csv --layer blocks.0.0.conv_dw -o f.libsvm
+holds 'a row a picture' [ "$(wc -l <f.libsvm)" = 36 ]
+expect 0 '36 pictures' 'features of unlabelled pictures' "$graft" features $model -d pictures --unlabelled -o f.csv
+expect 3 'could not be' 'a broken picture among them' sh -c "'$graft' features $model -d broken --unlabelled -o g.csv && wc -l <g.csv | grep -x 3 && echo could not be && exit 3"
+expect 2 'did you mean' 'no such layer' "$graft" features $model -d list.csv --layer blocks.0.0.conv_dv -o f.npy
+expect 2 'are written as .npy' 'another kind of file' "$graft" features $model -d list.csv -o f.txt
