@@ -79,6 +79,11 @@ enum bn_mode { BN_TRAIN, BN_STATS, BN_FROZEN };
 // Marks what trains.  The first `rows` rows are frozen (their BatchNorm too: fixed statistics, fixed gamma, beta), and
 // what leads only to outputs of weight 0.
 graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn);
+// The part that is frozen from the input on: values that depend on the picture and on nothing that trains or is drawn.
+// fixed: by value.  ends: those of them that the rest reads.  Returns their number; 0: there is no such part, or the rest
+// reads the picture itself, or more than MAX_ENDS values.
+enum { MAX_ENDS = 8 };
+int graph_prefix(const struct graph *g, bool *fixed, int ends[MAX_ENDS]);
 int graph_head_row(const struct graph *g); // the first row of which all that follow are classifiers
 int graph_row_named(const struct graph *g, const char *name); // rows up to and including that layer, -1: none
 const char *graph_row_name(const struct graph *g, int row);   // canonical prefix of its weight
