@@ -2,6 +2,7 @@
 
 #include "show.h"
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +15,28 @@ const char *text_of(const json_t *o, const char *key)
 }
 double number_of(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
 
+// The figures of a fold run are in the log.
+static void show_folds(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf(" fold  best_epoch  val_log_loss  val_top1  pictures\n");
+    json_array_foreach(json_object_get(o, "fold"), i, row)
+        printf("%5.0f  %10.0f  %12.4f  %8.4f  %8.0f\n", number_of(row, "fold"), number_of(row, "best_epoch"),
+               number_of(row, "val_log_loss"), number_of(row, "val_top1"), number_of(row, "n"));
+    printf(" mean              %12.4f  %8.4f\n", number_of(o, "val_log_loss"), number_of(o, "val_top1"));
+    if (json_object_get(o, "oof_log_loss") != NULL)
+        printf("  all              %12.4f  %8.4f  %8.0f\n", number_of(o, "oof_log_loss"), number_of(o, "oof_top1"),
+               number_of(o, "n"));
+}
+
 static void show_train(const json_t *o)
 {
     static bool header;
+    if (json_object_get(o, "folds") != NULL) {
+        show_folds(o);
+        return;
+    }
     const bool val = json_object_get(o, "val_log_loss") != NULL;
     if (!header)
         printf(val ? "epoch  train_loss  val_log_loss  val_top1  val_top5  seconds\n" : "epoch  train_loss  seconds\n");
@@ -27,6 +47,25 @@ static void show_train(const json_t *o)
                number_of(o, "seconds"), json_is_true(json_object_get(o, "best")) ? "  best" : "");
     else
         printf("%5.0f  %10.4f  %7.1f\n", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "seconds"));
+}
+
+static void show_lr_find(const json_t *o)
+{
+    enum { MOST = 4096 };
+    static double x[MOST], y[MOST];
+    const json_t *rates = json_object_get(o, "lr"), *losses = json_object_get(o, "smoothed");
+    const size_t n = json_array_size(rates) < MOST ? json_array_size(rates) : MOST;
+    const bool found = json_is_real(json_object_get(o, "suggestion"));
+    const double suggestion = number_of(o, "suggestion");
+    for (size_t i = 0; i < n; i++) {
+        x[i] = log10(json_number_value(json_array_get(rates, i)));
+        y[i] = fmin(json_number_value(json_array_get(losses, i)), number_of(o, "top"));
+    }
+    printf("loss by learning rate (smoothed)\n");
+    plot_curve(x, y, n, found ? log10(suggestion) : NAN);
+    if (found)
+        printf("suggested: --lr %.2g (the loss is lowest at %.2g)\n", suggestion, number_of(o, "lowest"));
+    printf("plot: %s\n", text_of(o, "plot"));
 }
 
 static void show_predict(const json_t *o)
@@ -204,7 +243,10 @@ static void show_runs(const json_t *o)
     struct tm tm;
     if (localtime_r(&begun, &tm) != NULL)
         strftime(date, sizeof date, "%Y-%m-%d %H:%M", &tm);
-    snprintf(epochs, sizeof epochs, "%.0f/%.0f", number_of(o, "epochs"), number_of(o, "of"));
+    if (json_object_get(o, "folds") != NULL)
+        snprintf(epochs, sizeof epochs, "%.0f/%.0f f", number_of(o, "folds_done"), number_of(o, "folds"));
+    else
+        snprintf(epochs, sizeof epochs, "%.0f/%.0f", number_of(o, "epochs"), number_of(o, "of"));
     if (json_object_get(o, "val_top1") != NULL) {
         snprintf(top1, sizeof top1, "%.4f", number_of(o, "val_top1"));
         snprintf(loss, sizeof loss, "%.4f", number_of(o, "val_log_loss"));
@@ -225,7 +267,7 @@ void show_result(const char *command, const char *json)
         {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
         {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
         {"explain", show_explain}, {"report", show_report}, {"runs", show_runs}, {"watch", show_train},
-        {"data", show_data}};
+        {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

@@ -23,6 +23,25 @@
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
+// What a step learns by.
+#define LEARNER {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL}, \
+    {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
+    {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL}, \
+    {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL}, \
+    {"no-nesterov", 0, NULL, NULL, "sgd with plain momentum", NULL}, \
+    {"betas", 0, "B1,B2", "0.9,0.999", "of adam and adamw", NULL}, \
+    {"rho", 0, "R", NULL, "of rmsprop (default: keras 0.9, torch 0.99)", "alpha"}, \
+    {"epsilon", 0, "E", NULL, "of all but sgd (default: keras 1e-7, torch 1e-8)", "eps"}, \
+    {"weight-decay", 0, "D", NULL, "coupled or decoupled as the rules have it (default 0; adamw: keras 0.004, torch 0.01)", NULL}, \
+    {"decay-all", 0, NULL, NULL, "weight decay of biases and BatchNorm too", NULL}, \
+    {"clip-norm", 0, "X", "0", "gradients scaled down to this norm over all of them; 0: not", "clip-grad"}, \
+    {"clip-value", 0, "X", "0", "each gradient held between -X and X; 0: not", NULL}, \
+    {"accumulate", 0, "N", "1", "batches an update", "grad-accum-steps"}, \
+    {"label-smoothing", 0, "S", "0", "share of the target spread over all classes", "smoothing"}, \
+    {"lr-mult", 0, "L=F,...", NULL, "factors of the rate by layer: features.0-9=0.1,head=10", NULL}, \
+    {"layer-decay", 0, "D", "1", "each group of layers learns by this factor slower than the one after it", NULL}
+#define TTA {"tta", 0, "N|PARTS", NULL, "mean over N views of a picture, or over 8 changed so: flip,rotate=5,shift=0.05; or N,PARTS", NULL}, \
+    {"tta-mean", 0, "RULE", "arithmetic", "of the views: arithmetic or geometric", NULL}
 #define DECODE {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL}
 #define CACHE \
     {"cache", 0, "WHERE", "none", "keep decoded, resized pictures: ram, disk or none", NULL}, \
@@ -41,21 +60,8 @@ static const graft_option_info train_options[] = {
     {"aux-weights", 0, "A,B..", NULL, "weights of the auxiliary heads' losses (default: googlenet 1,1, others 0)", NULL},
     HEADS,
     {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
-    {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL},
-    {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"},
-    {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL},
+    LEARNER,
     {"lr", 0, "RATE", "0.001", "learning rate", "lr0"},
-    {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL},
-    {"no-nesterov", 0, NULL, NULL, "sgd with plain momentum", NULL},
-    {"betas", 0, "B1,B2", "0.9,0.999", "of adam and adamw", NULL},
-    {"rho", 0, "R", NULL, "of rmsprop (default: keras 0.9, torch 0.99)", "alpha"},
-    {"epsilon", 0, "E", NULL, "of all but sgd (default: keras 1e-7, torch 1e-8)", "eps"},
-    {"weight-decay", 0, "D", NULL, "coupled or decoupled as the rules have it (default 0; adamw: keras 0.004, torch 0.01)", NULL},
-    {"decay-all", 0, NULL, NULL, "weight decay of biases and BatchNorm too", NULL},
-    {"clip-norm", 0, "X", "0", "gradients scaled down to this norm over all of them; 0: not", "clip-grad"},
-    {"clip-value", 0, "X", "0", "each gradient held between -X and X; 0: not", NULL},
-    {"accumulate", 0, "N", "1", "batches an update", "grad-accum-steps"},
-    {"label-smoothing", 0, "S", "0", "share of the target spread over all classes", "smoothing"},
     {"ema", 0, "K", "0", "measure and save an average of the weights that keeps K (0.99) at each update; 0: not", "model-ema-decay"},
     {"swa", 0, "E", "0", "from epoch E on average the epochs' weights; 0: never", NULL},
     {"scheduler", 0, "NAME", "keras", "constant, step, cosine, onecycle, plateau or keras (rate / (1 + D t))", "sched"},
@@ -63,8 +69,6 @@ static const graft_option_info train_options[] = {
     {"warmup", 0, "E", "0", "epochs, or a part of one, in which the rate rises", "warmup-epochs"},
     {"step-epochs", 0, "N", "0", "step: epochs between drops; plateau: epochs without gain before one (0: a third; 3)", "decay-epochs"},
     {"gamma", 0, "G", "0.1", "step, plateau: factor of a drop", "decay-rate"},
-    {"lr-mult", 0, "L=F,...", NULL, "factors of the rate by layer: features.0-9=0.1,head=10", NULL},
-    {"layer-decay", 0, "D", "1", "each group of layers learns by this factor slower than the one after it", NULL},
     {"unfreeze-epoch", 0, "E:L,...", NULL, "from epoch E on layer L and what follows it train: 2:blocks.5,4:all", NULL},
     {"monitor", 0, "NAME", "val_log_loss", "what makes an epoch the best: val_log_loss, val_loss, val_top1, val_top5, train_loss", NULL},
     {"patience", 0, "N", "0", "stop after N epochs without a better one; 0: never", NULL},
@@ -72,6 +76,9 @@ static const graft_option_info train_options[] = {
     BATCH, IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
     {"split", 0, "FILE", NULL, "a run's split.csv, in place of --val", NULL},
+    {"folds", 0, "K", "0", "K models, each validated on a part of the data that it never saw: by class, whole by group, the same for every network and seed", NULL},
+    {"folds-run", 0, "I,J", NULL, "only these of the folds, 0 to K-1; --resume with others adds them", NULL},
+    {"fold", 0, "I", NULL, "of --folds this one alone, as an ordinary run", NULL},
     GROUP,
     {"classes", 0, "FILE", NULL, "class names, one a line, in this order (default: sorted)", "class-map"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
@@ -92,13 +99,34 @@ static const graft_option_info train_options[] = {
     {"seed", 0, "N", "0", "of every random number", NULL},
     EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
+static const graft_option_info lr_find_options[] = {
+    {"model", 'm', "NET", NULL, "as for train", NULL},
+    DATA("as for train"),
+    {"output", 'o', "FILE.svg", "lr-find.svg", "the plot to write; nothing else is written", NULL},
+    {"weights", 0, "FILE", "imagenet", "as for train", NULL},
+    {"num-classes", 0, "N", "0", "as for train", NULL},
+    {"freeze", 0, "N|NAME", "none", "as for train", NULL},
+    {"aux-weights", 0, "A,B..", NULL, "as for train", NULL},
+    {"bn", 0, "MODE", "train", "as for train", NULL},
+    {"lr-min", 0, "RATE", "1e-7", "the first step's rate", NULL},
+    {"lr-max", 0, "RATE", "10", "the last step's rate, unless the loss rises over four times its least before", NULL},
+    {"steps", 0, "N", "100", "how many steps lie between", NULL},
+    LEARNER, BATCH, IMGSZ, RESIZE, AUGMENT, ICC,
+    {"val", 0, "PART", NULL, "as for train: those pictures are left out", "val-split"},
+    GROUP,
+    {"classes", 0, "FILE", NULL, "as for train", "class-map"},
+    {"train-limit", 0, "N", "0", "as for train", NULL},
+    {"dropout", 0, "P", NULL, "as for train", NULL},
+    {"seed", 0, "N", "0", "as for train", NULL},
+    EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -108,7 +136,7 @@ static const graft_option_info val_options[] = {
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    HEADS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
@@ -159,6 +187,8 @@ static const struct command commands[] = {
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
      "  graft train -d pets/ --optimizer adamw --scheduler cosine --warmup 0.5 --label-smoothing 0.1 --ema 0.99\n"
      "  graft train --resume runs/train", train_options, run_train},
+    {"lr-find", NULL, "the learning rate range test: which rate suits your pictures", "[-m NET] -d DATA [OPTION]...",
+     "graft lr-find -d pets/\n  graft lr-find -d pets/ --recipe guide --bn stats -o rates.svg", lr_find_options, run_lr_find},
     {"predict", NULL, "say what is on pictures", "MODEL INPUT... [OPTION]...",
      "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv\n"
      "  graft predict runs/train/model.safetensors test.csv --csv out.csv",
@@ -345,6 +375,8 @@ graft_status option_texts(const graft_options *o, const char *name, const char *
             (*out)[(*n)++] = o->more[i].text;
     return GRAFT_OK;
 }
+
+bool option_known(const graft_options *o, const char *name) { return option_index(o->command, name) >= 0; }
 
 bool option_set(const graft_options *o, const char *name)
 {

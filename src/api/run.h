@@ -4,6 +4,7 @@
 #include "api/options.h"
 #include "data/data.h"
 #include "infer/model.h"
+#include "infer/tta.h"
 #include "train/train.h"
 
 void result_take(json_t *take_object); // to the result hook
@@ -13,12 +14,30 @@ extern const char *const decode_rules[]; // by dataset.shrink
 graft_status run_bench_loader(const graft_options *o);
 graft_status heads_option(const graft_options *o, enum predicting *out);
 void freeze_option(const graft_options *o, struct model_request *r);
+const char *network_option(const graft_options *o); // NULL: the weight file tells
+graft_status aux_option(const graft_options *o, float weights[MAX_OUTPUTS], struct model_request *r);
+graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out); // float arrays
+extern const char *const bn_modes[]; // by enum bn_mode, NULL-ended
 // What --recipe says of options that were not given, as options_merge takes it; and the recipe that all options make.
 graft_status recipe_presets(const graft_options *o, json_t **out);
+graft_status learner_options(const graft_options *o, struct recipe *out); // how a step learns, whatever the schedule
 graft_status recipe_options(const graft_options *o, int epochs, struct recipe *out);
 // A model to use as it is: a file, or a zoo name from the caches.
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out);
+// --tta and --tta-mean; `views` stays 1 where they were not given.
+graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out);
 // -d (or, for `data`, the inputs after the action), --group, and --classes or the model's (NULL: none).
 graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);
 // --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
 graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);
+// A run of its options, all of them in force; and one taken up again, `given` over the options it has.
+graft_status train_once(const graft_options *o);
+graft_status train_again(const graft_options *given, const char *folder);
+// What may differ from a run's own options without being a change of it.
+extern const char *const train_free_options[];
+graft_status tell_directory(graft_status status, const json_t *args);
+// `train --folds K`: a run of every fold, and what they say together.
+bool folds_wanted(const graft_options *o);
+graft_status folds_check(const graft_options *o, int *folds, int *fold); // 0 folds, fold -1: not given
+graft_status folds_anew(const graft_options *o);
+graft_status folds_again(const graft_options *given, const char *folder);

@@ -7,7 +7,7 @@
 #include "data/data.h"
 #include "infer/calibrate.h"
 #include "infer/metrics.h"
-#include "infer/predict.h"
+#include "infer/scores.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,24 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
                                           .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
     TRY(model_open(&request, out));
     out->input.icc |= option_set(o, "icc");
+    return GRAFT_OK;
+}
+
+graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out)
+{
+    int mean;
+    *out = (struct tta){.views = 1};
+    TRY(option_choice(o, "tta-mean", mean_names, &mean));
+    if (option_text(o, "tta") == NULL)
+        return option_set(o, "tta-mean") ? fail(GRAFT_BAD_OPTION, "--tta-mean goes with --tta") : GRAFT_OK;
+    if (d->array_float)
+        return fail(GRAFT_BAD_OPTION, "--tta cannot change preprocessed arrays");
+    TRY(tta_parse(option_text(o, "tta"), m, out));
+    out->mean = (enum mean)mean;
+    char parts[512];
+    augment_text(&out->augment, parts, sizeof parts);
+    log_info("test-time augmentation: the %s mean of %d views: the picture as it is, and changed by %s", mean_names[mean],
+             out->views, parts);
     return GRAFT_OK;
 }
 
@@ -170,12 +188,50 @@ static graft_status logits_write(const char *path, const float *logits, size_t n
     return status;
 }
 
+// The kept probabilities, told as if they came one by one.
+static graft_status scores_tell(const struct scores *s, const uint32_t *order, size_t n, predicted take, void *user)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct prediction p = {.probabilities = s->p + order[i] * (size_t)s->classes};
+        TRY(take(user, order[i], s->error[order[i]] == NULL ? &p : NULL, s->error[order[i]]));
+    }
+    return GRAFT_OK;
+}
+
 static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena, struct plan **plan)
 {
     const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
     TRY(arena_new(arena));
     TRY(plan_build(&m->graph, &m->params, *arena, &options, plan));
     return arena_reserve(*arena);
+}
+
+// Each picture to `take`: as it comes, or after its last view.
+static graft_status predict_all(const graft_options *o, struct model *m, const struct dataset *d, const uint32_t *order,
+                                size_t n, const char *stage, predicted take, void *user)
+{
+    long batch, workers;
+    struct tta tta;
+    struct arena *arena = NULL;
+    struct plan *plan = NULL;
+    struct scores scores = {0};
+    graft_status status = GRAFT_OK;
+    TRY(option_long(o, "batch", 1, 4096, &batch));
+    TRY(option_long(o, "workers", 1, 64, &workers));
+    TRY(tta_option(o, m, d, &tta));
+    if (tta.views > 1) {
+        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), &tta, stage};
+        TRY_GOTO(scores_make(m, d, order, n, &how, &scores));
+        TRY_GOTO(scores_tell(&scores, order, n, take, user));
+    } else {
+        TRY_GOTO(plan_ready(o, m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
+        TRY_GOTO(predict_samples(m, plan, d, order, n, (int)workers, stage, take, user));
+    }
+done:
+    scores_fini(&scores);
+    plan_free(plan);
+    arena_free(arena);
+    return status;
 }
 
 static uint32_t *order_new(const struct dataset *d)
@@ -188,21 +244,17 @@ static uint32_t *order_new(const struct dataset *d)
 
 graft_status run_predict(const graft_options *o)
 {
-    long topk, batch, imgsz, threads, workers;
+    long topk, imgsz, threads;
     struct model m = {0};
     struct dataset d = {0};
-    struct arena *arena = NULL;
-    struct plan *plan = NULL;
     uint32_t *order = NULL;
     struct outcome r = {0};
     graft_status status = GRAFT_OK;
     double reject;
     TRY(option_long(o, "topk", 1, 1000, &topk));
     TRY(option_double(o, "reject", 0, 1, &reject));
-    TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
     TRY(option_long(o, "threads", 0, 1024, &threads));
-    TRY(option_long(o, "workers", 1, 64, &workers));
     if (o->n_inputs < 2)
         return fail(GRAFT_BAD_OPTION, "a model and at least one picture are needed: graft predict MODEL INPUT...");
     exec_set_threads((int)threads);
@@ -226,13 +278,14 @@ graft_status run_predict(const graft_options *o)
                       "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
                       "`graft val MODEL -d DATA --calibrate` fits one",
                       o->inputs[0]));
+    if (option_text(o, "logits") != NULL && option_text(o, "tta") != NULL)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--logits are of the picture as it is, so --tta has no place"));
     if (option_text(o, "logits") != NULL &&
         (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
         TRY_GOTO(fail_memory("logits"));
     if (option_text(o, "csv") != NULL)
         TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m, r.reject > 0));
-    TRY_GOTO(plan_ready(o, &m, (size_t)batch < d.count ? (int)batch : (int)d.count, &arena, &plan));
-    TRY_GOTO(predict_samples(&m, plan, &d, order, d.count, (int)workers, "predict", report, &r));
+    TRY_GOTO(predict_all(o, &m, &d, order, d.count, "predict", report, &r));
     if (r.logits != NULL)
         TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
     if (r.csv.writer.path != NULL)
@@ -245,8 +298,6 @@ done:
     mem_free(r.logits);
     mem_free(r.calibrated);
     mem_free(order);
-    plan_free(plan);
-    arena_free(arena);
     model_close(&m);
     dataset_free(&d);
     file_map_close(&map);
@@ -331,19 +382,15 @@ static graft_status calibrate(const char *path, struct model *m, const struct ou
 graft_status run_val(const graft_options *o)
 {
     static const char *const parts[] = {"train", "val", "test", "all", NULL};
-    long batch, seed, threads, workers;
+    long seed, threads;
     int part = -1;
     struct model m = {0};
     struct dataset d = {0};
-    struct arena *arena = NULL;
-    struct plan *plan = NULL;
     uint32_t *order = NULL;
     struct outcome r = {0};
     graft_status status = GRAFT_OK;
-    TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "seed", 0, 1L << 62, &seed));
     TRY(option_long(o, "threads", 0, 1024, &threads));
-    TRY(option_long(o, "workers", 1, 64, &workers));
     const char *split = option_text(o, "split"); // a part's name, or a file
     for (int i = 0; parts[i] != NULL; i++)
         part = strcmp(split, parts[i]) == 0 ? i : part;
@@ -367,8 +414,7 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
-    TRY_GOTO(plan_ready(o, &m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
-    TRY_GOTO(predict_samples(&m, plan, &d, order, n, (int)workers, "val", collect, &r));
+    TRY_GOTO(predict_all(o, &m, &d, order, n, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     if (option_set(o, "calibrate"))
@@ -380,8 +426,6 @@ done:
     mem_free(order);
     mem_free(r.probabilities);
     mem_free(r.labels);
-    plan_free(plan);
-    arena_free(arena);
     model_close(&m);
     dataset_free(&d);
     return status;

@@ -121,6 +121,7 @@ struct augmentation {
     const struct augment *augment;
     uint64_t seed, epoch;
     bool fixed; // originals stay as they are, copies change, but not with the epoch
+    bool alike; // every picture of an epoch draws the same numbers
 };
 graft_status picture_augment(const struct picture *src, const struct input_spec *spec, const struct augmentation *how,
                              uint64_t sample, float *dst);

@@ -89,7 +89,7 @@ static double zoom_of(struct affine from, double most)
 
 static uint64_t key_of(const struct augmentation *how, uint64_t sample)
 {
-    return rng_hash(RNG_AUGMENT, how->seed, how->epoch, sample);
+    return rng_hash(RNG_AUGMENT, how->seed, how->epoch, how->alike ? 0 : sample);
 }
 
 // What is taken of a picture of w x h pixels, before the map.

@@ -18,6 +18,13 @@ static struct prediction prediction_at(const struct model *m, const struct plan 
 graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
                              size_t n, int workers, const char *stage, predicted take, void *user)
 {
+    return predict_changed(m, plan, d, order, n, NULL, workers, stage, take, user);
+}
+
+graft_status predict_changed(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
+                             size_t n, const struct augmentation *how, int workers, const char *stage, predicted take,
+                             void *user)
+{
     const int batch = plan_batch(plan), classes = m->n_classes;
     const struct value *in = &m->graph.values[0];
     const size_t item = (size_t)in->c * in->h * in->w;
@@ -30,7 +37,7 @@ graft_status predict_samples(const struct model *m, struct plan *plan, const str
         mem_free(padded);
         return fail_memory("predictions");
     }
-    status = queue_new(d, &m->input, NULL, order, n, batch, workers, &queue);
+    status = queue_new(d, &m->input, how, order, n, batch, workers, &queue);
     if (status != GRAFT_OK)
         goto done;
     const double begin = now_seconds();

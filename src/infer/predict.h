@@ -14,3 +14,7 @@ typedef graft_status (*predicted)(void *user, uint32_t index, const struct predi
 // Runs `plan` (PLAN_INFER, reserved) over the samples in `order`.  The last batch is filled up with its own last picture.
 graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
                              size_t n, int workers, const char *stage, predicted take, void *user);
+// The same over changed pictures (data/data.h); `how` NULL: as they are.
+graft_status predict_changed(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
+                             size_t n, const struct augmentation *how, int workers, const char *stage, predicted take,
+                             void *user);

@@ -69,11 +69,11 @@ static void axis_x(const struct chart *c)
 {
     const double span = c->spec->x1 - c->spec->x0;
     double step = span > 0 ? round_step(span, 6) : 1;
-    if (c->spec->whole && step < 1)
+    if ((c->spec->whole || c->spec->powers) && step < 1)
         step = 1;
     for (double x = ceil(c->spec->x0 / step - 1e-9) * step; x <= c->spec->x1 + step / 1e6; x += step)
-        html_put(c->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>", place_x(c, x), TOP + PLOT_H + 16,
-                 fabs(x) < step / 1e6 ? 0 : x);
+        html_put(c->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s%g</text>", place_x(c, x),
+                 TOP + PLOT_H + 16, c->spec->powers ? "1e" : "", fabs(x) < step / 1e6 ? 0 : x);
     html_put(c->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", LEFT + PLOT_W / 2.0, HEIGHT - 4,
              c->spec->x_name);
 }

@@ -1,4 +1,4 @@
-// train/trainer.h: private to train/: the state of a run, shared by the loop (train.c) and by going on (resume.c).
+// train/trainer.h: private to train/: the state of a run, shared by the files here that make it up.
 #pragma once
 
 #include "optim/average.h"
@@ -63,6 +63,24 @@ struct trainer {
 };
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
 void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
+// plans.c.  plans_make: for the first phase, the last one fitting the memory; phase_enter: before an epoch, what
+// --unfreeze-epoch lets train from now on; partial_make: the plan of a last batch of `batch` pictures.
+graft_status plans_make(struct trainer *t, int batch);
+graft_status plans_build(struct trainer *t, int batch);
+void plans_free(struct trainer *t);
+graft_status phase_enter(struct trainer *t, int epoch);
+graft_status partial_make(struct trainer *t, int batch);
+// epoch.c.  GRAFT_CANCELLED when asked to stop, at the last whole step.
+graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r); // from the position to the epoch's end
+graft_status epoch_validate(struct trainer *t, struct epoch_result *r);
+// keep.c
+bool finite_parameters(const struct trainer *t);
+graft_status diverged(const struct trainer *t, int epoch, long step); // the failure
+graft_status checkpoint_event(struct trainer *t);
+graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r);
+graft_status best_save(struct trainer *t, const struct epoch_result *r); // the best epoch's model and figures
+graft_status trainer_stop(struct trainer *t, const struct epoch_result *r); // asked to: a checkpoint, and how to go on
+void summary_tell(const struct trainer *t); // summary.c: before the first step
 int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS]);
 // The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to
 // it and says where the run goes on.

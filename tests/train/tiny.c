@@ -26,7 +26,7 @@ static graft_status build(const struct network *net, struct graph *g, int size, 
 
 static const struct network network = {.name = "tiny", .head = "head", .dropout = 0.2f, .build = build};
 
-static graft_status model_make(struct model *m, const struct dataset *d, int freeze)
+graft_status tiny_model(struct model *m, const struct dataset *d, int freeze)
 {
     *m = (struct model){.network = &network, .n_classes = d->n_classes, .source = strdup("none")};
     m->input = (struct input_spec){.size = SIDE, .resize = SIDE, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
@@ -94,7 +94,7 @@ static graft_status train(const struct tiny *t)
     const bool again = file_exists(args);
     TRY(dataset_open(&(struct data_options){.paths = (const char *const[]){"tinyset"}, .n_paths = 1}, &d));
     TRY(dataset_split(&d, "0.3", 0, 1));
-    TRY(model_make(&m, &d, t->freeze));
+    TRY(tiny_model(&m, &d, t->freeze));
     if (t->before != NULL)
         t->before(t->user);
     if (again) {

@@ -1,0 +1,216 @@
+// train/epoch.c: the steps of an epoch and the validation after it.
+
+#include "train/trainer.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "infer/calibrate.h"
+#include "infer/predict.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static graft_status skip(struct trainer *t, uint32_t index, const char *reason)
+{
+    const char *path = t->data->samples[index].path;
+    if (t->options->fail_on_bad)
+        return fail(GRAFT_BAD_FILE, "%s (--on-bad skip leaves such pictures out)", reason);
+    if (t->skipped[index])
+        return GRAFT_OK;
+    t->skipped[index] = true;
+    t->n_skipped++;
+    log_warning("left out: %s", reason);
+    return run_folder_skip(&t->folder, path, reason);
+}
+
+// As many as a whole epoch has; pictures that are left out make an epoch shorter, not the schedule.
+static long updates_an_epoch(const struct trainer *t)
+{
+    const size_t batch = (size_t)plan_batch(t->full), accumulate = (size_t)t->options->recipe.optim.accumulate;
+    return (long)(((t->n + batch - 1) / batch + accumulate - 1) / accumulate);
+}
+
+// After optimizer_end or optimizer_flush, if the weights changed.
+static void update_done(struct trainer *t, uint64_t updates_before)
+{
+    if (t->optimizer.updates == updates_before)
+        return;
+    t->at.updates++;
+    if (t->average.values != NULL && t->options->recipe.ema > 0)
+        average_add(&t->average, &t->model->params);
+}
+
+static graft_status step_run(struct trainer *t, const struct augmentation *how, struct batch *b, double *loss)
+{
+    struct plan *plan = t->full;
+    if (b->n != plan_batch(plan)) {
+        TRY(partial_make(t, b->n));
+        plan = t->partial;
+    }
+    batch_targets(t->data, t->model->n_classes, t->options->recipe.label_smoothing, b, t->targets);
+    batch_mix(how, t->model->input.size, t->model->n_classes, b, t->targets);
+    double momentum;
+    const struct moment moment = {t->at.updates, updates_an_epoch(t), t->at.epochs, t->optimizer.updates};
+    schedule_at(&t->options->recipe.schedule, &t->plateau, &moment, &t->at.rate, &momentum);
+    optimizer_begin(&t->optimizer, t->at.rate, momentum, b->n);
+    const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
+                            .ready = optimizer_gradient, .user = &t->optimizer,
+                            .seconds = profile_begin(&t->profile, plan)};
+    struct run watched = run; // at an epoch's first step
+    struct histograms *h = &t->histograms;
+    if (h->folder != NULL && t->at.steps == 0) {
+        h->epoch = t->at.epochs + 1;
+        h->ready = run.ready;
+        h->user = run.user;
+        watched.ready = histograms_gradient;
+        watched.user = h;
+    }
+    TRY(plan_run(plan, &watched, loss));
+    profile_end(&t->profile, plan);
+    const uint64_t before = t->optimizer.updates;
+    optimizer_end(&t->optimizer);
+    update_done(t, before);
+    return GRAFT_OK;
+}
+
+static double per_second(size_t n, double seconds) { return seconds > 0 ? (double)n / seconds : 0; }
+
+// Of the whole run: the pictures that are left, each at the rate measured last; until a validation has been timed, a
+// validation picture counts as a third of a training one (forward is about a third of a step).
+static double seconds_left(const struct trainer *t)
+{
+    const double epochs = t->options->epochs - t->at.epochs;
+    const double train = epochs * (double)t->n - (double)t->at.seen, val = epochs * (double)t->n_val;
+    const double val_rate = t->val_rate > 0 ? t->val_rate : 3 * t->train_rate;
+    return t->train_rate > 0 ? train / t->train_rate + val / val_rate : -1;
+}
+
+static graft_status step_report(struct trainer *t, const struct epoch_result *r, long steps, double loss)
+{
+    const struct train_options *o = t->options;
+    hooks_progress(&(graft_progress){.stage = "train", .epoch = r->epoch, .epochs = o->epochs, .step = t->at.steps,
+                                     .steps = steps, .loss = t->at.loss_sum / (double)t->at.trained,
+                                     .images_per_second = t->train_rate, .seconds_left = seconds_left(t)});
+    if (!o->log_steps)
+        return GRAFT_OK;
+    char json[256];
+    snprintf(json, sizeof json,
+             "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}", r->epoch,
+             t->at.steps, loss, t->at.rate, t->train_rate);
+    return run_folder_event(&t->folder, json);
+}
+
+// From the position in the epoch to its end.
+graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
+{
+    const struct train_options *o = t->options;
+    struct queue *queue = NULL;
+    graft_status status = GRAFT_OK;
+    const int batch = plan_batch(t->full), last = (int)((t->n - t->n_skipped) % (size_t)batch);
+    const long steps = (long)((t->n - t->n_skipped + (size_t)batch - 1) / (size_t)batch);
+    struct position *at = &t->at;
+    size_t n;
+    TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
+    ASSERT(n == t->n);
+    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
+    if (last > 0)
+        TRY(partial_make(t, last));
+    const double begin = now_seconds() - at->seconds;
+    const size_t seen_before = at->seen;
+    const double seconds_before = at->seconds;
+    TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
+                       &queue));
+    for (;;) {
+        struct batch b;
+        bool end;
+        double loss;
+        const double waits = now_seconds();
+        TRY_GOTO(queue_next(queue, &b, &end));
+        t->profile.wait += now_seconds() - waits;
+        if (end)
+            break;
+        for (int i = 0; i < b.n_failed; i++)
+            TRY_GOTO(skip(t, b.failed[i].index, b.failed[i].message));
+        at->seen += (size_t)(b.n + b.n_failed);
+        if (b.n == 0)
+            continue;
+        if (at->run_steps == 0)
+            media_batch(&t->media, &b);
+        TRY_GOTO(step_run(t, &how, &b, &loss));
+        at->run_steps++;
+        at->steps++;
+        if (!isfinite(loss))
+            TRY_GOTO(diverged(t, epoch, at->steps));
+        at->loss_sum += loss * b.n;
+        at->trained += (size_t)b.n;
+        at->seconds = now_seconds() - begin;
+        t->train_rate = per_second(at->seen - seen_before, at->seconds - seconds_before);
+        TRY_GOTO(step_report(t, r, steps, loss));
+        if (hooks_cancelled())
+            TRY_GOTO(fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", epoch, at->steps));
+        if (o->save && o->checkpoint_seconds > 0 && now_seconds() - t->checkpoint_at >= o->checkpoint_seconds)
+            TRY_GOTO(checkpoint_save(t, r));
+    }
+    if (!at->closed) { // a sum that the epoch's end cuts short, and the epoch's share in an average
+        const uint64_t before = t->optimizer.updates;
+        optimizer_flush(&t->optimizer);
+        update_done(t, before);
+        if (o->recipe.swa > 0 && epoch >= o->recipe.swa)
+            average_add(&t->average, &t->model->params);
+        at->closed = true;
+    }
+    if (!finite_parameters(t)) // the last step's update has no loss after it to show what it did
+        TRY_GOTO(diverged(t, epoch, at->steps));
+    if (at->trained == 0)
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
+    r->train_loss = at->loss_sum / (double)at->trained;
+    r->rate = at->rate;
+done:
+    queue_free(queue);
+    return status;
+}
+
+// -log softmax(logits)[label]
+static double cross_entropy(const float *logits, int classes, int label)
+{
+    double top = logits[0], sum = 0;
+    for (int c = 1; c < classes; c++)
+        top = fmax(top, logits[c]);
+    for (int c = 0; c < classes; c++)
+        sum += exp(logits[c] - top);
+    return log(sum) + top - logits[label];
+}
+
+static graft_status take_prediction(void *user, uint32_t index, const struct prediction *p, const char *error)
+{
+    struct trainer *t = user;
+    const int classes = t->model->n_classes, label = t->data->samples[index].label;
+    if (p == NULL)
+        return skip(t, index, error);
+    for (int k = 0; k < t->model->graph.n_outputs; k++) // the loss that training minimises
+        if (t->model->graph.outputs[k].weight > 0)
+            t->val_loss_sum += t->model->graph.outputs[k].weight * cross_entropy(p->output[k], classes, label);
+    memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, p->probabilities, (size_t)classes * sizeof(float));
+    t->val_labels[t->n_predicted] = label;
+    t->val_index[t->n_predicted++] = index;
+    return GRAFT_OK;
+}
+
+graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
+{
+    if (t->n_val == 0)
+        return GRAFT_OK;
+    t->n_predicted = 0;
+    t->val_loss_sum = 0;
+    const double begin = now_seconds();
+    TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction,
+                        t));
+    t->profile.validation = now_seconds() - begin;
+    t->val_rate = per_second(t->n_val, t->profile.validation);
+    if (t->n_predicted == 0)
+        return fail(GRAFT_BAD_FILE, "none of the %zu validation pictures can be read", t->n_val);
+    r->val = metrics_of(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
+    r->val_loss = t->val_loss_sum / (double)t->n_predicted;
+    r->temperature = temperature_fit(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
+    return GRAFT_OK;
+}

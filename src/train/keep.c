@@ -1,0 +1,84 @@
+// train/keep.c: what a run leaves on the disk while it goes: checkpoints and the best model.
+
+#include "train/trainer.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "train/trained.h"
+#include <math.h>
+#include <stdio.h>
+
+bool finite_parameters(const struct trainer *t)
+{
+    for (size_t i = 0; i < t->model->params.size; i++)
+        if (!isfinite(t->model->params.block[i]))
+            return false;
+    return true;
+}
+
+graft_status diverged(const struct trainer *t, int epoch, long step)
+{
+    return fail(GRAFT_FAILED,
+                "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch, step,
+                t->best.epoch > 0 && t->options->save ? "the last good model is kept" : "no model was saved yet",
+                t->options->recipe.schedule.rate / 10);
+}
+
+graft_status checkpoint_event(struct trainer *t)
+{
+    char event[128];
+    snprintf(event, sizeof event, "{\"event\":\"checkpoint\",\"epochs\":%d,\"steps\":%ld}", t->at.epochs, t->at.steps);
+    return run_folder_event(&t->folder, event);
+}
+
+// What does not fit the disk, or fails on its way there, is tried once more: the first attempt's scratch file is gone.
+graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r)
+{
+    struct slot slots[MAX_SLOTS];
+    const int n_slots = trainer_slots(t, slots);
+    json_t *state = NULL;
+    if (!finite_parameters(t))
+        return diverged(t, t->at.epochs + (t->at.steps > 0), t->at.steps);
+    char *trained = trained_text(t->trained, r);
+    graft_status status = trained != NULL ? trainer_state(t, &state) : fail_memory("the model's metadata");
+    if (status == GRAFT_OK)
+        status = checkpoint_write(&t->checkpoints, t->model, slots, n_slots, state, trained);
+    if (status == GRAFT_NO_RESOURCE && state != NULL) {
+        log_warning("%s; trying once more", graft_message());
+        status = checkpoint_write(&t->checkpoints, t->model, slots, n_slots, state, trained);
+    }
+    json_decref(state);
+    mem_free(trained);
+    TRY(status);
+    t->checkpoint_at = now_seconds();
+    return checkpoint_event(t);
+}
+
+// The best epoch's model and figures.
+graft_status best_save(struct trainer *t, const struct epoch_result *r)
+{
+    char *trained = trained_text(t->trained, r), *path = path_join(t->folder.path, "model.safetensors");
+    graft_status status =
+        path != NULL && trained != NULL ? model_save(t->model, path, trained) : fail_memory("the model's metadata");
+    if (status == GRAFT_OK)
+        status = file_hash(path, &t->best.model, NULL, 0);
+    mem_free(path);
+    mem_free(trained);
+    TRY(status);
+    TRY(run_folder_best(&t->folder, t->model, t->data, r, t->val_index, t->val_labels, t->val_probabilities));
+    media_best(&t->media, t->val_index, t->val_labels, t->val_probabilities, t->n_predicted);
+    return GRAFT_OK;
+}
+
+// Asked to stop: the state at the last whole step is kept, whether that was in training or in validation.
+graft_status trainer_stop(struct trainer *t, const struct epoch_result *r)
+{
+    if (!t->options->save)
+        return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; nothing is kept (--no-save)", r->epoch,
+                    t->at.steps);
+    TRY(checkpoint_save(t, r));
+    return fail(GRAFT_CANCELLED,
+                "stopped in epoch %d after %ld steps; the state is in %s/last.ckpt.safetensors, go on with "
+                "`graft train --resume %s`",
+                r->epoch, t->at.steps, t->folder.path, t->folder.path);
+}

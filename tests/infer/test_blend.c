@@ -1,0 +1,246 @@
+// tests/infer/test_blend.c: means of predictions beside NumPy (tests/golden/infer/ensemble.*), and of a picture's views.
+
+#include "infer/blend.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "infer/metrics.h"
+#include "infer/scores.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+enum { N = 240, CLASSES = 5, MEMBERS = 3 };
+static float members[MEMBERS][N * CLASSES];
+static int labels[N];
+static json_t *golden;
+
+static int setup(void **state)
+{
+    (void)state;
+    struct file_map p, l;
+    if (file_map_open(GRAFT_SOURCE "/tests/golden/infer/ensemble.f32", &p) != GRAFT_OK || p.data.size != sizeof members ||
+        file_map_open(GRAFT_SOURCE "/tests/golden/infer/ensemble.u8", &l) != GRAFT_OK || l.data.size != N)
+        return -1;
+    memcpy(members, p.data.ptr, sizeof members);
+    for (int i = 0; i < N; i++)
+        labels[i] = l.data.ptr[i];
+    file_map_close(&p);
+    file_map_close(&l);
+    return json_read_file(GRAFT_SOURCE "/tests/golden/infer/ensemble.json", &golden) == GRAFT_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    json_decref(golden);
+    return 0;
+}
+
+// Float32 results of sums in double: a log-loss of about 1 is good to 1e-7, a probability too.
+static void near(double found, double wanted)
+{
+    if (!(fabs(found - wanted) < 1e-6))
+        fail_msg("%.9g, NumPy has %.9g", found, wanted);
+}
+
+static double loss_of(enum mean rule, const double *weights, float *out)
+{
+    struct blend b;
+    double sum = 0;
+    assert_int_equal(blend_init(&b, rule, N, CLASSES), GRAFT_OK);
+    for (int k = 0; k < MEMBERS; k++) {
+        for (size_t i = 0; i < N; i++)
+            blend_add(&b, i, members[k] + i * CLASSES, weights[k]);
+        sum += weights[k];
+    }
+    for (size_t i = 0; i < N; i++)
+        blend_end(&b, i, sum, out + i * CLASSES);
+    blend_fini(&b);
+    return metrics_of(out, labels, N, CLASSES).log_loss;
+}
+
+static void test_means(void **state)
+{
+    (void)state;
+    static const double even[] = {1, 1, 1}, uneven[] = {5, 3, 2};
+    static float out[N * CLASSES];
+    near(loss_of(MEAN_ARITHMETIC, even, out), json_real_value(json_object_get(golden, "arithmetic")));
+    near(loss_of(MEAN_GEOMETRIC, even, out), json_real_value(json_object_get(golden, "geometric")));
+    near(loss_of(MEAN_ARITHMETIC, uneven, out), json_real_value(json_object_get(golden, "weighted")));
+    near(loss_of(MEAN_GEOMETRIC, uneven, out), json_real_value(json_object_get(golden, "weighted_geometric")));
+    for (int c = 0; c < CLASSES; c++)
+        near(out[c], json_real_value(json_array_get(json_object_get(golden, "first_geometric"), (size_t)c)));
+}
+
+static void test_geometric_of_nothing(void **state)
+{
+    (void)state;
+    const float certain[] = {1, 0}, other[] = {0, 1};
+    float out[2];
+    struct blend b;
+    assert_int_equal(blend_init(&b, MEAN_GEOMETRIC, 1, 2), GRAFT_OK);
+    blend_add(&b, 0, certain, 1);
+    blend_add(&b, 0, other, 1);
+    blend_end(&b, 0, 2, out);
+    blend_fini(&b);
+    near(out[0], 0.5); // not 0 / 0
+    near(out[1], 0.5);
+}
+
+// ---- views
+
+static const char *const pictures[] = {GRAFT_SOURCE "/tests/golden/data/rgb.png", GRAFT_SOURCE "/tests/golden/data/base.jpg"};
+static struct model model;
+static struct arena *arena;
+static struct plan *plan;
+
+// Random weights say hardly anything: the head is scaled until the logits of a picture reach 2.
+static void speak_up(void)
+{
+    struct dataset d;
+    float input[3 * 32 * 32], most = 0;
+    assert_int_equal(inputs_open(pictures, 1, &d), GRAFT_OK);
+    assert_int_equal(sample_load(&d, 0, &model.input, NULL, input), GRAFT_OK);
+    assert_int_equal(plan_run(plan, &(struct run){.input = input}, NULL), GRAFT_OK);
+    for (int c = 0; c < 3; c++)
+        most = fmaxf(most, fabsf(plan_logits(plan)[c]));
+    assert_true(most > 0);
+    for (int i = 0; i < model.params.count; i++) {
+        const struct param_entry *e = &model.params.entries[i];
+        for (size_t k = 0; strcmp(e->name, "classifier.weight") == 0 && k < e->size; k++)
+            model.params.block[e->offset + k] *= 2 / most;
+    }
+    dataset_free(&d);
+}
+
+static void model_make(void)
+{
+    const struct model_request request = {.network = "efficientnet_lite0", .weights = "none", .head = HEAD_NEW, .n_classes = 3,
+                                          .size = 32, .resize = -1, .bn = BN_FROZEN, .seed = 4,
+                                          .classes = (char *[]){"a", "b", "c"}};
+    if (model_open(&request, &model) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    assert_int_equal(arena_new(&arena), GRAFT_OK);
+    assert_int_equal(plan_build(&model.graph, &model.params, arena, &(struct plan_options){.batch = 1}, &plan), GRAFT_OK);
+    assert_int_equal(arena_reserve(arena), GRAFT_OK);
+    speak_up();
+}
+
+static void scores_of(const char *const *paths, int n, const struct tta *tta, struct scores *out)
+{
+    struct dataset d;
+    const uint32_t order[] = {0, 1};
+    assert_int_equal(inputs_open(paths, (size_t)n, &d), GRAFT_OK);
+    const struct scoring how = {.batch = 8, .workers = 2, .tta = tta, .stage = "predict"};
+    if (scores_make(&model, &d, order, (size_t)n, &how, out) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    dataset_free(&d);
+}
+
+// The mean of the views' softmaxes, each computed alone.
+static void views_by_hand(const struct tta *tta, double mean[3])
+{
+    struct dataset d;
+    float input[3 * 32 * 32], p[3];
+    double spread = 0;
+    assert_int_equal(inputs_open(pictures, 2, &d), GRAFT_OK);
+    memset(mean, 0, 3 * sizeof *mean);
+    for (int view = 0; view < tta->views; view++) {
+        const struct augmentation how = {.augment = &tta->augment, .epoch = (uint64_t)view, .alike = true};
+        assert_int_equal(sample_load(&d, 1, &model.input, view > 0 ? &how : NULL, input), GRAFT_OK);
+        assert_int_equal(plan_run(plan, &(struct run){.input = input}, NULL), GRAFT_OK);
+        plan_probabilities(plan, p);
+        for (int c = 0; c < 3; c++) {
+            spread = fmax(spread, view > 0 ? fabs(mean[c] / view - p[c]) : 0);
+            mean[c] += tta->mean == MEAN_GEOMETRIC ? log(p[c]) : p[c];
+        }
+    }
+    assert_true(spread > 1e-5); // the views are not all the same
+    double sum = 0;
+    for (int c = 0; c < 3; c++)
+        sum += mean[c] = tta->mean == MEAN_GEOMETRIC ? exp(mean[c] / tta->views) : mean[c] / tta->views;
+    for (int c = 0; c < 3; c++)
+        mean[c] /= sum;
+}
+
+static void test_views(void **state)
+{
+    (void)state;
+    static const char *const swapped[] = {GRAFT_SOURCE "/tests/golden/data/base.jpg", GRAFT_SOURCE "/tests/golden/data/rgb.png"};
+    struct scores s, again, other;
+    struct tta tta;
+    double mean[3];
+    model_make();
+    for (int rule = 0; rule < 2; rule++) {
+        assert_int_equal(tta_parse("5,flip,rotate=20,shift=0.2", &model, &tta), GRAFT_OK);
+        assert_int_equal(tta.views, 5);
+        tta.mean = (enum mean)rule;
+        scores_of(pictures, 2, &tta, &s);
+        views_by_hand(&tta, mean);
+        for (int c = 0; c < 3; c++)
+            near(s.p[3 + c], mean[c]);
+        scores_of(pictures, 2, &tta, &again);
+        assert_memory_equal(s.p, again.p, 6 * sizeof *s.p);
+        scores_of(swapped, 2, &tta, &other); // the same for a picture wherever it stands
+        assert_memory_equal(s.p, other.p + 3, 3 * sizeof *s.p);
+        assert_memory_equal(s.p + 3, other.p, 3 * sizeof *s.p);
+        scores_fini(&s);
+        scores_fini(&again);
+        scores_fini(&other);
+    }
+    plan_free(plan);
+    arena_free(arena);
+}
+
+static void test_bad_picture(void **state)
+{
+    (void)state;
+    static const char *const mixed[] = {GRAFT_SOURCE "/tests/golden/infer/ensemble.json", GRAFT_SOURCE "/tests/golden/data/rgb.png"};
+    struct scores s;
+    struct tta tta;
+    assert_int_equal(tta_parse("3,flip", &model, &tta), GRAFT_OK);
+    scores_of(mixed, 2, &tta, &s);
+    assert_int_equal(s.bad, 1); // once, not by view
+    assert_non_null(s.error[0]);
+    assert_null(s.error[1]);
+    near(s.p[3] + s.p[4] + s.p[5], 1);
+    scores_fini(&s);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    struct tta tta;
+    static const struct { const char *text, *message; } bad[] = {
+        {"1", "2 to 256"}, {"0,flip", "2 to 256"}, {"flip=x", "one of h v hv"}, {"mixup", "tells nothing"},
+        {"none", "changes are expected"}, {"4,turn=3", "did you mean"}, {"8x", "no part"}};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_int_equal(tta_parse(bad[i].text, &model, &tta), GRAFT_BAD_OPTION);
+        if (strstr(graft_message(), bad[i].message) == NULL)
+            fail_msg("'%s': %s", bad[i].text, graft_message());
+    }
+    assert_int_equal(tta_parse("flip,rotate=5", &model, &tta), GRAFT_OK);
+    assert_int_equal(tta.views, TTA_VIEWS);
+    assert_true(tta.augment.on[AUGMENT_FLIP] && tta.augment.on[AUGMENT_ROTATE] && !tta.augment.on[AUGMENT_SHIFT]);
+    assert_int_equal(tta_parse("4", &model, &tta), GRAFT_OK); // nothing known of the training: no flips
+    assert_true(tta.augment.on[AUGMENT_ROTATE] && tta.augment.on[AUGMENT_SHIFT] && !tta.augment.on[AUGMENT_FLIP]);
+    model.trained = mem_text("{\"options\":{\"augment\":\"flip=h,erase=0.2,mixup\"}}");
+    assert_int_equal(tta_parse("4", &model, &tta), GRAFT_OK);
+    assert_true(tta.augment.on[AUGMENT_FLIP] && !tta.augment.on[AUGMENT_ERASE] && !tta.augment.on[AUGMENT_MIXUP] &&
+                !tta.augment.on[AUGMENT_ROTATE]);
+    model_close(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_geometric_of_nothing),
+                                       cmocka_unit_test(test_views), cmocka_unit_test(test_bad_picture),
+                                       cmocka_unit_test(test_texts)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
