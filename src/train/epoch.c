@@ -117,6 +117,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const double begin = now_seconds() - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
+    double waited = 0;
     TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
                        &queue));
     for (;;) {
@@ -125,7 +126,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         double loss;
         const double waits = now_seconds();
         TRY_GOTO(queue_next(queue, &b, &end));
-        t->profile.wait += now_seconds() - waits;
+        waited += now_seconds() - waits;
         if (end)
             break;
         for (int i = 0; i < b.n_failed; i++)
@@ -166,6 +167,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     r->train_loss = at->loss_sum / (double)at->trained;
     r->rate = at->rate;
 done:
+    if (queue != NULL)
+        profile_data(&t->profile, waited, queue_work_seconds(queue), now_seconds() - begin - seconds_before);
     queue_free(queue);
     return status;
 }
