@@ -121,6 +121,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const double begin = now_seconds() - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
+    double waited = 0;
     if (!kept)
         TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
                            &queue));
@@ -130,7 +131,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         double loss;
         const double waits = now_seconds();
         TRY_GOTO(kept ? features_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
-        t->profile.wait += now_seconds() - waits;
+        waited += now_seconds() - waits;
         if (end)
             break;
         for (int i = 0; b.failed != NULL && i < b.n_failed; i++) // known already where features are kept
@@ -171,6 +172,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     r->train_loss = at->loss_sum / (double)at->trained;
     r->rate = at->rate;
 done:
+    profile_data(&t->profile, waited, queue != NULL ? queue_work_seconds(queue) : 0,
+                 now_seconds() - begin - seconds_before);
     queue_free(queue);
     return status;
 }

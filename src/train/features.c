@@ -222,6 +222,7 @@ static graft_status make(struct trainer *t, const uint32_t *list, size_t n, cons
     graft_status status = GRAFT_OK;
     size_t done = 0;
     const double begin = now_seconds();
+    double waited = 0;
     if (n == 0)
         return GRAFT_OK;
     TRY(queue_new(t->data, &t->model->input, how, list, n, plan_batch(t->prefix), t->options->workers, &queue));
@@ -230,7 +231,7 @@ static graft_status make(struct trainer *t, const uint32_t *list, size_t n, cons
         bool end;
         const double waits = now_seconds();
         TRY_GOTO(queue_next(queue, &b, &end));
-        t->profile.wait += now_seconds() - waits;
+        waited += now_seconds() - waits;
         if (end)
             break;
         for (int i = 0; i < b.n_failed; i++)
@@ -247,6 +248,7 @@ static graft_status make(struct trainer *t, const uint32_t *list, size_t n, cons
             TRY_GOTO(fail(GRAFT_CANCELLED, "stopped after the features of %zu pictures", done));
     }
 done:
+    profile_data(&t->profile, waited, queue_work_seconds(queue), now_seconds() - begin);
     queue_free(queue);
     return status;
 }
