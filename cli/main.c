@@ -4,6 +4,7 @@
 
 #include "progress.h"
 #include "show.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -155,9 +156,19 @@ static void wait_briefly(char **argv)
         execv("/proc/self/exe", argv); // where it fails we go on, only slower under load
 }
 
+// By default large blocks, once freed, make the heap grow by their size and stay: batches and pictures come and go.
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     wait_briefly(argv);
+    give_back();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         help_all();
         return argc < 2 ? GRAFT_BAD_OPTION : 0;

@@ -17,11 +17,30 @@ const char *text_of(const json_t *o, const char *key)
 }
 double number_of(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
 
+// The figures of a fold run are in the log.
+static void show_folds(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf(" fold  best_epoch  val_log_loss  val_top1  pictures\n");
+    json_array_foreach(json_object_get(o, "fold"), i, row)
+        printf("%5.0f  %10.0f  %12.4f  %8.4f  %8.0f\n", number_of(row, "fold"), number_of(row, "best_epoch"),
+               number_of(row, "val_log_loss"), number_of(row, "val_top1"), number_of(row, "n"));
+    printf(" mean              %12.4f  %8.4f\n", number_of(o, "val_log_loss"), number_of(o, "val_top1"));
+    if (json_object_get(o, "oof_log_loss") != NULL)
+        printf("  all              %12.4f  %8.4f  %8.0f\n", number_of(o, "oof_log_loss"), number_of(o, "oof_top1"),
+               number_of(o, "n"));
+}
+
 // The table of epochs, in one of two widths.
 static void show_train(const json_t *o)
 {
     enum { WHOLE = 92 };
     static bool header;
+    if (json_object_get(o, "folds") != NULL) {
+        show_folds(o);
+        return;
+    }
     const bool val = json_object_get(o, "val_log_loss") != NULL, best = json_is_true(json_object_get(o, "best"));
     const int columns = terminal_columns(STDOUT_FILENO);
     const bool narrow = columns > 0 && columns < WHOLE;
@@ -197,6 +216,15 @@ static void show_pull(const json_t *o)
 static void show_bench(const json_t *o)
 {
     static bool header;
+    if (json_object_get(o, "loader") != NULL) {
+        printf("%s: %.0f pictures to %.0fx%.0f, decoded %s, cache %s, %.0f workers: %.1f pictures/s, %.2f ms of a core "
+               "each, peak "
+               "memory %.0f MiB\n",
+               text_of(o, "loader"), number_of(o, "pictures"), number_of(o, "size"), number_of(o, "size"),
+               text_of(o, "decode"), text_of(o, "cache"), number_of(o, "workers"), number_of(o, "img_s"),
+               number_of(o, "ms"), number_of(o, "rss_mb"));
+        return;
+    }
     if (json_object_get(o, "layer") != NULL) {
         if (!header)
             printf("%-32s %-11s %-8s %-16s %9s %8s %5s %8s %6s\n", "layer", "operation", "pass", "algorithm", "ms",
@@ -229,7 +257,10 @@ static void show_runs(const json_t *o)
     struct tm tm;
     if (localtime_r(&begun, &tm) != NULL)
         strftime(date, sizeof date, "%Y-%m-%d %H:%M", &tm);
-    snprintf(epochs, sizeof epochs, "%.0f/%.0f", number_of(o, "epochs"), number_of(o, "of"));
+    if (json_object_get(o, "folds") != NULL)
+        snprintf(epochs, sizeof epochs, "%.0f/%.0f f", number_of(o, "folds_done"), number_of(o, "folds"));
+    else
+        snprintf(epochs, sizeof epochs, "%.0f/%.0f", number_of(o, "epochs"), number_of(o, "of"));
     if (json_object_get(o, "val_top1") != NULL) {
         snprintf(top1, sizeof top1, "%.4f", number_of(o, "val_top1"));
         snprintf(loss, sizeof loss, "%.4f", number_of(o, "val_log_loss"));

@@ -42,6 +42,11 @@
     {"layer-decay", 0, "D", "1", "each group of layers learns by this factor slower than the one after it", NULL}
 #define TTA {"tta", 0, "N|PARTS", NULL, "mean over N views of a picture, or over 8 changed so: flip,rotate=5,shift=0.05; or N,PARTS", NULL}, \
     {"tta-mean", 0, "RULE", "arithmetic", "of the views: arithmetic or geometric", NULL}
+#define DECODE {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL}
+#define CACHE \
+    {"cache", 0, "WHERE", "none", "keep decoded, resized pictures: ram, disk or none", NULL}, \
+    {"cache-dir", 0, "DIR", NULL, "of --cache disk (default: pictures/ in graft's own cache folder)", NULL}, \
+    {"cache-gb", 0, "N", "0", "most that --cache takes; 0: half of the memory that is left, 20 of disk", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
@@ -71,6 +76,9 @@ static const graft_option_info train_options[] = {
     BATCH, IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
     {"split", 0, "FILE", NULL, "a run's split.csv, in place of --val", NULL},
+    {"folds", 0, "K", "0", "K models, each validated on a part of the data that it never saw: by class, whole by group, the same for every network and seed", NULL},
+    {"folds-run", 0, "I,J", NULL, "only these of the folds, 0 to K-1; --resume with others adds them", NULL},
+    {"fold", 0, "I", NULL, "of --folds this one alone, as an ordinary run", NULL},
     GROUP,
     {"classes", 0, "FILE", NULL, "class names, one a line, in this order (default: sorted)", "class-map"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
@@ -78,7 +86,7 @@ static const graft_option_info train_options[] = {
     {"drop-path", 0, "P", "0", "residual branches are left out at random, the last with P, those before it less", "drop-path-rate"},
     RESIZE, AUGMENT,
     ICC,
-    {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL},
+    DECODE, CACHE,
     {"copies", 0, "K", "0", "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
@@ -158,10 +166,12 @@ static const graft_option_info pull_options[] = {
     {"list", 0, NULL, NULL, "the files, their publishers' addresses, and which are here", NULL}, OFFLINE, ENDED};
 static const graft_option_info bench_options[] = {
     {"mode", 0, "MODE", "train", "train, infer or head (only the head trains)", NULL},
-    {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
+    {"steps", 0, "N", "5", "steps measured, after one warm-up; loader: passes over the pictures", NULL},
     {"layers", 0, NULL, NULL, "each step of the plan too: time, rate, share of the processor's peak, bytes, algorithm", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
-    BATCH, IMGSZ, EXACT, THREADS, ENDED};
+    BATCH, IMGSZ, EXACT, THREADS,
+    DATA("loader: the pictures"),
+    AUGMENT, DECODE, CACHE, RESIZE, WORKERS, ENDED};
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
@@ -198,7 +208,8 @@ static const struct command commands[] = {
     {"pull", NULL, "download published weights, or check those that are here", "NET... [--offline] | --list [NET...]",
      "graft pull vgg16 efficientnet_lite0\n  graft pull --list\n  GRAFT_MIRROR=https://files.example.org/weights graft pull vgg16",
      pull_options, run_pull},
-    {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
+    {"bench", NULL, "measure images per second and memory", "NET|loader [OPTION]...",
+     "graft bench efficientnet_lite0 --mode infer\n  graft bench loader -d pets/ --augment standard --workers 2",
      bench_options, run_bench},
     {"explain", NULL, "show what a prediction rests on: Grad-CAM over a picture", "MODEL PICTURE [OPTION]...",
      "graft explain runs/train/model.safetensors cat.jpg -o why.png\n"

@@ -10,6 +10,8 @@
 void result_take(json_t *take_object); // to the result hook
 graft_status networks_check(const graft_options *o); // every input is a network's name
 extern const char *const resize_rules[]; // by enum resize_rule, NULL-ended
+extern const char *const decode_rules[]; // by dataset.shrink
+graft_status run_bench_loader(const graft_options *o);
 graft_status heads_option(const graft_options *o, enum predicting *out);
 void freeze_option(const graft_options *o, struct model_request *r);
 const char *network_option(const graft_options *o); // NULL: the weight file tells
@@ -26,3 +28,16 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
 graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out);
 // -d (or, for `data`, the inputs after the action), --group, and --classes or the model's (NULL: none).
 graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);
+// A run of its options, all of them in force; and one taken up again, `given` over the options it has.
+graft_status train_once(const graft_options *o);
+graft_status train_again(const graft_options *given, const char *folder);
+// What may differ from a run's own options without being a change of it.
+extern const char *const train_free_options[];
+graft_status tell_directory(graft_status status, const json_t *args);
+// `train --folds K`: a run of every fold, and what they say together.
+bool folds_wanted(const graft_options *o);
+graft_status folds_check(const graft_options *o, int *folds, int *fold); // 0 folds, fold -1: not given
+graft_status folds_anew(const graft_options *o);
+graft_status folds_again(const graft_options *given, const char *folder);
+// --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
+graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);

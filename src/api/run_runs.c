@@ -20,6 +20,10 @@ static graft_status run_tell(const struct run_data *d)
                           (int)strtol(run_option(d, "epochs"), NULL, 10), "seconds", run_seconds(d), "begun", d->begun);
     if (o == NULL)
         return fail_memory("the result");
+    if (d->folds > 0) {
+        json_object_set_new(o, "folds", json_integer(d->folds));
+        json_object_set_new(o, "folds_done", json_integer(d->folds_done));
+    }
     if (json_object_set_new(o, "run", json_string(d->folder)) != 0)
         json_object_set_new(o, "run", json_string("(a name that is not UTF-8)"));
     if (d->best >= 0 && d->epochs[d->best].validated) {
@@ -37,7 +41,7 @@ static graft_status remove_runs(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "which run? graft runs rm RUN...");
     for (size_t i = 1; i < o->n_inputs; i++) {
         const char *folder = o->inputs[i];
-        if (!run_folder_is(folder))
+        if (!run_folder_is(folder) && !run_folds_is(folder))
             return fail(GRAFT_BAD_FILE, "'%s' is not a run", folder);
         char *question = mem_format("Remove the run '%s' and its model (%.1f MB) for good?", folder,
                                     (double)run_bytes(folder) / 1e6);

@@ -89,7 +89,8 @@ static graft_status handle_decode(const struct heif_image_handle *handle, const 
                                   const struct decode_job *job, struct picture *out)
 {
     struct heif_image *image = NULL;
-    TRY(size_check(heif.heif_image_handle_get_width(handle), heif.heif_image_handle_get_height(handle), name));
+    TRY(size_check_whole(heif.heif_image_handle_get_width(handle), heif.heif_image_handle_get_height(handle), name,
+                         "a HEIF picture"));
     out->traits = (heif.heif_image_handle_has_alpha_channel(handle) ? TRAIT_ALPHA : 0) |
                   (heif.heif_image_handle_get_luma_bits_per_pixel(handle) > 8 ? TRAIT_DEEP : 0);
     const struct heif_error error =

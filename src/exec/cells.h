@@ -4,7 +4,8 @@
 #include "exec/kernels.h"
 #include "exec/plan.h"
 
-enum { NO_BUFFER = -1, BUFFER_INPUT = -2 }; // the caller's input is a buffer of its own
+enum { NO_BUFFER = -1, BUFFER_INPUT = -2, BUFFER_END = -3 }; // the caller's input is a buffer of its own, and, from BUFFER_END
+                                                             // downwards, each end of the prefix
 
 // A cell is one core operation with what its kernel absorbs: a BatchNorm folded into a convolution, an activation.
 struct cell {
@@ -44,6 +45,11 @@ struct plan {
     int *value_buffer, *value_gradient; // by value
     bool *needs_gradient;               // by value
     bool *masked;                       // by value: its gradient arrives masked by the activation behind it
+    bool *part;                         // by value: made here; NULL: the plan is of the whole graph
+    struct plan *prefix;                // of a plan of the rest
+    int ends[MAX_ENDS], n_ends;         // values between the prefix and the rest, in both
+    float *end[MAX_ENDS], *padded;      // the prefix's: what it made; a batch that was filled up
+    size_t end_floats;                  // of all ends and `padded`
     struct fold *folds; int n_folds;
     float *fold_block; size_t fold_floats;
     uint64_t fold_version; bool folded;
@@ -55,6 +61,8 @@ struct plan {
 
 static inline float *plan_buffer(const struct plan *p, int buffer, const struct run *run)
 {
+    if (buffer <= BUFFER_END)
+        return p->prefix->end[BUFFER_END - buffer];
     return buffer == BUFFER_INPUT ? (float *)run->input
                                   : buffer == NO_BUFFER ? NULL : (float *)(p->arena->base + p->buffers[buffer].offset);
 }

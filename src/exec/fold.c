@@ -59,11 +59,14 @@ static void fold_one(struct plan *p, const struct fold *f)
 
 void folds_refresh(struct plan *p)
 {
-    if (p->folded && p->fold_version == p->params->version)
+    // In training only what is frozen is folded.
+    const bool frozen = p->options.mode == PLAN_TRAIN || (p->part != NULL && p->prefix == NULL);
+    const uint64_t version = p->params->version - (frozen ? p->params->steps : 0);
+    if (p->folded && p->fold_version == version)
         return;
 #pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < p->n_folds; i++)
         fold_one(p, &p->folds[i]);
     p->folded = true;
-    p->fold_version = p->params->version;
+    p->fold_version = version;
 }

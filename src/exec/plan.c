@@ -60,6 +60,8 @@ static enum dnn_act act_of(enum op op) { return op == OP_RELU ? ACT_RELU : op ==
 
 bool plan_runs(const struct plan *p, const struct node *node)
 {
+    if (p->part != NULL && (!p->part[node->out] || p->prefix == NULL))
+        return p->part[node->out];
     if (p->options.mode == PLAN_TRAIN)
         return node->for_loss;
     return node->for_prediction || (p->options.losses && node->for_loss);
@@ -72,6 +74,9 @@ const struct node *only_consumer(const struct plan *p, int value)
     const struct node *found = NULL;
     for (int i = 0; i < g->n_outputs; i++)
         if (value == g->outputs[i].value)
+            return NULL;
+    for (int i = 0; i < p->n_ends; i++)
+        if (value == p->ends[i])
             return NULL;
     for (int i = 0; i < g->n_nodes; i++)
         for (int k = 0; plan_runs(p, &g->nodes[i]) && k < g->nodes[i].n_in; k++)
@@ -132,7 +137,33 @@ static graft_status cells_make(struct plan *p)
     return GRAFT_OK;
 }
 
-static graft_status values_make(struct plan *p)
+// What of the graph is made here, where it is a part of it, and the ends between the parts.
+static graft_status part_mark(struct plan *p, bool of_prefix)
+{
+    const struct graph *g = p->graph;
+    if (!of_prefix && p->prefix == NULL)
+        return GRAFT_OK;
+    p->part = mem_zero((size_t)g->n_values, sizeof *p->part);
+    if (p->part == NULL)
+        return fail_memory("the plan's part");
+    p->n_ends = graph_prefix(g, p->part, p->ends);
+    if (!of_prefix) {
+        for (int v = 0; v < g->n_values; v++)
+            p->part[v] = !p->part[v];
+        for (int k = 0; k < p->n_ends; k++)
+            p->value_buffer[p->ends[k]] = BUFFER_END - k;
+        return GRAFT_OK;
+    }
+    memset(p->part, 0, (size_t)g->n_values * sizeof *p->part); // only what leads to an end
+    for (int k = 0; k < p->n_ends; k++)
+        p->part[p->ends[k]] = true;
+    for (int i = g->n_nodes - 1; i >= 0; i--)
+        for (int k = 0; p->part[g->nodes[i].out] && k < g->nodes[i].n_in; k++)
+            p->part[g->nodes[i].in[k]] = true;
+    return GRAFT_OK;
+}
+
+static graft_status values_make(struct plan *p, bool of_prefix)
 {
     const struct graph *g = p->graph;
     p->value_buffer = mem_alloc((size_t)g->n_values * sizeof(int));
@@ -144,6 +175,7 @@ static graft_status values_make(struct plan *p)
     for (int v = 0; v < g->n_values; v++)
         p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
     p->value_buffer[0] = BUFFER_INPUT;
+    TRY(part_mark(p, of_prefix));
     if (p->options.mode == PLAN_TRAIN)
         for (int i = 0; i < g->n_nodes; i++) {
             const struct node *node = &g->nodes[i];
@@ -206,8 +238,9 @@ static graft_status place(struct plan *p)
     return GRAFT_OK;
 }
 
-graft_status plan_build(const struct graph *g, struct params *params, struct arena *arena,
-                        const struct plan_options *options, struct plan **out)
+// `of_prefix`: the plan is of the frozen part.
+static graft_status build(const struct graph *g, struct params *params, struct arena *arena,
+                          const struct plan_options *options, bool of_prefix, struct plan **out)
 {
     graft_status status = GRAFT_OK;
     struct plan *p = mem_zero(1, sizeof *p);
@@ -218,10 +251,11 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
     p->params = params;
     p->arena = arena;
     p->options = *options;
+    p->prefix = options->prefix;
     p->kernels = exec_kernels();
     exec_threads(); // settles the number of threads before the library counts them
     TRY_GOTO(choices_check(g));
-    TRY_GOTO(values_make(p));
+    TRY_GOTO(values_make(p, of_prefix));
     TRY_GOTO(cells_make(p));
     TRY_GOTO(folds_make(p));
     for (int i = 0; i < p->n_cells; i++)
@@ -238,6 +272,9 @@ graft_status plan_build(const struct graph *g, struct params *params, struct are
         TRY_GOTO(explain_steps(p));
     for (int i = 0; i < g->n_outputs; i++)
         buffer_use(p, p->value_buffer[g->outputs[i].value]);
+    if (p->prefix == NULL)
+        for (int i = 0; i < p->n_ends; i++)
+            buffer_use(p, p->value_buffer[p->ends[i]]);
     choices_record(p);
     TRY_GOTO(place(p));
     if (p->bytes > arena->need)
@@ -248,6 +285,45 @@ done:
     plan_free(p);
     return status;
 }
+
+graft_status plan_build(const struct graph *g, struct params *params, struct arena *arena,
+                        const struct plan_options *options, struct plan **out)
+{
+    return build(g, params, arena, options, false, out);
+}
+
+graft_status plan_prefix_build(const struct graph *g, struct params *params, struct arena *arena,
+                               const struct plan_options *options, struct plan **out)
+{
+    const struct plan_options o = {.batch = options->batch, .mode = PLAN_INFER, .exact = options->exact,
+                                   .poison = options->poison};
+    const size_t item = (size_t)g->values[0].c * g->values[0].h * g->values[0].w;
+    graft_status status = GRAFT_OK;
+    struct plan *p;
+    TRY(build(g, params, arena, &o, true, &p));
+    *out = NULL;
+    if (p->n_ends == 0)
+        goto done;
+    for (int k = 0; k < p->n_ends; k++) {
+        p->end[k] = mem_aligned(value_floats(p, p->ends[k]) * sizeof(float));
+        p->end_floats += value_floats(p, p->ends[k]);
+        if (p->end[k] == NULL)
+            TRY_GOTO(fail_memory("the ends of the frozen part"));
+    }
+    p->padded = mem_aligned((size_t)o.batch * item * sizeof *p->padded);
+    p->end_floats += (size_t)o.batch * item;
+    if (p->padded == NULL)
+        TRY_GOTO(fail_memory("a batch"));
+    *out = p;
+    p = NULL;
+done:
+    plan_free(p);
+    return status;
+}
+
+int plan_ends(const struct plan *p) { return p->n_ends; }
+size_t plan_end_floats(const struct plan *p, int end) { return value_floats(p, p->ends[end]) / (size_t)p->options.batch; }
+float *plan_end(const struct plan *p, int end) { return p->end[end]; }
 
 void plan_free(struct plan *p)
 {
@@ -266,12 +342,16 @@ void plan_free(struct plan *p)
     mem_free(p->value_gradient);
     mem_free(p->needs_gradient);
     mem_free(p->masked);
+    mem_free(p->part);
+    mem_free(p->padded);
+    for (int i = 0; p->prefix == NULL && i < p->n_ends; i++)
+        mem_free(p->end[i]);
     mem_free(p->folds);
     mem_free(p->fold_block);
     mem_free(p);
 }
 
-size_t plan_bytes(const struct plan *p) { return p->bytes + p->fold_floats * sizeof(float); }
+size_t plan_bytes(const struct plan *p) { return p->bytes + (p->fold_floats + p->end_floats) * sizeof(float); }
 int plan_batch(const struct plan *p) { return p->options.batch; }
 
 graft_status arena_new(struct arena **out)
@@ -305,7 +385,7 @@ graft_status arena_reserve(struct arena *arena)
     return GRAFT_OK;
 }
 
-graft_status plan_run(struct plan *p, const struct run *run, double *loss)
+static graft_status steps_run(struct plan *p, const struct run *run)
 {
     ASSERT(p->arena->have >= p->bytes);
     folds_refresh(p);
@@ -317,8 +397,34 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
         if (run->seconds != NULL)
             run->seconds[i] = now_seconds() - begin;
     }
-    if (p->options.mode == PLAN_TRAIN)
+    return GRAFT_OK;
+}
+
+graft_status plan_prefix_run(struct plan *p, const float *input, int n, double *seconds)
+{
+    const struct value *in = &p->graph->values[0];
+    const size_t item = (size_t)in->c * in->h * in->w;
+    ASSERT(n >= 1 && n <= p->options.batch);
+    for (int i = n; i < p->options.batch; i++) { // a picture's ends are the same beside any others
+        if (i == n)
+            memcpy(p->padded, input, (size_t)n * item * sizeof *input);
+        memcpy(p->padded + (size_t)i * item, input, item * sizeof *input);
+    }
+    TRY(steps_run(p, &(struct run){.input = n < p->options.batch ? p->padded : input, .seconds = seconds}));
+    for (int k = 0; k < p->n_ends; k++) // out of the arena, which the rest is about to use
+        memcpy(p->end[k], plan_buffer(p, p->value_buffer[p->ends[k]], NULL), value_floats(p, p->ends[k]) * sizeof(float));
+    return GRAFT_OK;
+}
+
+graft_status plan_run(struct plan *p, const struct run *run, double *loss)
+{
+    if (p->prefix != NULL && run->input != NULL)
+        TRY(plan_prefix_run(p->prefix, run->input, p->options.batch, run->prefix_seconds));
+    TRY(steps_run(p, run));
+    if (p->options.mode == PLAN_TRAIN) {
         p->params->version++;
+        p->params->steps++;
+    }
     if (loss != NULL)
         *loss = p->loss;
     return GRAFT_OK;

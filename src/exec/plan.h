@@ -30,12 +30,23 @@ struct plan_options {
     bool exact;  // no Winograd: rounding as of the direct sums
     bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool time;   // may time the ways a convolution can go, once for a machine and shape
+    struct plan *prefix;    // of the same graph: this plan is of the rest, and runs it first.  See plan_prefix_build
     struct json_t *choices; // a run's: {"LAYER PASS BATCH": "winograd" or "library"}, repeated and added to; or NULL
     bool poison; // tests: dead buffers are filled with NaN
 };
 // Only measures and records; arena_reserve then allocates for all plans at once.
 graft_status plan_build(const struct graph *g, struct params *params, struct arena *arena,
                         const struct plan_options *options, struct plan **out);
+// The frozen part of the graph (graph_prefix) as a plan of its own, in evaluation mode, of which options->batch, exact and
+// poison count; *out NULL: there is none.  It outlives the plans of the rest, and their batches are no larger.
+graft_status plan_prefix_build(const struct graph *g, struct params *params, struct arena *arena,
+                               const struct plan_options *options, struct plan **out);
+// Its ends, what the rest reads.  One picture's part of each is contiguous, and does not depend on the other pictures.
+int plan_ends(const struct plan *prefix);
+size_t plan_end_floats(const struct plan *prefix, int end);      // of a picture
+float *plan_end(const struct plan *prefix, int end);             // (batch, plan_end_floats): of the last run; room for others
+// The ends of `n` pictures, n <= batch.  `seconds`: as in struct run, or NULL.
+graft_status plan_prefix_run(struct plan *prefix, const float *input, int n, double *seconds);
 void plan_free(struct plan *plan);
 size_t plan_bytes(const struct plan *plan);   // arena bytes it needs
 graft_status arena_reserve(struct arena *arena); // message says bytes needed when memory is out
@@ -44,11 +55,12 @@ int plan_batch(const struct plan *plan);
 // Gradient of one parameter entry, in the entry's own layout, ready: update it now; the buffer is reused afterwards.
 typedef void (*grad_ready)(void *user, int entry, float *gradient);
 struct run {
-    const float *input;   // (n, c, h, w) preprocessed
+    const float *input;   // (n, c, h, w) preprocessed.  NULL in a plan of the rest: the prefix's ends hold what it reads
     const float *targets; // (n, classes) rows of probabilities (PLAN_EXPLAIN: any weights); NULL in PLAN_INFER
     uint64_t seed, step;  // dropout's key
     grad_ready ready; void *user;
     double *seconds;      // what each step takes, plan_step_count of them; NULL: not measured
+    double *prefix_seconds; // the same of the prefix
 };
 // Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean over the batch of the outputs' weighted sum of
 // cross-entropies (PLAN_TRAIN).

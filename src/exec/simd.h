@@ -3,6 +3,10 @@
 // The build defines SET (avx512, avx2, plain), ISA_NAME, LANES and REGISTER (bytes of a vector register).
 #pragma once
 
+#if defined __AVX__
+#include <immintrin.h>
+#endif
+
 enum { V = LANES, W = REGISTER / 4, PARTS = V / W }; // PARTS: registers that hold one block's lanes
 typedef float vec __attribute__((vector_size(REGISTER), may_alias));
 typedef int vec_mask __attribute__((vector_size(REGISTER))); // of a comparison: all ones where it holds
@@ -19,3 +23,20 @@ INLINE void vec_store(float *p, vec x) { *(vec *)p = x; }
 INLINE vec vec_zero(void) { return (vec){0}; }
 INLINE vec vec_spread(float x) { return x - (vec){0}; }
 INLINE vec vec_choose(vec_mask mask, vec a, vec b) { return (vec)(((vec_mask)a & mask) | ((vec_mask)b & ~mask)); }
+// Past the caches, for what is not read soon: whole cache lines, one register after the other, and a fence before others read.
+INLINE void vec_stream(float *p, vec x)
+{
+#if REGISTER == 64
+    _mm512_stream_ps(p, (__m512)x);
+#elif REGISTER == 32
+    _mm256_stream_ps(p, (__m256)x);
+#else
+    vec_store(p, x);
+#endif
+}
+INLINE void vec_fence(void)
+{
+#if defined __AVX__
+    _mm_sfence();
+#endif
+}

@@ -112,7 +112,7 @@ graft_status weight_gradients_make(struct plan *p, const struct node *node, int 
 
 graft_status weight_gradients_ready(struct plan *p, const struct node *node, int weight, int bias)
 {
-    if (weight != NO_BUFFER)
+    if (weight != NO_BUFFER && p->graph->params[node->param[0]].trains) // an unscaled BatchNorm's gamma does not
         TRY(ready_step(p, node->param[0], weight));
     return bias != NO_BUFFER ? ready_step(p, node->param[1], bias) : GRAFT_OK;
 }

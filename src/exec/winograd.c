@@ -11,7 +11,10 @@
 enum { LINE = 16 };                  // floats of a cache line: keeps two points from falling into one cache set
 enum { CHUNK = 64 };                 // destination channels whose U and M are held at once
 enum { SOURCE_MOST = 256 };          // source channels a product sums before it goes to memory
+enum { STREAM_BYTES = 8 << 20 };     // a map so large is out of the caches before it is read
 enum { BLOCK_LEAST = 96, BLOCK_MOST = 256 };
+enum { APART_BLOCK = 48, APART_PRODUCT = 64 * 128 };                           // whose dU stays in a thread's own cache
+enum { SEGMENTS_MOST = 16, SEGMENTS_BYTES = 10 << 20 };
 enum { GRADIENT_TILES = 500, GRADIENT_CHUNK = 96, GRADIENT_BYTES = 8 << 20 }; // V and Q of a block
 
 bool winograd_applies(const struct dnn_conv_shape *s)
@@ -61,6 +64,10 @@ void winograd_cut(struct winograd *w, int block, int chunk, int slots)
         w->u_point = c * v * chunk * v + LINE;
         w->u_floats = WINO_POINTS * w->u_point;
         w->bias_floats = chunk * blocks * strips * v;
+        w->segments = 1;
+        if (slots > 0)
+            w->segments = (int)clamp((long)(SEGMENTS_BYTES / (sizeof(float) * w->u_floats)), 1,
+                                     (long)blocks < SEGMENTS_MOST ? (long)blocks : SEGMENTS_MOST);
     } else {
         const size_t panels = slots > 0 ? (k + 1) / 2 : (size_t)chunk;
         w->m_point = (size_t)block * panel + LINE;
@@ -79,22 +86,24 @@ static void cut_convolution(struct winograd *w, int rows, int threads)
     const long slice = l2 / 2 / (4 * (c < SOURCE_MOST ? c : SOURCE_MOST)); // a point's V in half of a thread's own cache
     const long whole = l3 / 2 / (4 * WINO_POINTS * (c + chunk * panel));  // V and M in half of the shared one
     const long shared = clamp(slice < whole ? slice : whole, BLOCK_LEAST, BLOCK_MOST);
-    const long apart = l2 * 6 / 10 / (4 * WINO_POINTS * (c + panel)); // V and a panel's M in a thread's own cache
+    const long own = l2 * 6 / 10 / (4 * WINO_POINTS * (c + panel)); // V and a panel's M in a thread's own cache
+    const long apart = own < APART_BLOCK ? own : APART_BLOCK;
     if (apart >= 2 * rows && c * k / apart < 2 * c + 2 * k + c * k / shared && w->tiles >= 4L * threads * apart)
         winograd_cut(w, even_block(w->tiles, apart, rows), (int)panels, threads);
     else
         winograd_cut(w, even_block(w->tiles, shared, rows), (int)chunk, 0);
 }
 
-// Only here a sum's order, so the result, depends on the cut: it never depends on the machine.
-static void cut_gradient(struct winograd *w)
+// Only here a sum's order, so the result, depends on the cut: it never depends on the threads or the machine's caches.
+static void cut_gradient(struct winograd *w, int threads)
 {
-    const long c = (long)w->c * w->lanes, k = (long)w->k * w->lanes;
+    const long c = (long)w->c * w->lanes, k = (long)w->k * w->lanes, block = GRADIENT_BYTES / (4 * WINO_POINTS * (c + k));
     if (w->tiles <= GRADIENT_TILES) // V whole, and as much of dU as stays in the cache
         winograd_cut(w, w->tiles, (int)clamp(GRADIENT_CHUNK / w->lanes, 1, w->k), 0);
+    else if (c * k <= APART_PRODUCT)
+        winograd_cut(w, even_block(w->tiles, APART_BLOCK, 1), w->k, threads);
     else
-        winograd_cut(w, even_block(w->tiles, clamp(GRADIENT_BYTES / (4 * WINO_POINTS * (c + k)), BLOCK_LEAST, w->tiles), 1),
-                     w->k, 0);
+        winograd_cut(w, even_block(w->tiles, clamp(block, BLOCK_LEAST, w->tiles), 1), w->k, 0);
 }
 
 struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass pass, enum dnn_act act, int lanes, int rows,
@@ -112,9 +121,11 @@ struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass 
     w.tile_rows = (w.oh + WINO_TILE - 1) / WINO_TILE;
     w.tile_columns = (w.ow + WINO_TILE - 1) / WINO_TILE;
     w.tiles = w.n * w.tile_rows * w.tile_columns;
+    const size_t row = (size_t)w.ow * lanes * sizeof(float); // streamed lines must not be shared by two tiles
+    w.stream = row % 64 == 0 && row * w.oh * w.n * w.k > STREAM_BYTES;
     w.parts = (4 * threads + WINO_POINTS - 1) / WINO_POINTS;
     if (pass == DNN_WEIGHTS)
-        cut_gradient(&w);
+        cut_gradient(&w, threads);
     else
         cut_convolution(&w, rows, threads);
     return w;
@@ -122,6 +133,6 @@ struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass 
 
 size_t winograd_scratch(const struct winograd *w)
 {
-    const size_t slots = w->slots > 0 ? (size_t)w->slots : 1;
-    return slots * (w->v_floats + w->m_floats) + w->q_floats + w->u_floats + w->bias_floats;
+    const size_t slots = w->slots > 0 ? (size_t)w->slots : 1, segments = w->pass == DNN_WEIGHTS ? (size_t)w->segments : 1;
+    return slots * (w->v_floats + w->m_floats + w->q_floats) + segments * w->u_floats + w->bias_floats;
 }

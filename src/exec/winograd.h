@@ -23,10 +23,11 @@ struct winograd {
     int chunk;                   // forward, by data: panels of two k blocks at once; by weights: k blocks
     int parts;                   // of a point's products, so that all threads have work
     int slots;                   // 0: all threads share a block; else threads that own one each, chunk is all
-    bool bias;
+    int segments;                // of the tiles, by weights with slots: each has a dU of its own
+    bool bias, stream;           // stream: the destination is written past the caches
     enum dnn_act act;            // forward: of the destination; by data: whose mask the gradient gets
     size_t v_point, u_point, q_point, m_point, m_panel; // floats between two points of V, U (dU), Q, M; two panels of M
-    size_t v_floats, m_floats, u_floats, q_floats; // whole; V and M of one slot
+    size_t v_floats, m_floats, u_floats, q_floats; // whole; V, M and Q of one slot, dU of one segment
     size_t bias_floats;          // by weights: sums of the gradient, a strip of tiles each
 };
 

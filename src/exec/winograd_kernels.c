@@ -37,6 +37,7 @@ static inline void tile_next(const struct winograd *w, struct tile *t)
 }
 static inline int least(int a, int b) { return a < b ? a : b; }
 static inline int strips_of(int count) { return (count + STRIP - 1) / STRIP; }
+static inline int blocks_of_tiles(const struct winograd *w) { return (w->tiles + w->block - 1) / w->block; }
 
 // V of one tile and register: the patch at `src`, its rows `row` floats apart, to points `point` floats apart.
 INLINE void source_tile(const float *src, const size_t row, float *out, size_t point)
@@ -202,8 +203,8 @@ static void panel_product(const struct winograd *w, const float *v, const float 
 
 // Writes rows x columns of a tile: with the bias and the activation, which keeps what is within its limits; or, `masked`,
 // what belongs to elements of the mask within the limits.
-INLINE void output_store(const struct winograd *w, const struct winograd_maps *maps, const bool masked, const vec *out,
-                         const int rows, const int columns, size_t at, vec bias)
+INLINE void output_store(const struct winograd *w, const struct winograd_maps *maps, const bool masked, const bool stream,
+                         const vec *out, const int rows, const int columns, size_t at, vec bias)
 {
     const vec low = vec_spread(w->act == ACT_NONE ? -INFINITY : 0), high = vec_spread(w->act == ACT_RELU6 ? 6 : INFINITY);
     for (int i = 0; i < rows; i++)
@@ -218,7 +219,10 @@ INLINE void output_store(const struct winograd *w, const struct winograd_maps *m
                 o = vec_choose(o < low, low, o);
                 o = vec_choose(o > high, high, o);
             }
-            vec_store(maps->destination + to, o);
+            if (stream)
+                vec_stream(maps->destination + to, o);
+            else
+                vec_store(maps->destination + to, o);
         }
 }
 
@@ -236,10 +240,12 @@ INLINE void output_tiles(const struct winograd *w, const struct winograd_maps *m
                 vec out[WINO_TILE * WINO_TILE];
                 output_tile(m + b * V + part * W, w->m_point, out);
                 const vec bias = w->bias ? vec_load(maps->bias + (2 * panel + b) * V + part * W) : vec_zero();
-                if (rows == WINO_TILE && columns == WINO_TILE)
-                    output_store(w, maps, masked, out, WINO_TILE, WINO_TILE, at + part * W, bias);
+                if (rows < WINO_TILE || columns < WINO_TILE)
+                    output_store(w, maps, masked, false, out, rows, columns, at + part * W, bias);
+                else if (w->stream)
+                    output_store(w, maps, masked, true, out, WINO_TILE, WINO_TILE, at + part * W, bias);
                 else
-                    output_store(w, maps, masked, out, rows, columns, at + part * W, bias);
+                    output_store(w, maps, masked, false, out, WINO_TILE, WINO_TILE, at + part * W, bias);
             }
         }
 }
@@ -251,6 +257,7 @@ static void output_transform(const struct winograd *w, const struct winograd_map
         output_tiles(w, maps, true, panel, width, first, count, m);
     else
         output_tiles(w, maps, false, panel, width, first, count, m);
+    vec_fence();
 }
 
 static inline int panels_of(const struct winograd *w) { return (w->k + 1) / 2; }
@@ -302,7 +309,7 @@ static void convolve_shared(const struct winograd *w, const struct winograd_maps
 static void convolve_apart(const struct winograd *w, const struct winograd_maps *maps)
 {
     float *const u = maps->scratch + (size_t)w->slots * (w->v_floats + w->m_floats);
-    const int panels = panels_of(w), blocks = (w->tiles + w->block - 1) / w->block;
+    const int panels = panels_of(w), blocks = blocks_of_tiles(w);
 #pragma omp parallel num_threads(w->slots)
     {
         float *const v = maps->scratch + (size_t)omp_get_thread_num() * (w->v_floats + w->m_floats), *const m = v + w->v_floats;
@@ -382,11 +389,26 @@ static void bias_sum(const struct winograd *w, const float *strips, float *bias)
         bias[l] = (float)sum[l];
 }
 
-// By weights: all threads share a block of tiles, and dU of a chunk of destination blocks.
-static void winograd_gradient(const struct winograd *w, const struct winograd_maps *maps)
+// dW and the bias's gradient of destination blocks [begin, begin + some), from dU and the strips' sums; of a team of threads.
+static void gradient_end(const struct winograd *w, const struct winograd_maps *maps, int begin, int some, const float *sum,
+                         const float *bias)
+{
+    const size_t strips = (size_t)blocks_of_tiles(w) * strips_of(w->block);
+#pragma omp for schedule(static)
+    for (int task = 0; task < some * (w->c + 1); task++) {
+        const int k = task / (w->c + 1), block = task % (w->c + 1);
+        if (block < w->c)
+            filter_gradient(w, sum, block, begin, some, k, maps->weights);
+        else if (maps->bias != NULL)
+            bias_sum(w, bias + k * strips * V, maps->bias + (begin + k) * V);
+    }
+}
+
+// By weights, all threads share a block of tiles, and dU of a chunk of destination blocks.
+static void gradient_shared(const struct winograd *w, const struct winograd_maps *maps)
 {
     float *const v = maps->scratch, *const q = v + w->v_floats, *const sum = q + w->q_floats, *const bias = sum + w->u_floats;
-    const int strips_most = strips_of(w->block), blocks = (w->tiles + w->block - 1) / w->block;
+    const int strips_most = strips_of(w->block), blocks = blocks_of_tiles(w);
 #pragma omp parallel
     for (int begin = 0; begin < w->k; begin += w->chunk) {
         const int some = least(w->chunk, w->k - begin), parts = least(w->c, w->parts);
@@ -414,15 +436,56 @@ static void winograd_gradient(const struct winograd *w, const struct winograd_ma
                              w->c * (part + 1) / parts, count, sum + point * w->u_point, b > 0);
             }
         }
-#pragma omp for schedule(static)
-        for (int task = 0; task < some * (w->c + 1); task++) {
-            const int k = task / (w->c + 1), block = task % (w->c + 1);
-            if (block < w->c)
-                filter_gradient(w, sum, block, begin, some, k, maps->weights);
-            else if (maps->bias != NULL)
-                bias_sum(w, bias + (size_t)k * blocks * strips_most * V, maps->bias + (begin + k) * V);
-        }
+        gradient_end(w, maps, begin, some, sum, bias);
     }
+}
+
+// By weights, every thread works through a segment of the blocks of tiles for itself, with a dU of the segment's own; the
+// segments' dU are added in order.  How many there are does not depend on the threads, so neither does the result.
+static void gradient_apart(const struct winograd *w, const struct winograd_maps *maps)
+{
+    const size_t slot = w->v_floats + w->q_floats;
+    float *const sums = maps->scratch + w->slots * slot, *const bias = sums + w->segments * w->u_floats;
+    const int strips_most = strips_of(w->block), blocks = blocks_of_tiles(w);
+#pragma omp parallel num_threads(w->slots)
+    {
+        float *const v = maps->scratch + (size_t)omp_get_thread_num() * slot, *const q = v + w->v_floats;
+#pragma omp for schedule(dynamic)
+        for (int s = 0; s < w->segments; s++) {
+            const int begin = blocks * s / w->segments, end = blocks * (s + 1) / w->segments;
+            float *const sum = sums + s * w->u_floats;
+            for (int b = begin; b < end; b++) {
+                const int first = b * w->block, count = least(w->block, w->tiles - first);
+                for (int block = 0; block < w->c; block++)
+                    source_transform(w, maps->source, block, first, count, v + (size_t)block * w->block * V);
+                for (int k = 0; k < w->k; k++)
+                    for (int strip = 0; strip < strips_of(count); strip++)
+                        gradient_transform(w, maps->gradient, k, first + strip * STRIP, least(STRIP, count - strip * STRIP),
+                                           q + ((size_t)k * w->block + strip * STRIP) * V,
+                                           bias + (((size_t)k * blocks + b) * strips_most + strip) * V);
+                for (int point = 0; point < WINO_POINTS; point++)
+                    gradient_sum(w, v + point * w->v_point, q + point * w->q_point, w->k, 0, w->c, count,
+                                 sum + point * w->u_point, b > begin);
+            }
+        }
+        const size_t used = (size_t)w->c * w->k * V * V;
+#pragma omp for schedule(static)
+        for (int point = 0; point < WINO_POINTS; point++)
+            for (int s = 1; s < w->segments; s++)
+                for (size_t i = 0; i < used; i += W) {
+                    float *const at = sums + point * w->u_point + i;
+                    vec_store(at, vec_load(at) + vec_load(at + s * w->u_floats));
+                }
+        gradient_end(w, maps, 0, w->k, sums, bias);
+    }
+}
+
+static void winograd_gradient(const struct winograd *w, const struct winograd_maps *maps)
+{
+    if (w->slots > 0)
+        gradient_apart(w, maps);
+    else
+        gradient_shared(w, maps);
 }
 
 const struct winograd_kernels FOR_SET(winograd) = {winograd_convolve, winograd_gradient};

@@ -17,11 +17,46 @@ graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn)
         node->trains = false;
         for (int k = 0; k < node->n_params; k++) {
             struct graph_param *param = &g->params[node->param[k]];
-            param->trains = !param->running && !fixed;
+            param->trains = !param->running && !param->constant && !fixed;
             node->trains |= param->trains;
         }
     }
     return GRAFT_OK;
+}
+
+static bool node_runs(const struct node *node) { return node->for_loss || node->for_prediction; }
+
+int graph_prefix(const struct graph *g, bool *fixed, int ends[MAX_ENDS])
+{
+    int n = 0;
+    memset(fixed, 0, (size_t)g->n_values * sizeof *fixed);
+    fixed[0] = true;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct node *node = &g->nodes[i];
+        bool all = !node->trains && !(node->op == OP_DROPOUT && node->attr.dropout.rate > 0);
+        for (int k = 0; k < node->n_in; k++)
+            all &= fixed[node->in[k]];
+        fixed[node->out] = all;
+    }
+    for (int k = 0; k < g->n_outputs; k++) {
+        const int producer = g->values[g->outputs[k].value].producer;
+        if (fixed[g->outputs[k].value] && producer >= 0 && node_runs(&g->nodes[producer]))
+            return 0;
+    }
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++) {
+            const int value = g->nodes[i].in[k];
+            bool known = false;
+            if (!node_runs(&g->nodes[i]) || fixed[g->nodes[i].out] || !fixed[value])
+                continue;
+            for (int e = 0; e < n; e++)
+                known |= ends[e] == value;
+            if (value == 0 || (!known && n == MAX_ENDS))
+                return 0;
+            if (!known)
+                ends[n++] = value;
+        }
+    return n;
 }
 
 int graph_head_row(const struct graph *g)

@@ -12,7 +12,8 @@ enum op {
 };
 
 struct conv_attr { int oc, kh, kw, stride_h, stride_w, top, left, bottom, right, groups; bool bias; };
-struct bn_attr { float epsilon; float momentum; bool unbiased; }; // running = (1 - momentum) * running + momentum * batch
+// running = (1 - momentum) * running + momentum * batch; `unscaled`: gamma is 1 for good (Keras's scale=False).
+struct bn_attr { float epsilon; float momentum; bool unbiased, unscaled; };
 struct pool_attr { int kh, kw, stride_h, stride_w, top, left, bottom, right; bool count_padding; }; // ceil mode resolved
 struct adaptive_attr { int oh, ow; };
 struct dense_attr { int units; bool bias; };
@@ -34,7 +35,9 @@ struct node {
 struct value { int c, h, w, producer; bool flat; }; // flat: (c) after dense
 // Logits.  loss = sum of weight * cross-entropy; prediction = mean of the softmaxes of those that predict.
 struct graph_output { int value; float weight; bool predicts; };
-struct graph_param { char *name; struct shape shape; int node; bool running; bool trains; };
+// `constant`: the gamma of an unscaled BatchNorm, 1 for good: it never trains, counts as no parameter, and foreign files
+// have no such tensor.
+struct graph_param { char *name; struct shape shape; int node; bool running, constant, trains; };
 struct graph {
     struct node *nodes; int n_nodes; size_t node_capacity;
     struct value *values; int n_values; size_t value_capacity; // value 0 is the input
@@ -79,8 +82,13 @@ enum bn_mode { BN_TRAIN, BN_STATS, BN_FROZEN };
 // Marks what trains.  The first `rows` rows are frozen (their BatchNorm too: fixed statistics, fixed gamma, beta), and
 // what leads only to outputs of weight 0.
 graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn);
+// The part that is frozen from the input on: values that depend on the picture and on nothing that trains or is drawn.
+// fixed: by value.  ends: those of them that the rest reads.  Returns their number; 0: there is no such part, or the rest
+// reads the picture itself, or more than MAX_ENDS values.
+enum { MAX_ENDS = 8 };
+int graph_prefix(const struct graph *g, bool *fixed, int ends[MAX_ENDS]);
 int graph_head_row(const struct graph *g); // the first row of which all that follow are classifiers
 int graph_row_named(const struct graph *g, const char *name); // rows up to and including that layer, -1: none
 const char *graph_row_name(const struct graph *g, int row);   // canonical prefix of its weight
 double graph_multiply_adds(const struct graph *g);
-size_t graph_parameters(const struct graph *g, bool trainable_only); // running statistics excluded
+size_t graph_parameters(const struct graph *g, bool trainable_only); // running statistics and constants excluded

@@ -131,6 +131,10 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
             TRY(parameter_create(m, i, seed));
             continue;
         }
+        if (t == NULL && m->graph.params[i].constant) {
+            TRY(parameter_create(m, i, seed));
+            continue;
+        }
         if (t == NULL)
             return fail(GRAFT_BAD_FILE, "%s has no tensor '%s' %s, which %s needs; the file is incomplete", m->source, e->name,
                         shape_text(e->shape), m->network->name);
@@ -255,7 +259,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
     } else if (file_classes == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
     else
-        TRY_GOTO(class_names(m, file_classes == 1000 ? (char *const *)imagenet_names() : NULL, file_classes));
+        TRY_GOTO(class_names(m, (char *const *)imagenet_names(file_classes), file_classes));
     const char *trained = json_string_value(json_object_get(meta, "graft.trained"));
     m->source = mem_text(path);
     m->checkpoint = json_object_get(meta, "graft.checkpoint") != NULL;

@@ -30,7 +30,8 @@ struct params {
     float *block;
     size_t size;         // floats
     size_t group_begin[4]; // floats: group g is [g, g + 1)
-    uint64_t version;    // increments with every update
+    uint64_t version;    // increments with every change
+    uint64_t steps;      // how many of them were training's, which leaves alone what is frozen
 };
 size_t param_entry_size(const struct param_entry *entry, int lanes); // floats, padding included
 void param_from_canonical(const struct params *p, int entry, const float *src); // fills padding with zeros

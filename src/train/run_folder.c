@@ -43,7 +43,7 @@ graft_status run_folder_event(const struct run_folder *f, const char *json)
 }
 
 // runs/train, runs/train2, ...: the first that is not there, made at once so that no other run takes it.
-static graft_status folder_next(char **out)
+graft_status run_folder_next(char **out)
 {
     TRY(file_make_folder("runs"));
     for (int i = 1; i < 100000; i++) {
@@ -66,7 +66,7 @@ graft_status run_folder_open(struct run_folder *f, const struct train_options *o
 {
     *f = (struct run_folder){.lock = -1, .save = options->save};
     if (options->folder == NULL)
-        TRY(folder_next(&f->path));
+        TRY(run_folder_next(&f->path));
     else {
         f->path = mem_text(options->folder);
         if (f->path == NULL)

@@ -23,6 +23,7 @@ struct run_folder {
 };
 // Makes and takes the folder; refuses one in use or with a checkpoint.  run_folder_adopt: of a run that goes on.
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
+graft_status run_folder_next(char **out); // makes the first of runs/train, runs/train2, ... that is not there; heap
 graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options);
 void run_folder_close(struct run_folder *f); // a zeroed one is fine
 graft_status run_folder_start(const struct run_folder *f, const struct dataset *d, const struct train_options *options);

@@ -203,7 +203,7 @@ static void cut(struct winograd *w, int which)
     const int most = w->pass == DNN_WEIGHTS ? w->k : (w->k + 1) / 2;
     if (which == 1)
         winograd_cut(w, w->tiles < 5 ? w->tiles : 5, most > 1 ? 2 : 1, 0);
-    else if (which == 2 && w->pass != DNN_WEIGHTS)
+    else if (which == 2)
         winograd_cut(w, w->tiles < 7 ? w->tiles : 7, most, exec_threads());
     else if (which == 3)
         winograd_cut(w, 1, 1, 0);
@@ -328,7 +328,7 @@ static float *all_passes(const struct bench *b, int which)
     cut(&w, which);
     run_pass(b, &w, (struct winograd_maps){.source = b->diff, .weights = b->wei, .destination = diff_src, .mask = b->src});
     w = describe(b, DNN_WEIGHTS, ACT_NONE);
-    if (which == 1) // the order of its sums is the cut's, so cuts do not agree to the bit
+    if (which > 0) // the order of its sums is the cut's, so cuts do not agree to the bit
         cut(&w, which);
     run_pass(b, &w, (struct winograd_maps){.source = b->src, .gradient = b->diff, .weights = wei, .bias = bias});
     return out;
