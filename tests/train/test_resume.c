@@ -568,5 +568,6 @@ int main(void)
         cmocka_unit_test(test_finished_goes_on),
         cmocka_unit_test(test_best_model_is_lost), cmocka_unit_test(test_folder_is_taken),
         cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
+    cmocka_set_test_filter(getenv("GRAFT_ONLY")); // NULL: all
     return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);
 }
