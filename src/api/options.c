@@ -83,6 +83,7 @@ static const graft_option_info train_options[] = {
     {"classes", 0, "FILE", NULL, "class names, one a line, in this order (default: sorted)", "class-map"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
     {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
+    {"drop-path", 0, "P", "0", "residual branches are left out at random, the last with P, those before it less", "drop-path-rate"},
     RESIZE, AUGMENT,
     ICC,
     DECODE, CACHE,

@@ -111,7 +111,7 @@ static graft_status training_data(const graft_options *o, long limit, uint64_t s
 static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
-    double minutes, dropout = -1;
+    double minutes, drop_path, dropout = -1;
     struct recipe recipe;
     int bn, head, bad, decode, resize = -1;
     struct dataset d = {0};
@@ -139,6 +139,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
     TRY(option_choice(o, "decode", decode_rules, &decode));
     TRY(heads_option(o, &predicting));
+    TRY(option_double(o, "drop-path", 0, 0.95, &drop_path));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
@@ -162,7 +163,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
-                                    .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,
+                                    .size = (int)imgsz, .dropout = (float)dropout,
+                                    .drop_path = (float)drop_path, .resize = resize, .bn = (enum bn_mode)bn,
                                     .predicting = predicting, .seed = (uint64_t)seed};
     freeze_option(o, &request);
     TRY_GOTO(aux_option(o, aux_weights, &request));

@@ -8,7 +8,7 @@
 
 // What a run takes beyond what it has already: the arena, the optimizer's state, the average of the weights, and the
 // batches that the queue holds ready.
-static size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
+size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
 {
     enum { BATCHES_HELD = 4 };
     const struct params *p = &t->model->params;
@@ -104,6 +104,7 @@ graft_status plans_make(struct trainer *t, int batch)
         TRY(graph_freeze(&m->graph, t->phases[t->n_phases - 1].rows, t->options->bn));
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
     TRY(memory_check(t, batch));
+    t->all_flops = plan_flops(t->full);
     plans_free(t);
     if (t->n_phases > 1)
         TRY(graph_freeze(&m->graph, t->phases[0].rows, t->options->bn));
