@@ -1,12 +1,14 @@
 // cli/show.c: results for people: a table row or a few lines for each JSON object.
 
 #include "show.h"
+#include "progress.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 const char *text_of(const json_t *o, const char *key)
 {
@@ -30,23 +32,35 @@ static void show_folds(const json_t *o)
                number_of(o, "n"));
 }
 
+// The table of epochs, in one of two widths.
 static void show_train(const json_t *o)
 {
+    enum { WHOLE = 92 };
     static bool header;
     if (json_object_get(o, "folds") != NULL) {
         show_folds(o);
         return;
     }
-    const bool val = json_object_get(o, "val_log_loss") != NULL;
+    const bool val = json_object_get(o, "val_log_loss") != NULL, best = json_is_true(json_object_get(o, "best"));
+    const int columns = terminal_columns(STDOUT_FILENO);
+    const bool narrow = columns > 0 && columns < WHOLE;
     if (!header)
-        printf(val ? "epoch  train_loss  val_log_loss  val_top1  val_top5  seconds\n" : "epoch  train_loss  seconds\n");
+        printf(!val ? "epoch  train_loss          lr  images/s  seconds\n" : narrow ? "epoch    train  log_loss   top1    time\n" :
+               "epoch  train_loss  val_loss  val_log_loss  val_top1  val_top5          lr  images/s  seconds\n");
     header = true;
-    if (val)
-        printf("%5.0f  %10.4f  %12.4f  %8.4f  %8.4f  %7.1f%s\n", number_of(o, "epoch"), number_of(o, "train_loss"),
-               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "val_top5"),
-               number_of(o, "seconds"), json_is_true(json_object_get(o, "best")) ? "  best" : "");
+    const char *mark = best && val ? "  best" : "";
+    printf("%s", best && val ? colour(STDOUT_FILENO, BOLD) : "");
+    if (!val)
+        printf("%5.0f  %10.4f  %10.3g  %8.1f  %7.1f", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "lr"),
+               number_of(o, "img_s"), number_of(o, "seconds"));
+    else if (narrow)
+        printf("%5.0f  %7.4f  %8.4f  %5.3f  %6.0f%s", number_of(o, "epoch"), number_of(o, "train_loss"),
+               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "seconds"), best ? " *" : "");
     else
-        printf("%5.0f  %10.4f  %7.1f\n", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "seconds"));
+        printf("%5.0f  %10.4f  %8.4f  %12.4f  %8.4f  %8.4f  %10.3g  %8.1f  %7.1f%s", number_of(o, "epoch"),
+               number_of(o, "train_loss"), number_of(o, "val_loss"), number_of(o, "val_log_loss"), number_of(o, "val_top1"),
+               number_of(o, "val_top5"), number_of(o, "lr"), number_of(o, "img_s"), number_of(o, "seconds"), mark);
+    printf("%s\n", best && val ? colour(STDOUT_FILENO, PLAIN) : "");
 }
 
 static void show_lr_find(const json_t *o)
