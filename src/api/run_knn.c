@@ -31,7 +31,7 @@ static void neighbours_free(struct neighbours *b)
     mem_free(b->out);
 }
 
-static graft_status rows_gather(const struct features *f, struct neighbours *b)
+static graft_status rows_gather(const struct layer_features *f, struct neighbours *b)
 {
     b->sample = mem_alloc((f->n + 1) * sizeof *b->sample);
     b->x = mem_alloc((f->n * (size_t)f->width + 1) * sizeof *b->x);
@@ -173,7 +173,7 @@ graft_status run_knn(const graft_options *o)
     struct model m = {0};
     struct dataset d = {0};
     struct feature_request how;
-    struct features f = {0};
+    struct layer_features f = {0};
     struct neighbours b = {0};
     struct table table = {0};
     uint32_t *order = NULL;
@@ -198,7 +198,7 @@ graft_status run_knn(const graft_options *o)
     TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     TRY_GOTO(part_order(&d, "all", true, &order, &n));
-    TRY_GOTO(features_make(&m, &d, order, n, &how, &f));
+    TRY_GOTO(layer_features_make(&m, &d, order, n, &how, &f));
     TRY_GOTO(rows_gather(&f, &b));
     TRY_GOTO(knn_find(b.x, b.n, b.width, b.k, metric, b.index, b.distance));
     if (list != NULL)
@@ -214,7 +214,7 @@ graft_status run_knn(const graft_options *o)
         status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", f.bad, n);
 done:
     neighbours_free(&b);
-    features_fini(&f);
+    layer_features_fini(&f);
     table_free(&table);
     mem_free(order);
     dataset_free(&d);

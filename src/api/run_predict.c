@@ -104,7 +104,7 @@ static graft_status svm_scores(const graft_options *o, struct subject *subject, 
 {
     const struct svm *s = &subject->svm;
     long batch, workers;
-    struct features f = {0};
+    struct layer_features f = {0};
     double *values = mem_alloc((size_t)s->n_classes * sizeof *values);
     graft_status status = values != NULL ? GRAFT_OK : fail_memory("predictions");
     if (status == GRAFT_OK)
@@ -118,7 +118,7 @@ static graft_status svm_scores(const graft_options *o, struct subject *subject, 
     if (option_text(o, "tta") != NULL)
         TRY_GOTO(fail(GRAFT_BAD_OPTION, "--tta: a support vector machine looks at pictures as they are"));
     const struct feature_request how = {s->layer, (int)batch, (int)workers, option_set(o, "exact")};
-    TRY_GOTO(features_make(&subject->network, d, order, n, &how, &f));
+    TRY_GOTO(layer_features_make(&subject->network, d, order, n, &how, &f));
     if (f.width != s->width)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' gives %d features, the machine wants %d", s->model, f.width, s->width));
     for (size_t i = 0; i < n; i++) {
@@ -133,7 +133,7 @@ static graft_status svm_scores(const graft_options *o, struct subject *subject, 
         svm_probabilities(s->platt, values, s->n_classes, out->p + at * (size_t)s->n_classes);
     }
 done:
-    features_fini(&f);
+    layer_features_fini(&f);
     mem_free(values);
     return status;
 }

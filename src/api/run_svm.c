@@ -14,7 +14,7 @@
 // Readable rows, one after the other.
 struct table_of { float *x; int *label, *fold; uint32_t *index; size_t n; };
 
-static graft_status rows_gather(const struct features *f, const struct dataset *d, const int *fold, struct table_of *t)
+static graft_status rows_gather(const struct layer_features *f, const struct dataset *d, const int *fold, struct table_of *t)
 {
     t->x = mem_alloc((d->count * (size_t)f->width + 1) * sizeof *t->x);
     t->label = mem_alloc((d->count + 1) * sizeof *t->label);
@@ -77,7 +77,7 @@ static graft_status save(const struct svm *s, const struct model *m, const char 
 }
 
 // The machine on the features, and what it is worth on pictures that its weights have not seen.
-static graft_status learn(const graft_options *o, const struct features *f, const struct dataset *d, const int *fold, int folds,
+static graft_status learn(const graft_options *o, const struct layer_features *f, const struct dataset *d, const int *fold, int folds,
                           double c, const struct model *m)
 {
     const size_t k = (size_t)d->n_classes;
@@ -119,7 +119,7 @@ graft_status run_svm(const graft_options *o)
     struct model m = {0};
     struct dataset d = {0};
     struct feature_request how;
-    struct features f = {0};
+    struct layer_features f = {0};
     uint32_t *order = NULL;
     int *fold = NULL;
     size_t n;
@@ -146,10 +146,10 @@ graft_status run_svm(const graft_options *o)
     TRY_GOTO(data_open(o, 0, NULL, &d));
     TRY_GOTO(folds_of_data(&d, (int)folds, limit, &fold));
     TRY_GOTO(part_order(&d, "train", false, &order, &n));
-    TRY_GOTO(features_make(&m, &d, order, n, &how, &f));
+    TRY_GOTO(layer_features_make(&m, &d, order, n, &how, &f));
     TRY_GOTO(learn(o, &f, &d, fold, (int)folds, c, &m));
 done:
-    features_fini(&f);
+    layer_features_fini(&f);
     mem_free(order);
     mem_free(fold);
     dataset_free(&d);

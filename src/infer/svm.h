@@ -4,7 +4,7 @@
 //   f_k = w_k x + w_k,width;  p_k = 1 / (1 + exp(a_k f_k + b_k)), divided by their sum; of two classes p_0 = 1 - p_1.
 #pragma once
 
-#include "infer/features.h"
+#include "infer/layer_features.h"
 
 enum { SVM_STRENGTHS = 6 };
 extern const double svm_strengths[SVM_STRENGTHS]; // the values of C that are tried
