@@ -1,0 +1,43 @@
+#!/bin/sh
+# bench/competition.sh GRAFT WEIGHTS IDX_FOLDER WORK [SEED...]: the whole entry at small scale, what each step buys.
+# docs/competition.md explains it.  Prints a table: log-loss on the pictures of groups that nothing was trained on.
+set -eu
+graft=$(readlink -f "$1") weights=$(readlink -f "$2") fashion=$(readlink -f "$3") work=$4
+shift 4
+[ $# -gt 0 ] || set -- 0
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$work"
+cd "$work"
+[ -d data ] || "${PYTHON:-python3}" "$here/grouped_fashion.py" "$fashion" data
+sed 1d data/test.csv | awk -F, '{ print "data/" $1 "," $2 }' >truth.csv
+
+log_loss() { grep -o '"log_loss": *[0-9.]*' | head -n 1 | sed 's/.*: *//'; } # as it comes, before any temperature
+unseen() { "$graft" val "$@" -d data/test.csv --split all --json 2>>log | log_loss; }
+score() { # of predictions in a CSV: the labels put beside them
+    awk -F, -v OFS=, 'NR == FNR { label[$1] = $2; next } { gsub(/"/, "", $1) } FNR == 1 { $1 = "path,label" } FNR > 1 { $1 = $1 "," label[$1] } { print }' \
+        truth.csv "$1" | tr -d '"' >scored.csv
+    "$graft" ensemble scored.csv --json 2>>log | sed 's/"members".*\]//' | log_loss
+}
+options="--weights $weights --imgsz 64 --epochs ${EPOCHS:-4} --lr ${LR:-0.001} --bn stats"
+row() { printf '%-44s %8.6s %8.6s\n' "$1" "$2" "$3"; }
+
+for seed; do
+    row "seed $seed" held-out unseen
+    "$graft" train $options -d data/train.csv --seed "$seed" --group none --val 0.25 -o plain-$seed --json >>log 2>&1
+    row 'one run, held out by picture' "$(sed -n 's/.*"val_log_loss": \([0-9.]*\).*/\1/p' plain-$seed/results.json)" "$(unseen plain-$seed/model.safetensors)"
+    "$graft" train $options -d data/train.csv --seed "$seed" --folds 4 -o folds-$seed >>log 2>&1
+    for i in 0 1 2 3; do
+        row "fold $i, held out by group" "$(sed -n 's/.*"val_log_loss": \([0-9.]*\).*/\1/p' folds-$seed/fold-$i/results.json)" "$(unseen folds-$seed/fold-$i/model.safetensors)"
+    done
+    oof=$(sed -n 's/.*"oof_log_loss": *\([0-9.]*\).*/\1/p' folds-$seed/results.json)
+    "$graft" ensemble folds-$seed --rule geometric -o ensemble-$seed >>log 2>&1
+    row 'the four, geometric mean' "$oof" "$(unseen ensemble-$seed)"
+    "$graft" ensemble folds-$seed --rule arithmetic -o mean-$seed >>log 2>&1
+    row 'the four, arithmetic mean' "$oof" "$(unseen mean-$seed)"
+    "$graft" predict ensemble-$seed data/test --tta 5,flip,shift=0.08,rotate=5 --tta-mean geometric --csv views-$seed.csv >>log 2>&1
+    row '+ 5 views' - "$(score views-$seed.csv)"
+    "$graft" knn folds-$seed/fold-0/model.safetensors data/test -k 3 --predictions views-$seed.csv --csv near-$seed.csv >>log 2>&1
+    row '+ 3 neighbours' - "$(score near-$seed.csv)"
+    "$graft" svm "$weights" -d data/train.csv --imgsz 64 --folds 4 -o svm-$seed >>log 2>&1 &&
+        row 'linear SVM on published features' "$("$graft" ensemble svm-$seed/oof_predictions.csv --json 2>>log | sed 's/"members".*\]//' | log_loss)" "$(unseen svm-$seed)"
+done
