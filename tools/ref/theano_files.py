@@ -1,9 +1,9 @@
 """Files as Keras 0.x and 1 wrote them on Theano, read by graft: logits beside Keras's; a line a check.
 
 Usage: python tools/ref/theano_files.py GRAFT FOLDER
-VGG16 of the cnn_finetune scripts in the nb_layers format, Inception-V3 of release 0.2 with Keras 1's names.  Today's Keras has
-the same weights the other way round: Theano's kernels are (out, in, height, width) and turned by 180 degrees, rows of the
-dense layer behind a map go by channel, row, column.
+VGG16 of the cnn_finetune scripts in the nb_layers format, Inception-V3 of release 0.2 and GoogLeNet with Keras 1's names.  Today's
+Keras has the same weights the other way round: Theano's kernels are (out, in, height, width) and turned by 180 degrees, rows of
+the dense layer behind a map go by channel, row, column.  GoogLeNet, which Keras has no layers for, is PyTorch's.
 """
 import os
 import pathlib
@@ -65,6 +65,20 @@ def keras1(model, path, turned):
         file.attrs["layer_names"] = np.array(rows)
 
 
+def googlenet(network, model, path):
+    with h5py.File(path, "w") as file:
+        layers = {}
+        for key, w in network.tensors(model).items():
+            layers.setdefault(key.rpartition(".")[0], []).append(w)
+        rows = [name.replace(".", "/") for name in layers]
+        for name, (w, b) in zip(rows, layers.values(), strict=True):
+            group = file.create_group(name)
+            group.attrs["weight_names"] = np.array([f"{name}_W".encode(), f"{name}_b".encode()])
+            group.create_dataset(f"{name}_W", data=np.ascontiguousarray(w[:, :, ::-1, ::-1] if w.ndim == 4 else w.T))
+            group.create_dataset(f"{name}_b", data=b)
+        file.attrs["layer_names"] = np.array([row.encode() for row in rows])
+
+
 def check(name, graft, path, x, expected, *options):
     global failed
     np.save(path.parent / "input.npy", x)
@@ -79,9 +93,7 @@ def check(name, graft, path, x, expected, *options):
     print(f"{'ok  ' if difference <= LIMIT else 'FAIL'} {name}: differs by {difference:.1e} of the largest logit", flush=True)
 
 
-def main():
-    graft, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    folder.mkdir(parents=True, exist_ok=True)
+def by_keras(graft, folder):
     for network, write, file in (
             (peers.Keras("VGG16", 64, other=None), keras0, "vgg16_weights.h5"),
             (peers.Scripts("inception_v3", 128, depth=0, steady=True, other=None), keras1,
@@ -97,8 +109,21 @@ def main():
             (folder / file).unlink()
 
 
+def by_torch(graft, folder):
+    network, path = peers.NETWORKS["googlenet"], folder / "googlenet_weights.h5"
+    network.start()
+    model = network.build()
+    x = peers.pictures(4, peers.SEED, network.sides[0])
+    googlenet(network, model, path)
+    check(path.name, graft, path, x, network.logits(model, x))
+    path.unlink()
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main()
+    where = pathlib.Path(sys.argv[2])
+    where.mkdir(parents=True, exist_ok=True)
+    by_torch(sys.argv[1], where)
+    by_keras(sys.argv[1], where)
     sys.exit(failed > 0)
