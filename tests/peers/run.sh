@@ -98,6 +98,8 @@ lines()
 }
 
 if [ $everything -eq 0 ]; then
+    lines "$PYTHON" tools/ref/golden_networks.py check tests/golden/networks
+    lines "$PYTHON" tools/ref/make_zoo.py check tests/golden/zoo
     lines "$PYTHON" tools/ref/trajectory.py "$GRAFT" "$scratch/trajectory"
     lines "$PYTHON" tools/ref/keras_vgg16.py "$GRAFT" "$scratch/keras"
     rm -rf "$scratch/keras"
