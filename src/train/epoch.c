@@ -125,7 +125,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
     if (last > 0)
         TRY(partial_make(t, last));
-    TRY(features_ready(t, &how));
+    TRY(feature_cache_ready(t, &how));
     const bool kept = t->features.store != NULL;
     const double begin = now_seconds() - at->seconds;
     const size_t seen_before = at->seen;
@@ -140,7 +140,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         double loss;
         int hits;
         const double waits = now_seconds();
-        TRY_GOTO(kept ? features_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
+        TRY_GOTO(kept ? feature_cache_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
         waited += now_seconds() - waits;
         if (end)
             break;
@@ -224,7 +224,7 @@ graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
     t->val_loss_sum = 0;
     const double begin = now_seconds();
     if (t->features.store != NULL)
-        TRY(features_validate(t));
+        TRY(feature_cache_validate(t));
     else
         TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val",
                             take_prediction, t));

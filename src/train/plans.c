@@ -68,7 +68,7 @@ void plans_free(struct trainer *t)
     plan_free(t->validation);
     plan_free(t->prefix);
     t->full = t->partial = t->validation = t->prefix = NULL;
-    features_fini(&t->features);
+    feature_cache_fini(&t->features);
 }
 
 // For the present phase's freezing.

@@ -4,7 +4,7 @@
 #include "optim/average.h"
 #include "infer/predict.h"
 #include "train/checkpoint.h"
-#include "train/features.h"
+#include "train/feature_cache.h"
 #include "train/layers.h"
 #include "train/histograms.h"
 #include "train/media.h"
@@ -44,7 +44,7 @@ struct trainer {
     struct arena *arena;
     struct plan *prefix;          // of what is frozen; NULL: nothing.  The others are then of the rest
     struct plan *full, *partial, *validation;
-    struct features features;     // of the pictures, from the prefix
+    struct feature_cache features;     // of the pictures, from the prefix
     json_t *choices;              // of the plans, kept in checkpoints: a run goes on with the kernels it began with
     uint32_t *order, *val;
     size_t n, n_val;
