@@ -205,6 +205,26 @@ static const graft_option_info features_options[] = {
     {"classes", 0, "FILE", NULL, "as for train", NULL},
     GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
+static const graft_option_info svm_options[] = {
+    DATA("as for train"),
+    {"output", 'o', "DIR", NULL, "folder of the result, a model for predict and val", NULL},
+    LAYER,
+    {"c", 0, "C", NULL, "inverse strength of the penalty (default: of 0.0001 to 10 the best over the folds)", NULL},
+    {"folds", 0, "K", "5", "of the cross-validation, by class and whole by group", NULL},
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
+    {"train-limit", 0, "N", "0", "only the first N pictures", NULL},
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
+static const graft_option_info knn_options[] = {
+    {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
+    {"predictions", 0, "FILE", NULL, "what to average: `predict --csv` of these pictures, by an ensemble for instance (default: MODEL's own)", NULL},
+    {"neighbours", 0, "FILE", NULL, "each picture's neighbours and their distances", NULL},
+    {"k", 'k', "K", "10", "neighbours of a picture", NULL},
+    {"metric", 0, "NAME", "euclidean", "euclidean or cosine", NULL},
+    {"weights", 0, "RULE", "distance", "even, or distance: exp(-d^2 / 2 s^2), s the mean distance of the last neighbour; the picture itself has 1", NULL},
+    {"mean", 0, "RULE", "arithmetic", "arithmetic or geometric", NULL},
+    LAYER, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
@@ -226,6 +246,11 @@ static const struct command commands[] = {
     {"features", NULL, "write what a layer says of pictures, for other programs", "MODEL -d DATA -o FILE [OPTION]...",
      "graft features efficientnet_lite0 -d pets/ -o pets.npy\n  graft features vgg16 -d pets/ --layer classifier.0 -o pets.libsvm",
      features_options, run_features},
+    {"svm", NULL, "learn from few pictures: a linear support vector machine on a network's features", "MODEL -d DATA -o DIR [OPTION]...",
+     "graft svm efficientnet_lite0 -d pets/ -o runs/svm\n  graft predict runs/svm cat.jpg", svm_options, run_svm},
+    {"knn", NULL, "average predictions over the nearest pictures of the same set", "MODEL PICTURES... --csv FILE [OPTION]...",
+     "graft knn runs/train/model.safetensors test/ -k 10 --csv out.csv\n"
+     "  graft knn runs/train/model.safetensors test/ --predictions ensemble.csv --csv out.csv", knn_options, run_knn},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"
