@@ -1,23 +1,17 @@
 // cli/plot.c: a curve in a terminal's characters: Braille dots where the locale is UTF-8, stars elsewhere.
 
 #include "show.h"
+#include "progress.h"
 #include <langinfo.h>
 #include <locale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { ROWS = 12, MOST_COLUMNS = 100, LEAST_COLUMNS = 20, AXIS = 9, PLAIN_COLUMNS = 72 };
 struct canvas { unsigned char dots[ROWS * 4][MOST_COLUMNS * 2]; int columns; bool fine; };
-
-int terminal_columns(int stream)
-{
-    struct winsize size;
-    return ioctl(stream, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 0;
-}
 
 static int columns_here(void)
 {

@@ -1,12 +1,14 @@
 // cli/show.c: results for people: a table row or a few lines for each JSON object.
 
 #include "show.h"
+#include "progress.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 const char *text_of(const json_t *o, const char *key)
 {
@@ -30,23 +32,35 @@ static void show_folds(const json_t *o)
                number_of(o, "n"));
 }
 
+// The table of epochs, in one of two widths.
 static void show_train(const json_t *o)
 {
+    enum { WHOLE = 92 };
     static bool header;
     if (json_object_get(o, "folds") != NULL) {
         show_folds(o);
         return;
     }
-    const bool val = json_object_get(o, "val_log_loss") != NULL;
+    const bool val = json_object_get(o, "val_log_loss") != NULL, best = json_is_true(json_object_get(o, "best"));
+    const int columns = terminal_columns(STDOUT_FILENO);
+    const bool narrow = columns > 0 && columns < WHOLE;
     if (!header)
-        printf(val ? "epoch  train_loss  val_log_loss  val_top1  val_top5  seconds\n" : "epoch  train_loss  seconds\n");
+        printf(!val ? "epoch  train_loss          lr  images/s  seconds\n" : narrow ? "epoch    train  log_loss   top1    time\n" :
+               "epoch  train_loss  val_loss  val_log_loss  val_top1  val_top5          lr  images/s  seconds\n");
     header = true;
-    if (val)
-        printf("%5.0f  %10.4f  %12.4f  %8.4f  %8.4f  %7.1f%s\n", number_of(o, "epoch"), number_of(o, "train_loss"),
-               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "val_top5"),
-               number_of(o, "seconds"), json_is_true(json_object_get(o, "best")) ? "  best" : "");
+    const char *mark = best && val ? "  best" : "";
+    printf("%s", best && val ? colour(STDOUT_FILENO, BOLD) : "");
+    if (!val)
+        printf("%5.0f  %10.4f  %10.3g  %8.1f  %7.1f", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "lr"),
+               number_of(o, "img_s"), number_of(o, "seconds"));
+    else if (narrow)
+        printf("%5.0f  %7.4f  %8.4f  %5.3f  %6.0f%s", number_of(o, "epoch"), number_of(o, "train_loss"),
+               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "seconds"), best ? " *" : "");
     else
-        printf("%5.0f  %10.4f  %7.1f\n", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "seconds"));
+        printf("%5.0f  %10.4f  %8.4f  %12.4f  %8.4f  %8.4f  %10.3g  %8.1f  %7.1f%s", number_of(o, "epoch"),
+               number_of(o, "train_loss"), number_of(o, "val_loss"), number_of(o, "val_log_loss"), number_of(o, "val_top1"),
+               number_of(o, "val_top5"), number_of(o, "lr"), number_of(o, "img_s"), number_of(o, "seconds"), mark);
+    printf("%s\n", best && val ? colour(STDOUT_FILENO, PLAIN) : "");
 }
 
 static void show_lr_find(const json_t *o)
@@ -259,6 +273,30 @@ static void show_runs(const json_t *o)
            text_of(o, "state"), epochs, top1, loss, seconds / 3600, seconds / 60 % 60, seconds % 60, date);
 }
 
+static void show_ensemble(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf("%8s %8s %9s %8s  %s\n", "weight", "pictures", "log-loss", "top-1", "member");
+    json_array_foreach(json_object_get(o, "members"), i, row) {
+        if (json_object_get(row, "log_loss") == NULL)
+            printf("%8.4f %8s %9s %8s  %s\n", number_of(row, "weight"), "-", "-", "-", text_of(row, "name"));
+        else
+            printf("%8.4f %8.0f %9.4f %8.4f  %s\n", number_of(row, "weight"), number_of(row, "n"), number_of(row, "log_loss"),
+                   number_of(row, "top1"), text_of(row, "name"));
+    }
+    if (json_object_get(o, "log_loss") != NULL)
+        printf("%8s %8.0f %9.4f %8.4f  all, %s\n", "", number_of(o, "n"), number_of(o, "log_loss"), number_of(o, "top1"),
+               text_of(o, "rule"));
+    if (json_object_get(o, "output") != NULL)
+        printf("%s\n", text_of(o, "output"));
+}
+
+static void show_features(const json_t *o)
+{
+    printf("%s: %.0f pictures, %.0f features\n", text_of(o, "output"), number_of(o, "n"), number_of(o, "width"));
+}
+
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
 
 void show_result(const char *command, const char *json)
@@ -266,8 +304,8 @@ void show_result(const char *command, const char *json)
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
         {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
-        {"explain", show_explain}, {"report", show_report}, {"runs", show_runs}, {"watch", show_train},
-        {"data", show_data}, {"lr-find", show_lr_find}};
+        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features}, {"runs", show_runs},
+        {"watch", show_train}, {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

@@ -8,7 +8,6 @@ void show_result(const char *command, const char *json);
 
 // plot.c.  n points with x growing; x is the logarithm of what the axis says; `mark`: an x to point at, NAN: none.
 void plot_curve(const double *x, const double *y, size_t n, double mark);
-int terminal_columns(int stream); // 0: not a terminal, or it does not say
 
 // For the files that do it.
 struct json_t;

@@ -98,9 +98,10 @@ static graft_status epoch_tell(struct watch *w, const struct run_data *d, int i)
     bool better = true;
     for (int k = 0; k < i; k++)
         better &= !(d->epochs[k].log_loss <= e->log_loss);
-    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:b}", "epoch", e->epoch, "epochs",
+    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:b}", "epoch", e->epoch, "epochs",
                           (int)strtol(run_option(d, "epochs"), NULL, 10), "train_loss",
-                          isfinite(e->train_loss) ? e->train_loss : 0, "seconds", isfinite(e->seconds) ? e->seconds : 0,
+                          isfinite(e->train_loss) ? e->train_loss : 0, "lr", isfinite(e->rate) ? e->rate : 0, "img_s",
+                          isfinite(e->images_per_second) ? e->images_per_second : 0, "seconds", isfinite(e->seconds) ? e->seconds : 0,
                           "best", better || !e->validated);
     if (o != NULL && e->validated) {
         json_object_set_new(o, "val_loss", json_real(e->val_loss));
@@ -152,7 +153,10 @@ static void progress_tell(const struct watch *w)
                               .steps = json_integer_value(json_object_get(o, "steps")),
                               .loss = json_number_value(json_object_get(o, "loss")),
                               .images_per_second = json_number_value(json_object_get(o, "images_per_second")),
-                              .seconds_left = json_number_value(json_object_get(o, "seconds_left"))});
+                              .seconds_left = json_number_value(json_object_get(o, "seconds_left")),
+                              .accuracy = json_number_value(json_object_get(o, "accuracy")),
+                              .wait = json_number_value(json_object_get(o, "wait")),
+                              .memory = json_number_value(json_object_get(o, "memory"))});
     }
     json_decref(o);
     mem_free(path);

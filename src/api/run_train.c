@@ -111,7 +111,7 @@ static graft_status training_data(const graft_options *o, long limit, uint64_t s
 static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
-    double minutes, dropout = -1;
+    double minutes, drop_path, dropout = -1;
     struct recipe recipe;
     int bn, head, bad, decode, resize = -1;
     struct dataset d = {0};
@@ -139,6 +139,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
     TRY(option_choice(o, "decode", decode_rules, &decode));
     TRY(heads_option(o, &predicting));
+    TRY(option_double(o, "drop-path", 0, 0.95, &drop_path));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
@@ -162,7 +163,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
-                                    .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,
+                                    .size = (int)imgsz, .dropout = (float)dropout,
+                                    .drop_path = (float)drop_path, .resize = resize, .bn = (enum bn_mode)bn,
                                     .predicting = predicting, .seed = (uint64_t)seed};
     freeze_option(o, &request);
     TRY_GOTO(aux_option(o, aux_weights, &request));
@@ -189,7 +191,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     const struct train_options options = {
         .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
-        .augment = augment, .fixed = copies > 0,
+        .augment = augment, .fixed = copies > 0, .features = option_text(o, "cache-features"),
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
         .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"),
         .histograms = option_set(o, "histograms"), .resume = resume, .force = force,
@@ -205,8 +207,8 @@ done:
 }
 
 // What may differ from the run's own options without being a change of the run.
-const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
-                                          "histograms", "force", "folds-run", "cache-dir", "cache-gb", NULL};
+const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps", "histograms",
+                                          "force", "cache-dir", "cache-gb", "cache-features", "folds-run", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
 graft_status tell_directory(graft_status status, const json_t *args)

@@ -198,7 +198,7 @@ int graph_global_avgpool(struct graph *g, int src) { return graph_adaptive_avgpo
 
 int graph_dropout(struct graph *g, int src, float rate)
 {
-    return node_add(g, &(struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {rate}, .row = -1},
+    return node_add(g, &(struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {.rate = rate}, .row = -1},
                     NULL);
 }
 

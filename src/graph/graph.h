@@ -17,7 +17,7 @@ struct bn_attr { float epsilon; float momentum; bool unbiased, unscaled; };
 struct pool_attr { int kh, kw, stride_h, stride_w, top, left, bottom, right; bool count_padding; }; // ceil mode resolved
 struct adaptive_attr { int oh, ow; };
 struct dense_attr { int units; bool bias; };
-struct dropout_attr { float rate; };
+struct dropout_attr { float rate; bool whole; }; // whole: all of a picture's map or nothing of it
 struct lrn_attr { int size; float alpha, beta, k; }; // y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta
 
 enum { MAX_INPUTS = 8, MAX_PARAMS = 4, MAX_OUTPUTS = 4, LRN_MOST = 17 };
@@ -69,6 +69,9 @@ int graph_concat(struct graph *g, const int *src, int n);
 void graph_output(struct graph *g, int value, float weight, bool predicts); // an auxiliary head
 graft_status graph_finish(struct graph *g, int output); // the main head: weight 1, predicts
 // After graph_finish: weights of the auxiliary heads in order (NULL: as built); `main_only`: none of them predicts.
+// After graph_finish: stochastic depth.  Each residual branch is left out for a picture with a probability that grows
+// evenly to `rate` at the last one, and scaled up where it stays.  GRAFT_BAD_OPTION where there are none.
+graft_status graph_drop_path(struct graph *g, float rate);
 void graph_outputs_set(struct graph *g, const float *aux_weights, bool main_only);
 struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups, bool bias); // TF "same"
 struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias);                         // symmetric

@@ -186,6 +186,16 @@ static graft_status outputs_set(struct model *m, const struct model_request *r)
     return freeze(m, r);
 }
 
+// For the network, the input and the classes that are known by now.
+static graft_status graph_make(struct model *m, const struct model_request *r)
+{
+    const float dropout = r->dropout >= 0 ? r->dropout : m->network->dropout;
+    TRY(m->network->build(m->network, &m->graph, m->input.size, m->n_classes, dropout));
+    if (r->drop_path > 0)
+        TRY(graph_drop_path(&m->graph, r->drop_path));
+    return outputs_set(m, r);
+}
+
 static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
 {
     json_t *meta = NULL, *classes = NULL, *input = NULL;
@@ -260,9 +270,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         input_scaled(&m->input, r->size);
     if (r->array != NULL)
         m->input = *r->array;
-    const float dropout = r->dropout >= 0 ? r->dropout : m->network->dropout;
-    TRY_GOTO(m->network->build(m->network, &m->graph, m->input.size, m->n_classes, dropout));
-    TRY_GOTO(outputs_set(m, r));
+    TRY_GOTO(graph_make(m, r));
     TRY_GOTO(params_init(&m->params, &m->graph));
     TRY_GOTO(fill(m, set, !keep, r->seed));
 done:
@@ -284,8 +292,7 @@ static graft_status open_random(const struct model_request *r, const struct netw
         input_scaled(&m->input, r->size);
     if (r->array != NULL)
         m->input = *r->array;
-    TRY(net->build(net, &m->graph, m->input.size, m->n_classes, r->dropout >= 0 ? r->dropout : net->dropout));
-    TRY(outputs_set(m, r));
+    TRY(graph_make(m, r));
     TRY(params_init(&m->params, &m->graph));
     for (int i = 0; i < m->params.count; i++)
         TRY(parameter_create(m, i, r->seed));

@@ -72,6 +72,7 @@ static graft_status epoch_take(struct run_data *d, const json_t *o)
                             .top1 = number(o, "val_top1"),
                             .top5 = number(o, "val_top5"),
                             .rate = number(o, "lr"),
+                            .images_per_second = number(o, "img_s"),
                             .seconds = number(o, "seconds"),
                             .time = number(o, "time")};
     for (int i = 0; i < TIME_PARTS; i++)

@@ -8,7 +8,7 @@ enum time_part { TIME_WAIT, TIME_FORWARD, TIME_BACKWARD, TIME_UPDATE, TIME_VALID
 struct epoch_row {
     int epoch;
     bool validated;
-    double train_loss, val_loss, log_loss, top1, top5, rate, seconds;
+    double train_loss, val_loss, log_loss, top1, top5, rate, images_per_second, seconds;
     double time;             // when it ended, since 1970; NAN: unknown
     double part[TIME_PARTS]; // seconds; NAN: not measured
 };

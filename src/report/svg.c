@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDTH = 360, HEIGHT = 216, LEFT = 46, RIGHT = 66, TOP = 10, BOTTOM = 36, LINE = 13 };
+enum { WIDTH = 360, HEIGHT = 216, LEFT = 46, RIGHT = 66, TOP = 18, BOTTOM = 36, LINE = 13 };
 enum { PLOT_W = WIDTH - LEFT - RIGHT, PLOT_H = HEIGHT - TOP - BOTTOM };
 
 double round_step(double span, int most)
@@ -92,7 +92,7 @@ void chart_begin(struct chart *c, struct text *out, const struct chart_spec *spe
         const double x = place_x(c, spec->mark);
         html_put(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x, TOP, TOP + PLOT_H);
         const bool right = x < LEFT + PLOT_W / 2.0;
-        html_put(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>", x + (right ? 4 : -4), TOP + 10,
+        html_put(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>", x + (right ? 4 : -4), TOP - 6,
                  right ? "start" : "end", spec->mark_name);
     }
 }

@@ -8,7 +8,7 @@ struct profile_row {
     char *name; // of a layer, or of an operation that belongs to none
     double seconds[PROFILE_KINDS];
 };
-enum { PROFILE_PLANS = 2 };
+enum { PROFILE_PLANS = 3 };
 struct profile {
     double wait, data, validation, kinds[PROFILE_KINDS]; // of the epoch so far; data: processor time of the loader
     struct data_shares { double wait, data, steps; } run; // of the run so far, in this process; steps: begin to end

@@ -10,6 +10,7 @@
 struct epoch_result {
     int epoch;
     double train_loss, val_loss, rate, seconds, elapsed; // elapsed: since the run began
+    double images_per_second; // in training, waits included
     struct metrics val; // n = 0: no validation
     struct epoch_times times;
     struct data_shares data; // of the run so far

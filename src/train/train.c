@@ -42,8 +42,9 @@ static void grown(const struct trainer *t, bool ended)
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
 {
     char json[512];
-    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"seconds\":%.3f,\"best\":%s",
-                      r->epoch, t->options->epochs, r->train_loss, r->seconds, better ? "true" : "false");
+    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f,"
+                      "\"seconds\":%.3f,\"best\":%s", r->epoch, t->options->epochs, r->train_loss, r->rate, t->train_rate,
+                      r->seconds, better ? "true" : "false");
     if (r->val.n > 0)
         at += snprintf(json + at, sizeof json - (size_t)at,
                        ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
@@ -252,7 +253,7 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     TRY_GOTO(folder_take(&t, &finished));
     if (finished)
         goto done;
-    summary_tell(&t);
+    TRY_GOTO(summary_tell(&t));
     t.media = (struct media){.folder = options->save ? t.folder.path : NULL, .model = m, .data = d, .arena = t.arena,
                              .next = now_seconds() + MEDIA_FIRST};
     if (options->histograms && options->save) {

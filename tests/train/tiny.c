@@ -109,6 +109,7 @@ static graft_status train(const struct tiny *t)
                                           .seed = 5,
                                           .recipe = t->recipe != NULL ? *t->recipe : tiny_guide(t->epochs),
                                           .bn = BN_TRAIN,
+                                          .features = t->features,
                                           .checkpoint_seconds = t->checkpoint_seconds,
                                           .log_steps = true,
                                           .save = true,
