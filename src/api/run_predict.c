@@ -30,7 +30,7 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     TRY(kernels_option(o, &request.kernels));
     TRY(model_open(&request, out));
     out->input.icc |= option_set(o, "icc");
-    return GRAFT_OK;
+    return profiles_check(&out->input);
 }
 
 graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out)

@@ -193,6 +193,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    TRY_GOTO(profiles_check(&m.input));
     TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
     if (args == NULL)
