@@ -10,7 +10,7 @@ struct profile_row {
 };
 enum { PROFILE_PLANS = 2 };
 struct profile {
-    double wait, validation, kinds[PROFILE_KINDS]; // of the epoch so far
+    double wait, validation, told, kinds[PROFILE_KINDS]; // of the epoch so far; told: logs, pictures and reports
     struct profile_row *rows;                      // of the run so far
     size_t n_rows, capacity;
     struct {
@@ -19,7 +19,7 @@ struct profile {
     } slots[PROFILE_PLANS];
 };
 struct epoch_times {
-    double wait, forward, backward, update, validation;
+    double wait, forward, backward, update, validation, told;
 };
 // Around a plan_run: what goes into run.seconds (NULL: no memory, nothing is measured), and its end.
 double *profile_begin(struct profile *p, const struct plan *plan);
