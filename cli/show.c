@@ -273,6 +273,30 @@ static void show_runs(const json_t *o)
            text_of(o, "state"), epochs, top1, loss, seconds / 3600, seconds / 60 % 60, seconds % 60, date);
 }
 
+static void show_ensemble(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf("%8s %8s %9s %8s  %s\n", "weight", "pictures", "log-loss", "top-1", "member");
+    json_array_foreach(json_object_get(o, "members"), i, row) {
+        if (json_object_get(row, "log_loss") == NULL)
+            printf("%8.4f %8s %9s %8s  %s\n", number_of(row, "weight"), "-", "-", "-", text_of(row, "name"));
+        else
+            printf("%8.4f %8.0f %9.4f %8.4f  %s\n", number_of(row, "weight"), number_of(row, "n"), number_of(row, "log_loss"),
+                   number_of(row, "top1"), text_of(row, "name"));
+    }
+    if (json_object_get(o, "log_loss") != NULL)
+        printf("%8s %8.0f %9.4f %8.4f  all, %s\n", "", number_of(o, "n"), number_of(o, "log_loss"), number_of(o, "top1"),
+               text_of(o, "rule"));
+    if (json_object_get(o, "output") != NULL)
+        printf("%s\n", text_of(o, "output"));
+}
+
+static void show_features(const json_t *o)
+{
+    printf("%s: %.0f pictures, %.0f features\n", text_of(o, "output"), number_of(o, "n"), number_of(o, "width"));
+}
+
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
 
 void show_result(const char *command, const char *json)
@@ -280,8 +304,8 @@ void show_result(const char *command, const char *json)
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
         {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
-        {"explain", show_explain}, {"report", show_report}, {"runs", show_runs}, {"watch", show_train},
-        {"data", show_data}, {"lr-find", show_lr_find}};
+        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features}, {"runs", show_runs},
+        {"watch", show_train}, {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

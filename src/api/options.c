@@ -24,7 +24,7 @@
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
 // What a step learns by.
-#define LEARNER {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL}, \
+#define LEARNER {"recipe", 0, "NAME", NULL, "best, guide or quick: what options are when not given (default: best; guide where an option that best sets is given)", NULL}, \
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
     {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL}, \
     {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL}, \
@@ -90,6 +90,7 @@ static const graft_option_info train_options[] = {
     {"copies", 0, "K", "0", "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
+    {"cache-features", 0, "HOW", "auto", "what frozen layers make of a picture: auto (kept in the cache folder), off, or a folder", NULL},
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"histograms", 0, NULL, NULL, "distribution of weights and gradients by epoch, for TensorBoard", NULL},
@@ -124,6 +125,8 @@ static const graft_option_info lr_find_options[] = {
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
+    {"like", 0, "FILE", NULL, "with --csv: in the shape and order of this sample, such as a contest's sample_submission.csv", NULL},
+    {"clip", 0, "E", "0", "with --csv: probabilities to [E, 1 - E]", NULL},
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
@@ -183,6 +186,23 @@ static const graft_option_info watch_options[] = {ENDED};
 static const graft_option_info report_options[] = {
     {"output", 'o', "FILE", NULL, "default report.html in the run folder; compare.html of several", NULL}, ENDED};
 
+static const graft_option_info ensemble_options[] = {
+    {"output", 'o', "DIR", NULL, "folder of the ensemble, a model for predict and val (default: only the scores)", NULL},
+    {"rule", 0, "RULE", "geometric", "arithmetic, geometric; or fitted on out-of-fold predictions: weights, greedy, stack", NULL},
+    {"weights", 0, "W,W..", NULL, "of arithmetic and geometric, one a member", NULL},
+    {"rounds", 0, "N", "50", "greedy: how often a member is chosen", NULL},
+    {"c", 0, "C", "1", "stack: inverse strength of the penalty, as scikit-learn has it", NULL}, ENDED};
+
+#define LAYER {"layer", 0, "NAME", NULL, "as `models NET --layers` names it (default: what enters the classifier)", NULL}
+static const graft_option_info features_options[] = {
+    DATA("as for train"),
+    {"output", 'o', "FILE", NULL, "by its ending .npy (float32; beside it FILE.csv with each row's picture), .csv or .libsvm", NULL},
+    LAYER,
+    {"part", 0, "PART", "all", "train, val, test or all", NULL},
+    {"unlabelled", 0, NULL, NULL, "-d is pictures, folders or a CSV without labels, as for predict", NULL},
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
@@ -192,10 +212,18 @@ static const struct command commands[] = {
      "graft lr-find -d pets/\n  graft lr-find -d pets/ --recipe guide --bn stats -o rates.svg", lr_find_options, run_lr_find},
     {"predict", NULL, "say what is on pictures", "MODEL INPUT... [OPTION]...",
      "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv\n"
-     "  graft predict runs/train/model.safetensors test.csv --csv out.csv",
+     "  graft predict runs/train/model.safetensors test.csv --csv out.csv\n"
+     "  graft predict runs/all test/ --tta 8 --csv out.csv --like sample_submission.csv --clip 0.001",
      predict_options, run_predict},
     {"val", "eval", "measure a model on labelled pictures", "MODEL -d DATA [OPTION]...",
      "graft val runs/train/model.safetensors -d pets/", val_options, run_val},
+    {"ensemble", NULL, "make one model of several: fold runs, runs, models, CSVs of predictions", "MEMBER... [-o DIR] [OPTION]...",
+     "graft ensemble runs/lite0 runs/vgg16 -o runs/both\n  graft ensemble runs/lite0 runs/vgg16 --rule weights -o runs/both\n"
+     "  graft predict runs/both test/ --csv out.csv",
+     ensemble_options, run_ensemble},
+    {"features", NULL, "write what a layer says of pictures, for other programs", "MODEL -d DATA -o FILE [OPTION]...",
+     "graft features efficientnet_lite0 -d pets/ -o pets.npy\n  graft features vgg16 -d pets/ --layer classifier.0 -o pets.libsvm",
+     features_options, run_features},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"

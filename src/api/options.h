@@ -37,6 +37,8 @@ graft_status options_merge(const graft_options *given, const json_t *kept, const
 graft_status run_train(const graft_options *o);
 graft_status run_predict(const graft_options *o);
 graft_status run_val(const graft_options *o);
+graft_status run_ensemble(const graft_options *o);
+graft_status run_features(const graft_options *o);
 graft_status run_inspect(const graft_options *o);
 graft_status run_lr_find(const graft_options *o);
 graft_status run_convert(const graft_options *o);

@@ -3,6 +3,7 @@
 
 #include "api/options.h"
 #include "data/data.h"
+#include "infer/features.h"
 #include "infer/model.h"
 #include "infer/tta.h"
 #include "train/train.h"
@@ -28,6 +29,8 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
 graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out);
 // -d (or, for `data`, the inputs after the action), --group, and --classes or the model's (NULL: none).
 graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);
+// --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
+graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);
 // A run of its options, all of them in force; and one taken up again, `given` over the options it has.
 graft_status train_once(const graft_options *o);
 graft_status train_again(const graft_options *given, const char *folder);
@@ -39,5 +42,6 @@ bool folds_wanted(const graft_options *o);
 graft_status folds_check(const graft_options *o, int *folds, int *fold); // 0 folds, fold -1: not given
 graft_status folds_anew(const graft_options *o);
 graft_status folds_again(const graft_options *given, const char *folder);
-// --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
-graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);
+graft_status features_option(const graft_options *o, struct feature_request *out); // --layer, --batch, --workers, --exact
+// The labelled samples of a part ("all": of every part), all of them where `unlabelled`; heap.
+graft_status part_order(const struct dataset *d, const char *part, bool unlabelled, uint32_t **out, size_t *n);

@@ -190,7 +190,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     const struct train_options options = {
         .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
-        .augment = augment, .fixed = copies > 0,
+        .augment = augment, .fixed = copies > 0, .features = option_text(o, "cache-features"),
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
         .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"),
         .histograms = option_set(o, "histograms"), .resume = resume, .force = force,
@@ -206,8 +206,8 @@ done:
 }
 
 // What may differ from the run's own options without being a change of the run.
-const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
-                                          "histograms", "force", "cache-dir", "cache-gb", "folds-run", NULL};
+const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps", "histograms",
+                                          "force", "cache-dir", "cache-gb", "cache-features", "folds-run", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
 graft_status tell_directory(graft_status status, const json_t *args)

@@ -159,6 +159,7 @@ struct queue;
 graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how,
                        const uint32_t *order, size_t n, int batch, int workers, struct queue **out);
 graft_status queue_next(struct queue *q, struct batch *out, bool *end); // valid until the next call
+double queue_work_seconds(struct queue *q); // processor time that its workers took so far
 void queue_free(struct queue *q);
 // Rows of probabilities (n, classes) for the loss, (1 - smoothing) of the label and `smoothing` spread over all, times
 // the class's weight; then mixup and cutmix, which change the batch's pictures and targets.

@@ -309,6 +309,7 @@ graft_status plan_prefix_build(const struct graph *g, struct params *params, str
         p->end_floats += value_floats(p, p->ends[k]);
         if (p->end[k] == NULL)
             TRY_GOTO(fail_memory("the ends of the frozen part"));
+        memset(p->end[k], 0, value_floats(p, p->ends[k]) * sizeof(float)); // rows of a batch that is not full are read too
     }
     p->padded = mem_aligned((size_t)o.batch * item * sizeof *p->padded);
     p->end_floats += (size_t)o.batch * item;

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include <string.h>
 
-static struct prediction prediction_at(const struct model *m, const struct plan *plan, const float *probabilities, int row)
+struct prediction prediction_at(const struct model *m, const struct plan *plan, const float *probabilities, int row)
 {
     const size_t at = (size_t)row * m->n_classes;
     struct prediction p = {.probabilities = probabilities + at, .logits = plan_logits(plan) + at};

@@ -9,6 +9,8 @@ struct prediction {
     const float *logits;              // (classes): of the main head
     const float *output[MAX_OUTPUTS]; // (classes): logits by output of the graph; NULL: it does not run
 };
+// A row of what `plan` just made; probabilities: (batch, classes), by plan_probabilities.
+struct prediction prediction_at(const struct model *m, const struct plan *plan, const float *probabilities, int row);
 // What came of a sample: `p` NULL: it could not be read, `error` says why.
 typedef graft_status (*predicted)(void *user, uint32_t index, const struct prediction *p, const char *error);
 // Runs `plan` (PLAN_INFER, reserved) over the samples in `order`.  The last batch is filled up with its own last picture.

@@ -4,12 +4,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "infer/calibrate.h"
-#include "infer/predict.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static graft_status skip(struct trainer *t, uint32_t index, const char *reason)
+graft_status trainer_skip(struct trainer *t, uint32_t index, const char *reason)
 {
     const char *path = t->data->samples[index].path;
     if (t->options->fail_on_bad)
@@ -55,7 +54,8 @@ static graft_status step_run(struct trainer *t, const struct augmentation *how, 
     optimizer_begin(&t->optimizer, t->at.rate, momentum, b->n);
     const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
                             .ready = optimizer_gradient, .user = &t->optimizer,
-                            .seconds = profile_begin(&t->profile, plan)};
+                            .seconds = profile_begin(&t->profile, plan),
+                            .prefix_seconds = t->prefix != NULL && b->input != NULL ? profile_begin(&t->profile, t->prefix) : NULL};
     struct run watched = run; // at an epoch's first step
     struct histograms *h = &t->histograms;
     if (h->folder != NULL && t->at.steps == 0) {
@@ -67,6 +67,8 @@ static graft_status step_run(struct trainer *t, const struct augmentation *how, 
     }
     TRY(plan_run(plan, &watched, loss));
     profile_end(&t->profile, plan);
+    if (run.prefix_seconds != NULL)
+        profile_end(&t->profile, t->prefix);
     *hits = plan_hits(plan);
     const uint64_t before = t->optimizer.updates;
     optimizer_end(&t->optimizer);
@@ -126,28 +128,32 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
     if (last > 0)
         TRY(partial_make(t, last));
+    TRY(feature_cache_ready(t, &how));
+    const bool kept = t->features.store != NULL;
     const double begin = now_seconds() - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
-    TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
-                       &queue));
+    double waited = 0;
+    if (!kept)
+        TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
+                           &queue));
     for (;;) {
         struct batch b;
         bool end;
         double loss;
         int hits;
         const double waits = now_seconds();
-        TRY_GOTO(queue_next(queue, &b, &end));
-        t->profile.wait += now_seconds() - waits;
+        TRY_GOTO(kept ? feature_cache_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
+        waited += now_seconds() - waits;
         if (end)
             break;
-        for (int i = 0; i < b.n_failed; i++)
-            TRY_GOTO(skip(t, b.failed[i].index, b.failed[i].message));
+        for (int i = 0; b.failed != NULL && i < b.n_failed; i++) // known already where features are kept
+            TRY_GOTO(trainer_skip(t, b.failed[i].index, b.failed[i].message));
         at->seen += (size_t)(b.n + b.n_failed);
         if (b.n == 0)
             continue;
         const double tells = now_seconds();
-        if (at->run_steps == 0)
+        if (at->run_steps == 0 && !kept)
             media_batch(&t->media, &b);
         t->profile.told += now_seconds() - tells;
         TRY_GOTO(step_run(t, &how, &b, &loss, &hits));
@@ -183,6 +189,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     r->rate = at->rate;
     r->images_per_second = t->train_rate;
 done:
+    profile_data(&t->profile, waited, queue != NULL ? queue_work_seconds(queue) : 0,
+                 now_seconds() - begin - seconds_before);
     queue_free(queue);
     return status;
 }
@@ -198,12 +206,12 @@ static double cross_entropy(const float *logits, int classes, int label)
     return log(sum) + top - logits[label];
 }
 
-static graft_status take_prediction(void *user, uint32_t index, const struct prediction *p, const char *error)
+graft_status take_prediction(void *user, uint32_t index, const struct prediction *p, const char *error)
 {
     struct trainer *t = user;
     const int classes = t->model->n_classes, label = t->data->samples[index].label;
     if (p == NULL)
-        return skip(t, index, error);
+        return trainer_skip(t, index, error);
     for (int k = 0; k < t->model->graph.n_outputs; k++) // the loss that training minimises
         if (t->model->graph.outputs[k].weight > 0)
             t->val_loss_sum += t->model->graph.outputs[k].weight * cross_entropy(p->output[k], classes, label);
@@ -220,8 +228,11 @@ graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
     t->n_predicted = 0;
     t->val_loss_sum = 0;
     const double begin = now_seconds();
-    TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val", take_prediction,
-                        t));
+    if (t->features.store != NULL)
+        TRY(feature_cache_validate(t));
+    else
+        TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val",
+                            take_prediction, t));
     t->profile.validation = now_seconds() - begin;
     t->val_rate = per_second(t->n_val, t->profile.validation);
     if (t->n_predicted == 0)

@@ -1,4 +1,4 @@
-// train/plans.c: the plans of a run (batch, last partial batch, validation): they fit the memory, they follow the phases.
+// train/plans.c: the plans of a run (what is frozen, batch, last partial batch, validation): they fit the memory, they follow the phases.
 // All share one arena, as large as the last phase needs from the start.
 
 #include "train/trainer.h"
@@ -66,7 +66,9 @@ void plans_free(struct trainer *t)
     plan_free(t->full);
     plan_free(t->partial);
     plan_free(t->validation);
-    t->full = t->partial = t->validation = NULL;
+    plan_free(t->prefix);
+    t->full = t->partial = t->validation = t->prefix = NULL;
+    feature_cache_fini(&t->features);
 }
 
 // For the present phase's freezing.
@@ -76,6 +78,8 @@ graft_status plans_build(struct trainer *t, int batch)
     struct plan_options o = train_plan(t, batch);
     o.time = true;
     o.choices = t->choices;
+    TRY(plan_prefix_build(&m->graph, &m->params, t->arena, &o, &t->prefix));
+    o.prefix = t->prefix;
     TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
     o.batch = (int)(t->n % (size_t)batch);
     if (o.batch > 0)
@@ -134,6 +138,7 @@ graft_status partial_make(struct trainer *t, int batch)
     struct plan_options o = train_plan(t, batch);
     o.time = true;
     o.choices = t->choices;
+    o.prefix = t->prefix;
     TRY(profile_settle(&t->profile));
     plan_free(t->partial);
     TRY(plan_build(&t->model->graph, &t->model->params, t->arena, &o, &t->partial));

@@ -13,6 +13,7 @@ struct epoch_result {
     double images_per_second; // in training, waits included
     struct metrics val; // n = 0: no validation
     struct epoch_times times;
+    struct data_shares data; // of the run so far
     double temperature; // fitted on the validation pictures; 0: none
 };
 enum { LOG_EVENTS, LOG_RESULTS, LOG_SKIPPED, N_LOGS }; // events.jsonl, results.csv, skipped.csv: they grow

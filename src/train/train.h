@@ -48,6 +48,7 @@ struct train_options {
     enum bn_mode bn;
     struct augment augment;
     bool fixed; // of copies only (--copies)
+    const char *features; // of the frozen part: "auto", "off" or the folder that keeps them; NULL: off
     double checkpoint_seconds; // within an epoch; 0: at epochs only
     bool fail_on_bad, log_steps, save, exact, histograms;
     struct train_resume *resume; // NULL: a new run.  With a checkpoint its weights replace the model's

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "optim/average.h"
+#include "infer/predict.h"
 #include "train/checkpoint.h"
+#include "train/feature_cache.h"
 #include "train/layers.h"
 #include "train/histograms.h"
 #include "train/media.h"
@@ -40,7 +42,9 @@ struct trainer {
     int n_phases, phase;          // phase: the plans are for its freezing
     double all_flops;              // of a step of the last phase
     struct arena *arena;
+    struct plan *prefix;          // of what is frozen; NULL: nothing.  The others are then of the rest
     struct plan *full, *partial, *validation;
+    struct feature_cache features;     // of the pictures, from the prefix
     json_t *choices;              // of the plans, kept in checkpoints: a run goes on with the kernels it began with
     uint32_t *order, *val;
     size_t n, n_val;
@@ -76,6 +80,8 @@ graft_status partial_make(struct trainer *t, int batch);
 // epoch.c.  GRAFT_CANCELLED when asked to stop, at the last whole step.
 graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r); // from the position to the epoch's end
 graft_status epoch_validate(struct trainer *t, struct epoch_result *r);
+graft_status trainer_skip(struct trainer *t, uint32_t index, const char *reason); // a picture that cannot be read
+graft_status take_prediction(void *trainer, uint32_t index, const struct prediction *p, const char *error);
 // keep.c
 bool finite_parameters(const struct trainer *t);
 graft_status diverged(const struct trainer *t, int epoch, long step); // the failure

@@ -295,6 +295,13 @@ static void time_is_limited(void **state)
     assert_non_null(strstr(graft_message(), "slow.png: not decoded after"));
     picture_free(&p);
     mem_free((void *)data.ptr);
+#ifdef GRAFT_GIF
+    struct file_map gif = map_of("animated.gif");
+    assert_int_equal(gif_decode(gif.data, "slow.gif", &late, &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "slow.gif: not decoded after"));
+    picture_free(&p);
+    file_map_close(&gif);
+#endif
 #ifdef GRAFT_TIFF
     struct file_map map = map_of(here("lzw.tif"));
     assert_int_equal(tiff_decode(map.data, "slow.tif", &late, &p), GRAFT_BAD_FILE);

@@ -1,0 +1,336 @@
+// tests/train/test_feature_cache.c: runs from kept features end with the bits of runs that keep none: when they make them, find
+// them, find them damaged, share them, are stopped, or have no room for them; and nothing is kept of pictures that change.
+
+#include "toy.h"
+#include "tiny.h"
+#include "base/log.h"
+#include "train/feature_store.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { EPOCHS = 3, PICTURES = 20, ROW = 16 + 8 * 4, HEAD = 32 }; // the end: 8 channels, or 16 lanes of them
+
+static void clear(const char *folder)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static struct tiny tiny_of(const char *folder, const char *features)
+{
+    return (struct tiny){.folder = folder, .epochs = EPOCHS, .freeze = 1, .features = features};
+}
+
+static void expect(const struct tiny *t, int code)
+{
+    const int found = tiny_run(t);
+    if (found != code)
+        fail_msg("exit code %d, expected %d: %s", found, code, text_of_file("tiny.log"));
+}
+
+static void expect_reference(const char *folder, const char *features)
+{
+    struct tiny t = tiny_of(folder, features);
+    clear(folder);
+    expect(&t, GRAFT_OK);
+    tiny_compare(folder, "reference");
+}
+
+static char *features_file(const char *folder) // the only one
+{
+    char command[128], *path = malloc(300);
+    snprintf(command, sizeof command, "ls %s/*.features", folder);
+    FILE *list = popen(command, "r");
+    assert_non_null(list);
+    assert_non_null(fgets(path, 300, list));
+    path[strcspn(path, "\n")] = '\0';
+    char more[8];
+    assert_null(fgets(more, sizeof more, list));
+    pclose(list);
+    return path;
+}
+
+static long size_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (long)st.st_size;
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, at, at < 0 ? SEEK_END : SEEK_SET), 0);
+    const int c = fgetc(f);
+    assert_int_equal(fseek(f, at, at < 0 ? SEEK_END : SEEK_SET), 0);
+    assert_int_equal(fputc(c ^ 0x10, f), c ^ 0x10);
+    assert_int_equal(fclose(f), 0);
+}
+
+static bool logged(const char *text)
+{
+    char *log = text_of_file("tiny.log");
+    const bool found = strstr(log, text) != NULL;
+    free(log);
+    return found;
+}
+
+static int setup(void **state)
+{
+    if (toy_setup(state) != 0)
+        return -1;
+    toy_set("tinyset", PICTURES, 8);
+    struct tiny t = tiny_of("reference", NULL);
+    expect(&t, GRAFT_OK);
+    return 0;
+}
+
+static void test_made_and_found(void **state)
+{
+    (void)state;
+    clear("kept");
+    expect_reference("made", "kept");
+    char *path = features_file("kept");
+    const long size = size_of(path);
+    assert_int_equal((size - HEAD) % PICTURES, 0); // a row a picture, of both parts
+    assert_true((size - HEAD) / PICTURES >= ROW);
+    assert_false(logged("20 rows there"));
+    expect_reference("found", "kept");
+    assert_true(logged("20 rows there"));
+    assert_int_equal(size_of(path), size);
+    expect_reference("off", "off");
+    free(path);
+}
+
+static void test_damage(void **state)
+{
+    (void)state;
+    clear("kept");
+    expect_reference("made", "kept");
+    char *path = features_file("kept");
+    const long size = size_of(path);
+    const long places[] = {HEAD + ROW / 2 + 8, size / 2, size - 1}; // floats of a row
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        flip(path, places[i]);
+        expect_reference("damaged", "kept");
+        assert_true(logged("is damaged"));
+        expect_reference("again", "kept"); // the row was made anew
+        assert_false(logged("is damaged"));
+    }
+    for (long at = 0; at < HEAD; at += 5) { // the head: the file is made anew
+        flip(path, at);
+        expect_reference("damaged", "kept");
+        assert_true(logged("made anew"));
+        assert_int_equal(size_of(path), size);
+    }
+    for (long cut = 0; cut < size; cut += 1 + size / 7) { // as a crash or a full disk leaves it
+        assert_int_equal(truncate(path, cut), 0);
+        expect_reference("cut", "kept");
+        assert_int_equal(size_of(path), size);
+    }
+    free(path);
+}
+
+static void test_shared(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"first", "second", "third"};
+    clear("kept");
+    int processes[3];
+    for (int i = 0; i < 3; i++) {
+        struct tiny t = tiny_of(folders[i], "kept");
+        processes[i] = tiny_start(&t);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(tiny_wait(processes[i]), GRAFT_OK);
+        tiny_compare(folders[i], "reference");
+    }
+    char *path = features_file("kept");
+    assert_int_equal((size_of(path) - HEAD) % PICTURES, 0);
+    free(path);
+}
+
+static void test_stopped(void **state)
+{
+    (void)state;
+    for (int steps = 1; steps <= 9; steps += 4) {
+        clear("kept");
+        clear("stopped");
+        struct tiny t = tiny_of("stopped", "kept");
+        t.stop_after = steps;
+        expect(&t, GRAFT_CANCELLED);
+        t.stop_after = 0;
+        t.features = steps == 5 ? "off" : "kept"; // going on may do without
+        expect(&t, GRAFT_OK);
+        tiny_compare("stopped", "reference");
+    }
+}
+
+static struct file_table kept_table;
+static int features_fd, rows_left;
+
+static int open_watched(const char *path, int flags, mode_t mode)
+{
+    const int fd = kept_table.open(path, flags, mode);
+    if (strstr(path, ".features") != NULL)
+        features_fd = fd;
+    return fd;
+}
+
+static int close_watched(int fd)
+{
+    features_fd = fd == features_fd ? -1 : features_fd;
+    return kept_table.close(fd);
+}
+
+static ssize_t write_full(int fd, const void *data, size_t size)
+{
+    if (fd != features_fd || rows_left-- > 0)
+        return kept_table.write(fd, data, size);
+    errno = ENOSPC;
+    return -1;
+}
+
+static void fill_disk(void *user)
+{
+    features_fd = -1;
+    rows_left = *(int *)user;
+    kept_table = file_ops;
+    file_ops.open = open_watched;
+    file_ops.close = close_watched;
+    file_ops.write = write_full;
+}
+
+// A disk that is full costs the features, not the run.
+static void test_full_disk(void **state)
+{
+    (void)state;
+    for (int rows = 0; rows <= 8; rows += 4) {
+        clear("kept");
+        clear("full");
+        struct tiny t = tiny_of("full", "kept");
+        t.before = fill_disk;
+        t.user = &rows;
+        expect(&t, GRAFT_OK);
+        assert_true(logged("kept: "));
+        tiny_compare("full", "reference");
+    }
+    clear("blocked");
+    FILE *f = fopen("blocked", "w"); // no folder
+    assert_non_null(f);
+    fclose(f);
+    expect_reference("made", "blocked");
+}
+
+// Rows by what is asked for; of damaged ones none; a folder's oldest files go when there are too many bytes.
+static void test_store(void **state)
+{
+    (void)state;
+    struct feature_store *a, *b;
+    float x[3] = {1, 2, 3}, y[4] = {4, 5, 6, 7}, u[3], v[4];
+    const struct feature_part in[] = {{x, 3}, {y, 4}}, out[] = {{u, 3}, {v, 4}};
+    clear("store");
+    assert_int_equal(feature_store_open("store", 5, 7, &a), GRAFT_OK);
+    assert_int_equal(feature_store_open("store", 5, 7, &b), GRAFT_OK);
+    assert_false(feature_store_get(a, 9, out, 2));
+    for (uint64_t k = 1; k <= 5000; k++) { // the table grows; rows of both
+        x[0] = (float)k;
+        assert_int_equal(feature_store_put(k % 2 == 0 ? a : b, k, in, 2), GRAFT_OK);
+    }
+    assert_int_equal(feature_store_put(a, 4999, in, 2), GRAFT_OK); // b's: learnt of, not written again
+    assert_int_equal(size_of(feature_store_path(a)), HEAD + 5000 * (long)feature_row_bytes(7));
+    for (uint64_t k = 1; k <= 4999; k++) {
+        assert_true(feature_store_get(a, k, out, 2));
+        assert_true(u[0] == (float)k && u[2] == 3 && v[3] == 7);
+    }
+    assert_int_equal(feature_store_count(a), 5000);
+    feature_store_close(a);
+    feature_store_close(b);
+    assert_int_equal(feature_store_open("store", 6, 1, &a), GRAFT_OK);
+    feature_store_close(a);
+    assert_int_equal(feature_store_open("store", 7, 1, &a), GRAFT_OK);
+    feature_store_close(a);
+    const struct timeval old[2] = {{1000, 0}, {1000, 0}};
+    assert_int_equal(utimes("store/0000000000000005.features", old), 0);
+    feature_folder_trim("store", 7, 1 << 20);
+    assert_int_equal(files_named("store", ".features"), 3);
+    feature_folder_trim("store", 7, 2 * HEAD);
+    assert_int_equal(files_named("store", ".features"), 2); // the largest was the oldest
+    feature_folder_trim("store", 7, 0);
+    assert_int_equal(files_named("store", ".features"), 1); // but for the one that is wanted
+}
+
+// From outside: frozen layers, copies that stay, pictures that do not.
+static void test_command(void **state)
+{
+    (void)state;
+#define BASE "data", "tinyset", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
+    "epochs", "2", "threads", "1", "seed", "3"
+    struct seen seen = {0};
+    clear("outside");
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "none", "cache-features", "outside", "output", "all"), GRAFT_OK);
+    assert_false(file_exists("outside")); // nothing is frozen
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "head", "cache-features", "outside", "output", "head"), GRAFT_OK);
+    assert_int_equal(files_named("outside", ".features"), 1);
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "features.7", "cache-features", "outside", "output", "part"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "features.7", "cache-features", "off", "output", "part_off"), GRAFT_OK);
+    assert_int_equal(files_named("outside", ".features"), 2); // another part, another file
+    char *kept = text_of_file("part/val_predictions.csv"), *none = text_of_file("part_off/val_predictions.csv");
+    assert_string_equal(kept, none);
+    free(kept);
+    free(none);
+}
+
+// Pictures, since arrays of floats are never changed.
+static void test_augmented(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    clear("outside");
+#define PETS "data", "pets", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
+    "epochs", "2", "threads", "1", "seed", "3", "freeze", "head"
+    for (int i = 0; i < 12; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "pets/%s", i % 2 == 0 ? "cat" : "dog");
+        assert_int_equal(file_make_folder(path), GRAFT_OK);
+        snprintf(path, sizeof path, "pets/%s/%d.bmp", i % 2 == 0 ? "cat" : "dog", i);
+        uint8_t bmp[54 + 24 * 24 * 3] = {'B', 'M'};
+        const uint32_t fields[][2] = {{2, sizeof bmp}, {10, 54}, {14, 40}, {18, 24}, {22, 24}, {26, 1 | 24 << 16}};
+        for (size_t k = 0; k < sizeof fields / sizeof *fields; k++)
+            memcpy(bmp + fields[k][0], &fields[k][1], 4);
+        for (size_t k = 54; k < sizeof bmp; k++)
+            bmp[k] = (uint8_t)(k * 7 + (size_t)i * 31);
+        FILE *f = fopen(path, "wb");
+        assert_non_null(f);
+        assert_int_equal(fwrite(bmp, 1, sizeof bmp, f), sizeof bmp);
+        fclose(f);
+    }
+    assert_int_equal(RUN("train", &seen, PETS, "augment", "flip=h", "cache-features", "outside", "output", "moving"), GRAFT_OK);
+    assert_false(file_exists("outside"));
+    assert_non_null(strstr(seen.log, "augmented anew"));
+    assert_int_equal(RUN("train", &seen, PETS, "copies", "2", "cache-features", "outside", "output", "copies"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, PETS, "copies", "2", "cache-features", "off", "output", "copies_off"), GRAFT_OK);
+    assert_int_equal(files_named("outside", ".features"), 1);
+    char *kept = text_of_file("copies/val_predictions.csv"), *none = text_of_file("copies_off/val_predictions.csv");
+    assert_string_equal(kept, none);
+    free(kept);
+    free(none);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_store), cmocka_unit_test(test_made_and_found), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_shared), cmocka_unit_test(test_stopped), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_command), cmocka_unit_test(test_augmented)};
+    return cmocka_run_group_tests(tests, setup, toy_teardown);
+}
