@@ -25,7 +25,7 @@
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
 // What a step learns by.
-#define LEARNER {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL}, \
+#define LEARNER {"recipe", 0, "NAME", NULL, "best, guide or quick: what options are when not given (default: best; guide where an option that best sets is given)", NULL}, \
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
     {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL}, \
     {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL}, \
