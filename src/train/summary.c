@@ -26,8 +26,5 @@ void summary_tell(const struct trainer *t)
         log_info("augmentation: %s%s", parts, t->options->fixed ? ", of the copies, the same in every epoch" : "");
     }
     recipe_tell(&t->options->recipe, plan_batch(t->full), t->options->epochs);
-    log_info("memory: %.0f MB planned for activations and gradients, %.0f MB for weights, optimizer and averages",
-             plan_bytes(t->full) / 1e6,
-             ((double)m->params.size * (t->average.values != NULL ? 2 : 1) +
-              (double)m->params.group_begin[1] * (double)optimizer_blocks(&t->options->recipe.optim)) * 4 / 1e6);
+    memory_tell(t);
 }

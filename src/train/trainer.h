@@ -39,6 +39,7 @@ struct trainer {
     struct plateau plateau;
     struct phase phases[MAX_PHASES];
     int n_phases, phase;          // phase: the plans are for its freezing
+    int accumulate;               // batches an update; more than asked for where --memory cuts batches into parts
     struct arena *arena;
     struct plan *prefix;          // of what is frozen; NULL: nothing.  The others are then of the rest
     struct plan *full, *partial, *validation;
@@ -74,6 +75,11 @@ graft_status plans_build(struct trainer *t, int batch);
 void plans_free(struct trainer *t);
 graft_status phase_enter(struct trainer *t, int epoch);
 graft_status partial_make(struct trainer *t, int batch);
+// memory.c.  memory_check: refuses before the first step what would be killed in it; *batch is made smaller, and
+// t->accumulate larger, for --memory.
+struct plan_options train_plan(const struct trainer *t, int batch);
+graft_status memory_check(struct trainer *t, int *batch);
+void memory_tell(const struct trainer *t);
 // epoch.c.  GRAFT_CANCELLED when asked to stop, at the last whole step.
 graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r); // from the position to the epoch's end
 graft_status epoch_validate(struct trainer *t, struct epoch_result *r);
