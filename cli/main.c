@@ -2,20 +2,19 @@
 // Results go to stdout, messages and progress to stderr.  Exit: 0 done, 1 failed, 2 bad option, 3 bad file or data,
 // 4 memory or disk, 130 SIGINT, 143 SIGTERM, 129 SIGHUP (the terminal was closed; nohup keeps us deaf to it).
 
-#include "graft.h"
+#include "progress.h"
 #include "show.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { PLAIN_SECONDS = 10 };
 static volatile sig_atomic_t got_signal;
 static const char *command;
-static bool json_output, quiet, live;
+static bool json_output, quiet;
 
 static void on_signal(int number)
 {
@@ -30,12 +29,6 @@ static int cancelled(void *user)
     return got_signal != 0;
 }
 
-static void clear_line(void)
-{
-    if (live)
-        fputs("\r\033[K", stderr);
-}
-
 // Only a person at a terminal can agree.
 static int confirm(void *user, const char *question)
 {
@@ -43,7 +36,7 @@ static int confirm(void *user, const char *question)
     (void)user;
     if (!isatty(STDIN_FILENO))
         return 0;
-    clear_line();
+    progress_clear();
     fprintf(stderr, "%s [y/N] ", question);
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
@@ -53,58 +46,23 @@ static void on_log(void *user, graft_level level, const char *text)
     (void)user;
     if (quiet && level < GRAFT_WARNING)
         return;
-    clear_line();
-    fprintf(stderr, "%s%s\n", level == GRAFT_WARNING ? "warning: " : "", text);
-}
-
-// "123.4 of 553.4 MB, 12.3 MB/s"
-static void print_bytes(const graft_progress *p)
-{
-    fprintf(stderr, "%s: %.1f", p->file, p->bytes / 1e6);
-    if (p->bytes_total > 0)
-        fprintf(stderr, " of %.1f", p->bytes_total / 1e6);
-    fprintf(stderr, " MB, %.1f MB/s", p->bytes_per_second / 1e6);
-}
-
-// Where nobody watches, a download says every ten seconds that it lives; other work has its epochs and results.
-static void plain_progress(const graft_progress *p)
-{
-    static time_t said;
-    const time_t now = time(NULL);
-    if (p->file == NULL || quiet || (said != 0 && now < said + PLAIN_SECONDS))
-        return;
-    if (said != 0) {
-        print_bytes(p);
-        fputc('\n', stderr);
-    }
-    said = now;
+    progress_clear();
+    if (level == GRAFT_WARNING)
+        fprintf(stderr, "%swarning:%s ", colour(STDERR_FILENO, YELLOW), colour(STDERR_FILENO, PLAIN));
+    fprintf(stderr, "%s\n", text);
 }
 
 static void on_progress(void *user, const graft_progress *p)
 {
     (void)user;
-    if (!live || quiet) {
-        plain_progress(p);
-        return;
-    }
-    clear_line();
-    const int left = p->seconds_left > 0 ? (int)p->seconds_left : 0;
-    if (p->file != NULL) {
-        print_bytes(p);
-        if (left > 0)
-            fprintf(stderr, "  %d:%02d left", left / 60, left % 60);
-    } else if (p->epochs > 0)
-        fprintf(stderr, "epoch %d/%d  step %ld/%ld  loss %.4f  %.1f images/s  %d:%02d left", p->epoch, p->epochs,
-                p->step, p->steps, p->loss, p->images_per_second, left / 60, left % 60);
-    else
-        fprintf(stderr, "%s %ld/%ld  %.1f images/s", p->stage, p->step, p->steps, p->images_per_second);
-    fflush(stderr);
+    if (!quiet)
+        progress_show(p);
 }
 
 static void on_result(void *user, const char *json)
 {
     (void)user;
-    clear_line();
+    progress_clear();
     if (json_output) {
         puts(json);
         fflush(stdout);
@@ -198,9 +156,19 @@ static void wait_briefly(char **argv)
         execv("/proc/self/exe", argv); // where it fails we go on, only slower under load
 }
 
+// By default large blocks, once freed, make the heap grow by their size and stay: batches and pictures come and go.
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     wait_briefly(argv);
+    give_back();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         help_all();
         return argc < 2 ? GRAFT_BAD_OPTION : 0;
@@ -240,7 +208,7 @@ int main(int argc, char **argv)
             return usage_error();
         }
     }
-    live = isatty(STDERR_FILENO);
+    progress_begin();
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -251,7 +219,7 @@ int main(int argc, char **argv)
                                .confirm = confirm};
     const graft_status status = graft_run(options, &hooks);
     graft_options_free(options);
-    clear_line();
+    progress_clear();
     if (status == GRAFT_OK)
         return 0;
     if (status == GRAFT_BAD_OPTION)

@@ -1,11 +1,14 @@
 // cli/show.c: results for people: a table row or a few lines for each JSON object.
 
 #include "show.h"
+#include "progress.h"
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 const char *text_of(const json_t *o, const char *key)
 {
@@ -14,19 +17,69 @@ const char *text_of(const json_t *o, const char *key)
 }
 double number_of(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
 
+// The figures of a fold run are in the log.
+static void show_folds(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf(" fold  best_epoch  val_log_loss  val_top1  pictures\n");
+    json_array_foreach(json_object_get(o, "fold"), i, row)
+        printf("%5.0f  %10.0f  %12.4f  %8.4f  %8.0f\n", number_of(row, "fold"), number_of(row, "best_epoch"),
+               number_of(row, "val_log_loss"), number_of(row, "val_top1"), number_of(row, "n"));
+    printf(" mean              %12.4f  %8.4f\n", number_of(o, "val_log_loss"), number_of(o, "val_top1"));
+    if (json_object_get(o, "oof_log_loss") != NULL)
+        printf("  all              %12.4f  %8.4f  %8.0f\n", number_of(o, "oof_log_loss"), number_of(o, "oof_top1"),
+               number_of(o, "n"));
+}
+
+// The table of epochs, in one of two widths.
 static void show_train(const json_t *o)
 {
+    enum { WHOLE = 92 };
     static bool header;
-    const bool val = json_object_get(o, "val_log_loss") != NULL;
+    if (json_object_get(o, "folds") != NULL) {
+        show_folds(o);
+        return;
+    }
+    const bool val = json_object_get(o, "val_log_loss") != NULL, best = json_is_true(json_object_get(o, "best"));
+    const int columns = terminal_columns(STDOUT_FILENO);
+    const bool narrow = columns > 0 && columns < WHOLE;
     if (!header)
-        printf(val ? "epoch  train_loss  val_log_loss  val_top1  val_top5  seconds\n" : "epoch  train_loss  seconds\n");
+        printf(!val ? "epoch  train_loss          lr  images/s  seconds\n" : narrow ? "epoch    train  log_loss   top1    time\n" :
+               "epoch  train_loss  val_loss  val_log_loss  val_top1  val_top5          lr  images/s  seconds\n");
     header = true;
-    if (val)
-        printf("%5.0f  %10.4f  %12.4f  %8.4f  %8.4f  %7.1f%s\n", number_of(o, "epoch"), number_of(o, "train_loss"),
-               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "val_top5"),
-               number_of(o, "seconds"), json_is_true(json_object_get(o, "best")) ? "  best" : "");
+    const char *mark = best && val ? "  best" : "";
+    printf("%s", best && val ? colour(STDOUT_FILENO, BOLD) : "");
+    if (!val)
+        printf("%5.0f  %10.4f  %10.3g  %8.1f  %7.1f", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "lr"),
+               number_of(o, "img_s"), number_of(o, "seconds"));
+    else if (narrow)
+        printf("%5.0f  %7.4f  %8.4f  %5.3f  %6.0f%s", number_of(o, "epoch"), number_of(o, "train_loss"),
+               number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "seconds"), best ? " *" : "");
     else
-        printf("%5.0f  %10.4f  %7.1f\n", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "seconds"));
+        printf("%5.0f  %10.4f  %8.4f  %12.4f  %8.4f  %8.4f  %10.3g  %8.1f  %7.1f%s", number_of(o, "epoch"),
+               number_of(o, "train_loss"), number_of(o, "val_loss"), number_of(o, "val_log_loss"), number_of(o, "val_top1"),
+               number_of(o, "val_top5"), number_of(o, "lr"), number_of(o, "img_s"), number_of(o, "seconds"), mark);
+    printf("%s\n", best && val ? colour(STDOUT_FILENO, PLAIN) : "");
+}
+
+static void show_lr_find(const json_t *o)
+{
+    enum { MOST = 4096 };
+    static double x[MOST], y[MOST];
+    const json_t *rates = json_object_get(o, "lr"), *losses = json_object_get(o, "smoothed");
+    const size_t n = json_array_size(rates) < MOST ? json_array_size(rates) : MOST;
+    const bool found = json_is_real(json_object_get(o, "suggestion"));
+    const double suggestion = number_of(o, "suggestion");
+    for (size_t i = 0; i < n; i++) {
+        x[i] = log10(json_number_value(json_array_get(rates, i)));
+        y[i] = fmin(json_number_value(json_array_get(losses, i)), number_of(o, "top"));
+    }
+    printf("loss by learning rate (smoothed)\n");
+    plot_curve(x, y, n, found ? log10(suggestion) : NAN);
+    if (found)
+        printf("suggested: --lr %.2g (the loss is lowest at %.2g)\n", suggestion, number_of(o, "lowest"));
+    printf("plot: %s\n", text_of(o, "plot"));
 }
 
 static void show_predict(const json_t *o)
@@ -163,6 +216,15 @@ static void show_pull(const json_t *o)
 static void show_bench(const json_t *o)
 {
     static bool header;
+    if (json_object_get(o, "loader") != NULL) {
+        printf("%s: %.0f pictures to %.0fx%.0f, decoded %s, cache %s, %.0f workers: %.1f pictures/s, %.2f ms of a core "
+               "each, peak "
+               "memory %.0f MiB\n",
+               text_of(o, "loader"), number_of(o, "pictures"), number_of(o, "size"), number_of(o, "size"),
+               text_of(o, "decode"), text_of(o, "cache"), number_of(o, "workers"), number_of(o, "img_s"),
+               number_of(o, "ms"), number_of(o, "rss_mb"));
+        return;
+    }
     if (json_object_get(o, "layer") != NULL) {
         if (!header)
             printf("%-32s %-11s %-8s %-16s %9s %8s %5s %8s %6s\n", "layer", "operation", "pass", "algorithm", "ms",
@@ -195,7 +257,10 @@ static void show_runs(const json_t *o)
     struct tm tm;
     if (localtime_r(&begun, &tm) != NULL)
         strftime(date, sizeof date, "%Y-%m-%d %H:%M", &tm);
-    snprintf(epochs, sizeof epochs, "%.0f/%.0f", number_of(o, "epochs"), number_of(o, "of"));
+    if (json_object_get(o, "folds") != NULL)
+        snprintf(epochs, sizeof epochs, "%.0f/%.0f f", number_of(o, "folds_done"), number_of(o, "folds"));
+    else
+        snprintf(epochs, sizeof epochs, "%.0f/%.0f", number_of(o, "epochs"), number_of(o, "of"));
     if (json_object_get(o, "val_top1") != NULL) {
         snprintf(top1, sizeof top1, "%.4f", number_of(o, "val_top1"));
         snprintf(loss, sizeof loss, "%.4f", number_of(o, "val_log_loss"));
@@ -208,6 +273,30 @@ static void show_runs(const json_t *o)
            text_of(o, "state"), epochs, top1, loss, seconds / 3600, seconds / 60 % 60, seconds % 60, date);
 }
 
+static void show_ensemble(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    printf("%8s %8s %9s %8s  %s\n", "weight", "pictures", "log-loss", "top-1", "member");
+    json_array_foreach(json_object_get(o, "members"), i, row) {
+        if (json_object_get(row, "log_loss") == NULL)
+            printf("%8.4f %8s %9s %8s  %s\n", number_of(row, "weight"), "-", "-", "-", text_of(row, "name"));
+        else
+            printf("%8.4f %8.0f %9.4f %8.4f  %s\n", number_of(row, "weight"), number_of(row, "n"), number_of(row, "log_loss"),
+                   number_of(row, "top1"), text_of(row, "name"));
+    }
+    if (json_object_get(o, "log_loss") != NULL)
+        printf("%8s %8.0f %9.4f %8.4f  all, %s\n", "", number_of(o, "n"), number_of(o, "log_loss"), number_of(o, "top1"),
+               text_of(o, "rule"));
+    if (json_object_get(o, "output") != NULL)
+        printf("%s\n", text_of(o, "output"));
+}
+
+static void show_features(const json_t *o)
+{
+    printf("%s: %.0f pictures, %.0f features\n", text_of(o, "output"), number_of(o, "n"), number_of(o, "width"));
+}
+
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
 
 void show_result(const char *command, const char *json)
@@ -215,8 +304,8 @@ void show_result(const char *command, const char *json)
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
         {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
-        {"explain", show_explain}, {"report", show_report}, {"runs", show_runs}, {"watch", show_train},
-        {"data", show_data}};
+        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features}, {"runs", show_runs},
+        {"watch", show_train}, {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].command, command) == 0)

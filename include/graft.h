@@ -48,6 +48,9 @@ typedef struct graft_progress {
     double seconds_left;     // of the whole job; negative: not known yet
     const char *file;        // "download": what comes, how much of it is here, of how much (0: not known)
     double bytes, bytes_total, bytes_per_second;
+    double accuracy;         // "train": of the epoch so far, on the pictures as they were augmented
+    double wait;             // "train": share of the epoch's time spent waiting for pictures
+    double memory;           // bytes of this process now; 0: not known
 } graft_progress;
 
 // Callbacks; any may be NULL.  All are called on the thread that called graft_run.

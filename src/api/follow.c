@@ -20,8 +20,10 @@ static void progress_write(void *user, const graft_progress *p)
     if (file != NULL) {
         fprintf(file,
                 "{\"stage\":\"%s\",\"epoch\":%d,\"epochs\":%d,\"step\":%ld,\"steps\":%ld,\"loss\":%.6g,"
-                "\"images_per_second\":%.2f,\"seconds_left\":%.0f}\n",
-                p->stage, p->epoch, p->epochs, p->step, p->steps, p->loss, p->images_per_second, p->seconds_left);
+                "\"images_per_second\":%.2f,\"seconds_left\":%.0f,"
+                "\"accuracy\":%.6g,\"wait\":%.4g,\"memory\":%.0f}\n",
+                p->stage, p->epoch, p->epochs, p->step, p->steps, p->loss, p->images_per_second, p->seconds_left,
+                p->accuracy, p->wait, p->memory);
         fclose(file);
         f->progress_next = now + 1;
     }

@@ -23,8 +23,30 @@
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
+// What a step learns by.
+#define LEARNER {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL}, \
+    {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
+    {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL}, \
+    {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL}, \
+    {"no-nesterov", 0, NULL, NULL, "sgd with plain momentum", NULL}, \
+    {"betas", 0, "B1,B2", "0.9,0.999", "of adam and adamw", NULL}, \
+    {"rho", 0, "R", NULL, "of rmsprop (default: keras 0.9, torch 0.99)", "alpha"}, \
+    {"epsilon", 0, "E", NULL, "of all but sgd (default: keras 1e-7, torch 1e-8)", "eps"}, \
+    {"weight-decay", 0, "D", NULL, "coupled or decoupled as the rules have it (default 0; adamw: keras 0.004, torch 0.01)", NULL}, \
+    {"decay-all", 0, NULL, NULL, "weight decay of biases and BatchNorm too", NULL}, \
+    {"clip-norm", 0, "X", "0", "gradients scaled down to this norm over all of them; 0: not", "clip-grad"}, \
+    {"clip-value", 0, "X", "0", "each gradient held between -X and X; 0: not", NULL}, \
+    {"accumulate", 0, "N", "1", "batches an update", "grad-accum-steps"}, \
+    {"label-smoothing", 0, "S", "0", "share of the target spread over all classes", "smoothing"}, \
+    {"lr-mult", 0, "L=F,...", NULL, "factors of the rate by layer: features.0-9=0.1,head=10", NULL}, \
+    {"layer-decay", 0, "D", "1", "each group of layers learns by this factor slower than the one after it", NULL}
 #define TTA {"tta", 0, "N|PARTS", NULL, "mean over N views of a picture, or over 8 changed so: flip,rotate=5,shift=0.05; or N,PARTS", NULL}, \
     {"tta-mean", 0, "RULE", "arithmetic", "of the views: arithmetic or geometric", NULL}
+#define DECODE {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL}
+#define CACHE \
+    {"cache", 0, "WHERE", "none", "keep decoded, resized pictures: ram, disk or none", NULL}, \
+    {"cache-dir", 0, "DIR", NULL, "of --cache disk (default: pictures/ in graft's own cache folder)", NULL}, \
+    {"cache-gb", 0, "N", "0", "most that --cache takes; 0: half of the memory that is left, 20 of disk", NULL}
 #define ENDED {NULL, 0, NULL, NULL, NULL, NULL}
 
 static const graft_option_info train_options[] = {
@@ -38,21 +60,8 @@ static const graft_option_info train_options[] = {
     {"aux-weights", 0, "A,B..", NULL, "weights of the auxiliary heads' losses (default: googlenet 1,1, others 0)", NULL},
     HEADS,
     {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
-    {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL},
-    {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"},
-    {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL},
+    LEARNER,
     {"lr", 0, "RATE", "0.001", "learning rate", "lr0"},
-    {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL},
-    {"no-nesterov", 0, NULL, NULL, "sgd with plain momentum", NULL},
-    {"betas", 0, "B1,B2", "0.9,0.999", "of adam and adamw", NULL},
-    {"rho", 0, "R", NULL, "of rmsprop (default: keras 0.9, torch 0.99)", "alpha"},
-    {"epsilon", 0, "E", NULL, "of all but sgd (default: keras 1e-7, torch 1e-8)", "eps"},
-    {"weight-decay", 0, "D", NULL, "coupled or decoupled as the rules have it (default 0; adamw: keras 0.004, torch 0.01)", NULL},
-    {"decay-all", 0, NULL, NULL, "weight decay of biases and BatchNorm too", NULL},
-    {"clip-norm", 0, "X", "0", "gradients scaled down to this norm over all of them; 0: not", "clip-grad"},
-    {"clip-value", 0, "X", "0", "each gradient held between -X and X; 0: not", NULL},
-    {"accumulate", 0, "N", "1", "batches an update", "grad-accum-steps"},
-    {"label-smoothing", 0, "S", "0", "share of the target spread over all classes", "smoothing"},
     {"ema", 0, "K", "0", "measure and save an average of the weights that keeps K (0.99) at each update; 0: not", "model-ema-decay"},
     {"swa", 0, "E", "0", "from epoch E on average the epochs' weights; 0: never", NULL},
     {"scheduler", 0, "NAME", "keras", "constant, step, cosine, onecycle, plateau or keras (rate / (1 + D t))", "sched"},
@@ -60,8 +69,6 @@ static const graft_option_info train_options[] = {
     {"warmup", 0, "E", "0", "epochs, or a part of one, in which the rate rises", "warmup-epochs"},
     {"step-epochs", 0, "N", "0", "step: epochs between drops; plateau: epochs without gain before one (0: a third; 3)", "decay-epochs"},
     {"gamma", 0, "G", "0.1", "step, plateau: factor of a drop", "decay-rate"},
-    {"lr-mult", 0, "L=F,...", NULL, "factors of the rate by layer: features.0-9=0.1,head=10", NULL},
-    {"layer-decay", 0, "D", "1", "each group of layers learns by this factor slower than the one after it", NULL},
     {"unfreeze-epoch", 0, "E:L,...", NULL, "from epoch E on layer L and what follows it train: 2:blocks.5,4:all", NULL},
     {"monitor", 0, "NAME", "val_log_loss", "what makes an epoch the best: val_log_loss, val_loss, val_top1, val_top5, train_loss", NULL},
     {"patience", 0, "N", "0", "stop after N epochs without a better one; 0: never", NULL},
@@ -69,13 +76,17 @@ static const graft_option_info train_options[] = {
     BATCH, IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)", "val-split"},
     {"split", 0, "FILE", NULL, "a run's split.csv, in place of --val", NULL},
+    {"folds", 0, "K", "0", "K models, each validated on a part of the data that it never saw: by class, whole by group, the same for every network and seed", NULL},
+    {"folds-run", 0, "I,J", NULL, "only these of the folds, 0 to K-1; --resume with others adds them", NULL},
+    {"fold", 0, "I", NULL, "of --folds this one alone, as an ordinary run", NULL},
     GROUP,
     {"classes", 0, "FILE", NULL, "class names, one a line, in this order (default: sorted)", "class-map"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
     {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
+    {"drop-path", 0, "P", "0", "residual branches are left out at random, the last with P, those before it less", "drop-path-rate"},
     RESIZE, AUGMENT,
     ICC,
-    {"decode", 0, "RULE", "auto", "of JPEGs in training: auto (no smaller than twice the input), fast (than the input), exact", NULL},
+    DECODE, CACHE,
     {"copies", 0, "K", "0", "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
@@ -91,9 +102,32 @@ static const graft_option_info train_options[] = {
     {"seed", 0, "N", "0", "of every random number", NULL},
     EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
+static const graft_option_info lr_find_options[] = {
+    {"model", 'm', "NET", NULL, "as for train", NULL},
+    DATA("as for train"),
+    {"output", 'o', "FILE.svg", "lr-find.svg", "the plot to write; nothing else is written", NULL},
+    {"weights", 0, "FILE", "imagenet", "as for train", NULL},
+    {"num-classes", 0, "N", "0", "as for train", NULL},
+    {"freeze", 0, "N|NAME", "none", "as for train", NULL},
+    {"aux-weights", 0, "A,B..", NULL, "as for train", NULL},
+    {"bn", 0, "MODE", "train", "as for train", NULL},
+    {"lr-min", 0, "RATE", "1e-7", "the first step's rate", NULL},
+    {"lr-max", 0, "RATE", "10", "the last step's rate, unless the loss rises over four times its least before", NULL},
+    {"steps", 0, "N", "100", "how many steps lie between", NULL},
+    LEARNER, BATCH, IMGSZ, RESIZE, AUGMENT, ICC,
+    {"val", 0, "PART", NULL, "as for train: those pictures are left out", "val-split"},
+    GROUP,
+    {"classes", 0, "FILE", NULL, "as for train", "class-map"},
+    {"train-limit", 0, "N", "0", "as for train", NULL},
+    {"dropout", 0, "P", NULL, "as for train", NULL},
+    {"seed", 0, "N", "0", "as for train", NULL},
+    EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const graft_option_info predict_options[] = {
     {"topk", 'k', "N", "5", "classes shown a picture", NULL},
     {"csv", 0, "FILE", NULL, "every class's probability, a row a picture", NULL},
+    {"like", 0, "FILE", NULL, "with --csv: in the shape and order of this sample, such as a contest's sample_submission.csv", NULL},
+    {"clip", 0, "E", "0", "with --csv: probabilities to [E, 1 - E]", NULL},
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
@@ -136,10 +170,12 @@ static const graft_option_info pull_options[] = {
     {"list", 0, NULL, NULL, "the files, their publishers' addresses, and which are here", NULL}, OFFLINE, ENDED};
 static const graft_option_info bench_options[] = {
     {"mode", 0, "MODE", "train", "train, infer or head (only the head trains)", NULL},
-    {"steps", 0, "N", "5", "steps measured, after one warm-up", NULL},
+    {"steps", 0, "N", "5", "steps measured, after one warm-up; loader: passes over the pictures", NULL},
     {"layers", 0, NULL, NULL, "each step of the plan too: time, rate, share of the processor's peak, bytes, algorithm", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
-    BATCH, IMGSZ, EXACT, THREADS, ENDED};
+    BATCH, IMGSZ, EXACT, THREADS,
+    DATA("loader: the pictures"),
+    AUGMENT, DECODE, CACHE, RESIZE, WORKERS, ENDED};
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
@@ -151,17 +187,44 @@ static const graft_option_info watch_options[] = {ENDED};
 static const graft_option_info report_options[] = {
     {"output", 'o', "FILE", NULL, "default report.html in the run folder; compare.html of several", NULL}, ENDED};
 
+static const graft_option_info ensemble_options[] = {
+    {"output", 'o', "DIR", NULL, "folder of the ensemble, a model for predict and val (default: only the scores)", NULL},
+    {"rule", 0, "RULE", "geometric", "arithmetic, geometric; or fitted on out-of-fold predictions: weights, greedy, stack", NULL},
+    {"weights", 0, "W,W..", NULL, "of arithmetic and geometric, one a member", NULL},
+    {"rounds", 0, "N", "50", "greedy: how often a member is chosen", NULL},
+    {"c", 0, "C", "1", "stack: inverse strength of the penalty, as scikit-learn has it", NULL}, ENDED};
+
+#define LAYER {"layer", 0, "NAME", NULL, "as `models NET --layers` names it (default: what enters the classifier)", NULL}
+static const graft_option_info features_options[] = {
+    DATA("as for train"),
+    {"output", 'o', "FILE", NULL, "by its ending .npy (float32; beside it FILE.csv with each row's picture), .csv or .libsvm", NULL},
+    LAYER,
+    {"part", 0, "PART", "all", "train, val, test or all", NULL},
+    {"unlabelled", 0, NULL, NULL, "-d is pictures, folders or a CSV without labels, as for predict", NULL},
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
      "  graft train -d pets/ --optimizer adamw --scheduler cosine --warmup 0.5 --label-smoothing 0.1 --ema 0.99\n"
      "  graft train --resume runs/train", train_options, run_train},
+    {"lr-find", NULL, "the learning rate range test: which rate suits your pictures", "[-m NET] -d DATA [OPTION]...",
+     "graft lr-find -d pets/\n  graft lr-find -d pets/ --recipe guide --bn stats -o rates.svg", lr_find_options, run_lr_find},
     {"predict", NULL, "say what is on pictures", "MODEL INPUT... [OPTION]...",
      "graft predict runs/train/model.safetensors cat.jpg\n  graft predict efficientnet_lite0 pictures/ --csv out.csv\n"
-     "  graft predict runs/train/model.safetensors test.csv --csv out.csv",
+     "  graft predict runs/train/model.safetensors test.csv --csv out.csv\n"
+     "  graft predict runs/all test/ --tta 8 --csv out.csv --like sample_submission.csv --clip 0.001",
      predict_options, run_predict},
     {"val", "eval", "measure a model on labelled pictures", "MODEL -d DATA [OPTION]...",
      "graft val runs/train/model.safetensors -d pets/", val_options, run_val},
+    {"ensemble", NULL, "make one model of several: fold runs, runs, models, CSVs of predictions", "MEMBER... [-o DIR] [OPTION]...",
+     "graft ensemble runs/lite0 runs/vgg16 -o runs/both\n  graft ensemble runs/lite0 runs/vgg16 --rule weights -o runs/both\n"
+     "  graft predict runs/both test/ --csv out.csv",
+     ensemble_options, run_ensemble},
+    {"features", NULL, "write what a layer says of pictures, for other programs", "MODEL -d DATA -o FILE [OPTION]...",
+     "graft features efficientnet_lite0 -d pets/ -o pets.npy\n  graft features vgg16 -d pets/ --layer classifier.0 -o pets.libsvm",
+     features_options, run_features},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"
@@ -174,7 +237,8 @@ static const struct command commands[] = {
     {"pull", NULL, "download published weights, or check those that are here", "NET... [--offline] | --list [NET...]",
      "graft pull vgg16 efficientnet_lite0\n  graft pull --list\n  GRAFT_MIRROR=https://files.example.org/weights graft pull vgg16",
      pull_options, run_pull},
-    {"bench", NULL, "measure images per second and memory", "NET [OPTION]...", "graft bench efficientnet_lite0 --mode infer",
+    {"bench", NULL, "measure images per second and memory", "NET|loader [OPTION]...",
+     "graft bench efficientnet_lite0 --mode infer\n  graft bench loader -d pets/ --augment standard --workers 2",
      bench_options, run_bench},
     {"explain", NULL, "show what a prediction rests on: Grad-CAM over a picture", "MODEL PICTURE [OPTION]...",
      "graft explain runs/train/model.safetensors cat.jpg -o why.png\n"
@@ -341,6 +405,8 @@ graft_status option_texts(const graft_options *o, const char *name, const char *
             (*out)[(*n)++] = o->more[i].text;
     return GRAFT_OK;
 }
+
+bool option_known(const graft_options *o, const char *name) { return option_index(o->command, name) >= 0; }
 
 bool option_set(const graft_options *o, const char *name)
 {

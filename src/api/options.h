@@ -26,6 +26,7 @@ graft_status option_texts(const graft_options *o, const char *name, const char *
 graft_status option_long(const graft_options *o, const char *name, long least, long most, long *out);
 graft_status option_double(const graft_options *o, const char *name, double least, double most, double *out);
 graft_status option_choice(const graft_options *o, const char *name, const char *const *choices, int *out); // NULL-ended
+bool option_known(const graft_options *o, const char *name); // whether the command has it
 bool option_set(const graft_options *o, const char *name);
 char *options_json(const graft_options *o); // heap: what is in force
 // `given` over what options_json once said: *out has both.  `changes` lists the options given otherwise than kept, but for
@@ -36,7 +37,10 @@ graft_status options_merge(const graft_options *given, const json_t *kept, const
 graft_status run_train(const graft_options *o);
 graft_status run_predict(const graft_options *o);
 graft_status run_val(const graft_options *o);
+graft_status run_ensemble(const graft_options *o);
+graft_status run_features(const graft_options *o);
 graft_status run_inspect(const graft_options *o);
+graft_status run_lr_find(const graft_options *o);
 graft_status run_convert(const graft_options *o);
 graft_status run_data(const graft_options *o);
 graft_status run_models(const graft_options *o);

@@ -32,7 +32,7 @@ graft_status recipe_presets(const graft_options *o, json_t **out)
     TRY(option_choice(o, "recipe", recipe_names, &recipe));
     *out = json_object();
     for (size_t i = 0; *out != NULL && i < COUNT_OF(presets); i++)
-        if (strcmp(presets[i].recipe, recipe_names[recipe]) == 0)
+        if (strcmp(presets[i].recipe, recipe_names[recipe]) == 0 && option_known(o, presets[i].option))
             json_object_set_new(*out, presets[i].option, json_string(presets[i].value));
     return *out != NULL ? GRAFT_OK : fail_memory("the recipe");
 }
@@ -110,19 +110,25 @@ static graft_status schedule_options_read(const graft_options *o, int epochs, co
     return GRAFT_OK;
 }
 
+graft_status learner_options(const graft_options *o, struct recipe *out)
+{
+    int recipe;
+    TRY(option_choice(o, "recipe", recipe_names, &recipe));
+    *out = (struct recipe){.name = recipe_names[recipe], .lr_mult = option_text(o, "lr-mult")};
+    TRY(optim_options_read(o, &out->optim));
+    TRY(option_double(o, "label-smoothing", 0, 0.999, &out->label_smoothing));
+    return option_double(o, "layer-decay", 1e-3, 1, &out->layer_decay);
+}
+
 graft_status recipe_options(const graft_options *o, int epochs, struct recipe *out)
 {
-    int recipe, monitor;
+    int monitor;
     long swa, patience;
-    TRY(option_choice(o, "recipe", recipe_names, &recipe));
-    *out = (struct recipe){.name = recipe_names[recipe], .lr_mult = option_text(o, "lr-mult"),
-                           .unfreeze = option_text(o, "unfreeze-epoch")};
-    TRY(optim_options_read(o, &out->optim));
+    TRY(learner_options(o, out));
+    out->unfreeze = option_text(o, "unfreeze-epoch");
     TRY(schedule_options_read(o, epochs, &out->optim, &out->schedule));
-    TRY(option_double(o, "label-smoothing", 0, 0.999, &out->label_smoothing));
     TRY(option_double(o, "ema", 0, 0.9999999, &out->ema));
     TRY(option_long(o, "swa", 0, 100000, &swa));
-    TRY(option_double(o, "layer-decay", 1e-3, 1, &out->layer_decay));
     TRY(option_choice(o, "monitor", monitor_names, &monitor));
     TRY(option_long(o, "patience", 0, 100000, &patience));
     out->swa = (int)swa;

@@ -1,4 +1,4 @@
-// api/run_bench.c: `graft bench`: images a second, and with --layers what each step of the plan costs.
+// api/run_bench.c: `graft bench NET`: images a second, and with --layers what each step of the plan costs.
 
 #include "api/run.h"
 #include "base/log.h"
@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "optim/optim.h"
 #include <stdlib.h>
+#include <string.h>
 
 static int ascending(const void *a, const void *b)
 {
@@ -55,6 +56,8 @@ graft_status run_bench(const graft_options *o)
     float *input = NULL, *targets = NULL;
     double *seconds = NULL, *by_step = NULL;
     graft_status status = GRAFT_OK;
+    if (o->n_inputs == 1 && strcmp(o->inputs[0], "loader") == 0)
+        return run_bench_loader(o);
     TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "steps", 1, 100000, &steps));
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));

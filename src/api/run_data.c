@@ -31,6 +31,33 @@ done:
     return status;
 }
 
+graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d)
+{
+    static const char *const places[] = {"none", "ram", "disk", NULL};
+    int place;
+    double most;
+    char *folder = NULL, *ours = NULL;
+    graft_status status = GRAFT_OK;
+    TRY(option_choice(o, "cache", places, &place));
+    TRY(option_double(o, "cache-gb", 0, 1e6, &most));
+    if (place != 2 && option_text(o, "cache-dir") != NULL)
+        return fail(GRAFT_BAD_OPTION, "--cache-dir goes with --cache disk");
+    if (place == 0 || d->array_h > 0)
+        return GRAFT_OK;
+    if (place == 2 && option_text(o, "cache-dir") == NULL) {
+        TRY(cache_folder(&ours));
+        folder = path_join(ours, "pictures");
+    } else if (place == 2)
+        folder = mem_text(option_text(o, "cache-dir"));
+    if (place == 2 && folder == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    status = picture_cache_open(folder, (uint64_t)(most * 0x1p30), augment_zoom(a), d->count, &d->cache);
+done:
+    mem_free(folder);
+    mem_free(ours);
+    return status;
+}
+
 // The network's input for these pictures.
 static graft_status input_of(const graft_options *o, const struct dataset *d, struct input_spec *out)
 {

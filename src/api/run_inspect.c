@@ -89,7 +89,7 @@ static graft_status put_network(json_t *result, const struct network *net, const
     if (status == GRAFT_OK) {
         json_t *missing = json_array();
         for (int i = 0; i < g.n_params; i++)
-            if (tensor_find(set, g.params[i].name) == NULL)
+            if (!g.params[i].constant && tensor_find(set, g.params[i].name) == NULL)
                 json_array_append_new(missing, json_string(g.params[i].name));
         json_object_set_new(result, "network", json_string(net->name));
         json_object_set_new(result, "title", json_string(net->title));

@@ -6,8 +6,11 @@
 #include "base/memory.h"
 #include "data/data.h"
 #include "infer/calibrate.h"
+#include "infer/ensemble.h"
 #include "infer/metrics.h"
 #include "infer/scores.h"
+#include "infer/submission.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +47,33 @@ graft_status tta_option(const graft_options *o, const struct model *m, const str
     log_info("test-time augmentation: the %s mean of %d views: the picture as it is, and changed by %s", mean_names[mean],
              out->views, parts);
     return GRAFT_OK;
+}
+
+// A member of an ensemble, as the options have it.
+struct opening { const graft_options *o; const struct dataset *d; };
+
+static graft_status member_ready(void *user, const char *file, struct model *out, struct tta *tta)
+{
+    const struct opening *a = user;
+    TRY(model_open_ready(a->o, file, 0, out));
+    return tta_option(a->o, out, a->d, tta);
+}
+
+// A model, or an ensemble: then `out` has its classes, and nothing else of a model.
+static graft_status subject_open(const graft_options *o, const char *name, long size, struct ensemble *e, struct model *out)
+{
+    *e = (struct ensemble){0};
+    if (!ensemble_is(name))
+        return model_open_ready(o, name, size, out);
+    if (size != 0)
+        return fail(GRAFT_BAD_OPTION, "'%s' is an ensemble, whose members have their own sizes: pictures are needed, and no "
+                    "--imgsz", name);
+    TRY(ensemble_read(name, e));
+    out->classes = mem_zero((size_t)e->n_classes, sizeof *out->classes);
+    for (; out->classes != NULL && out->n_classes < e->n_classes; out->n_classes++)
+        if ((out->classes[out->n_classes] = mem_text(e->classes[out->n_classes])) == NULL)
+            return fail_memory("class names");
+    return out->classes != NULL ? GRAFT_OK : fail_memory("class names");
 }
 
 // A CSV that appears whole or not at all; a row is put together in memory.
@@ -91,12 +121,12 @@ static graft_status csv_open(struct csv_file *f, const char *path, const struct 
     return csv_row_end(f);
 }
 
-static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes, const char *answer)
+static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes, double clip, const char *answer)
 {
     char number[32];
     TRY(csv_field(f, path));
     for (int c = 0; c < classes; c++)
-        TRY(csv_put(f, number, (size_t)snprintf(number, sizeof number, ",%.7g", (double)p[c])));
+        TRY(csv_put(f, number, (size_t)snprintf(number, sizeof number, ",%.7g", fmin(fmax(p[c], clip), 1 - clip))));
     if (answer != NULL) {
         TRY(csv_put(f, ",", 1));
         TRY(csv_field(f, answer));
@@ -110,6 +140,8 @@ struct outcome {
     long topk;
     double temperature;  // probabilities are calibrated by it; 0: as they come
     double reject;       // below it the answer is "unknown"; 0: never
+    double clip;         // of the CSV
+    struct submission submission; // when the CSV is to be like a sample: submission.n > 0
     struct csv_file csv; // when asked for: csv.writer.path is not NULL
     float *logits, *probabilities; // (n, classes) or NULL
     float *calibrated;             // (classes)
@@ -154,8 +186,10 @@ static graft_status report(void *user, uint32_t index, const struct prediction *
             json_object_set_new(row, "unknown", json_boolean(unknown));
         if (r->logits != NULL)
             memcpy(r->logits + index * (size_t)classes, prediction->logits, (size_t)classes * sizeof(float));
+        if (r->submission.n > 0)
+            submission_put(&r->submission, index, p);
         if (r->csv.writer.path != NULL)
-            status = csv_row(&r->csv, path, p, classes,
+            status = csv_row(&r->csv, path, p, classes, r->clip,
                              r->reject <= 0 ? NULL
                              : unknown      ? "unknown"
                                             : r->model->classes[best_class(p, classes)]);
@@ -206,9 +240,9 @@ static graft_status plan_ready(const graft_options *o, struct model *m, int batc
     return arena_reserve(*arena);
 }
 
-// Each picture to `take`: as it comes, or after its last view.
-static graft_status predict_all(const graft_options *o, struct model *m, const struct dataset *d, const uint32_t *order,
-                                size_t n, const char *stage, predicted take, void *user)
+// Each picture to `take`: as it comes, or after its last view and member.
+static graft_status predict_all(const graft_options *o, struct model *m, const struct ensemble *e, const struct dataset *d,
+                                const uint32_t *order, size_t n, const char *stage, predicted take, void *user)
 {
     long batch, workers;
     struct tta tta;
@@ -218,6 +252,13 @@ static graft_status predict_all(const graft_options *o, struct model *m, const s
     graft_status status = GRAFT_OK;
     TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "workers", 1, 64, &workers));
+    if (e->n_members > 0) {
+        struct opening opening = {o, d};
+        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), NULL, stage};
+        TRY_GOTO(ensemble_scores(e, d, order, n, &how, member_ready, &opening, &scores));
+        TRY_GOTO(scores_tell(&scores, order, n, take, user));
+        goto done;
+    }
     TRY(tta_option(o, m, d, &tta));
     if (tta.views > 1) {
         const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), &tta, stage};
@@ -246,13 +287,19 @@ graft_status run_predict(const graft_options *o)
 {
     long topk, imgsz, threads;
     struct model m = {0};
+    struct ensemble e = {0};
     struct dataset d = {0};
     uint32_t *order = NULL;
     struct outcome r = {0};
     graft_status status = GRAFT_OK;
-    double reject;
+    double reject, clip;
     TRY(option_long(o, "topk", 1, 1000, &topk));
     TRY(option_double(o, "reject", 0, 1, &reject));
+    TRY(option_double(o, "clip", 0, 0.5, &clip));
+    if (option_text(o, "csv") == NULL && (option_text(o, "like") != NULL || option_set(o, "clip")))
+        return fail(GRAFT_BAD_OPTION, "--like and --clip say how the file of --csv is to look, and there is no --csv");
+    if (option_text(o, "like") != NULL && reject > 0)
+        return fail(GRAFT_BAD_OPTION, "--reject adds a column, which --like does not allow");
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
     TRY(option_long(o, "threads", 0, 1024, &threads));
     if (o->n_inputs < 2)
@@ -265,11 +312,11 @@ graft_status run_predict(const graft_options *o)
         imgsz = d.array_h;
     } else
         TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
-    TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
+    TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &e, &m));
     if (array)
         m.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
     order = order_new(&d);
-    r = (struct outcome){.model = &m, .data = &d, .topk = topk, .reject = reject};
+    r = (struct outcome){.model = &m, .data = &d, .topk = topk, .reject = reject, .clip = clip};
     r.calibrated = mem_alloc((size_t)m.n_classes * sizeof *r.calibrated);
     if (order == NULL || r.calibrated == NULL)
         TRY_GOTO(fail_memory("the list of pictures"));
@@ -278,27 +325,34 @@ graft_status run_predict(const graft_options *o)
                       "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
                       "`graft val MODEL -d DATA --calibrate` fits one",
                       o->inputs[0]));
-    if (option_text(o, "logits") != NULL && option_text(o, "tta") != NULL)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--logits are of the picture as it is, so --tta has no place"));
+    if (option_text(o, "logits") != NULL && (option_text(o, "tta") != NULL || e.n_members > 0))
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--logits are one model's of the picture as it is, so %s has no place",
+                      e.n_members > 0 ? "an ensemble" : "--tta"));
     if (option_text(o, "logits") != NULL &&
         (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
         TRY_GOTO(fail_memory("logits"));
-    if (option_text(o, "csv") != NULL)
+    if (option_text(o, "like") != NULL)
+        TRY_GOTO(submission_open(option_text(o, "like"), m.classes, m.n_classes, &d, &r.submission));
+    else if (option_text(o, "csv") != NULL)
         TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m, r.reject > 0));
-    TRY_GOTO(predict_all(o, &m, &d, order, d.count, "predict", report, &r));
+    TRY_GOTO(predict_all(o, &m, &e, &d, order, d.count, "predict", report, &r));
     if (r.logits != NULL)
         TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
     if (r.csv.writer.path != NULL)
         TRY_GOTO(file_writer_commit(&r.csv.writer));
+    if (r.submission.n > 0)
+        TRY_GOTO(submission_write(&r.submission, option_text(o, "csv"), clip));
     if (r.bad > 0)
         status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", r.bad, d.count);
 done:
+    submission_fini(&r.submission);
     file_writer_abandon(&r.csv.writer);
     mem_free(r.csv.row);
     mem_free(r.logits);
     mem_free(r.calibrated);
     mem_free(order);
     model_close(&m);
+    ensemble_free(&e);
     dataset_free(&d);
     file_map_close(&map);
     return status;
@@ -385,6 +439,7 @@ graft_status run_val(const graft_options *o)
     long seed, threads;
     int part = -1;
     struct model m = {0};
+    struct ensemble e = {0};
     struct dataset d = {0};
     uint32_t *order = NULL;
     struct outcome r = {0};
@@ -399,7 +454,7 @@ graft_status run_val(const graft_options *o)
     if (o->n_inputs != 1 || option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
-    TRY_GOTO(model_open_ready(o, o->inputs[0], 0, &m));
+    TRY_GOTO(subject_open(o, o->inputs[0], 0, &e, &m));
     TRY_GOTO(data_open(o, m.n_classes, &m, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     order = mem_alloc((d.count + 1) * sizeof *order);
@@ -414,7 +469,7 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
-    TRY_GOTO(predict_all(o, &m, &d, order, n, "val", collect, &r));
+    TRY_GOTO(predict_all(o, &m, &e, &d, order, n, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     if (option_set(o, "calibrate"))
@@ -427,6 +482,7 @@ done:
     mem_free(r.probabilities);
     mem_free(r.labels);
     model_close(&m);
+    ensemble_free(&e);
     dataset_free(&d);
     return status;
 }

@@ -20,6 +20,10 @@ static graft_status run_tell(const struct run_data *d)
                           (int)strtol(run_option(d, "epochs"), NULL, 10), "seconds", run_seconds(d), "begun", d->begun);
     if (o == NULL)
         return fail_memory("the result");
+    if (d->folds > 0) {
+        json_object_set_new(o, "folds", json_integer(d->folds));
+        json_object_set_new(o, "folds_done", json_integer(d->folds_done));
+    }
     if (json_object_set_new(o, "run", json_string(d->folder)) != 0)
         json_object_set_new(o, "run", json_string("(a name that is not UTF-8)"));
     if (d->best >= 0 && d->epochs[d->best].validated) {
@@ -37,7 +41,7 @@ static graft_status remove_runs(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "which run? graft runs rm RUN...");
     for (size_t i = 1; i < o->n_inputs; i++) {
         const char *folder = o->inputs[i];
-        if (!run_folder_is(folder))
+        if (!run_folder_is(folder) && !run_folds_is(folder))
             return fail(GRAFT_BAD_FILE, "'%s' is not a run", folder);
         char *question = mem_format("Remove the run '%s' and its model (%.1f MB) for good?", folder,
                                     (double)run_bytes(folder) / 1e6);
@@ -94,9 +98,10 @@ static graft_status epoch_tell(struct watch *w, const struct run_data *d, int i)
     bool better = true;
     for (int k = 0; k < i; k++)
         better &= !(d->epochs[k].log_loss <= e->log_loss);
-    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:b}", "epoch", e->epoch, "epochs",
+    json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:b}", "epoch", e->epoch, "epochs",
                           (int)strtol(run_option(d, "epochs"), NULL, 10), "train_loss",
-                          isfinite(e->train_loss) ? e->train_loss : 0, "seconds", isfinite(e->seconds) ? e->seconds : 0,
+                          isfinite(e->train_loss) ? e->train_loss : 0, "lr", isfinite(e->rate) ? e->rate : 0, "img_s",
+                          isfinite(e->images_per_second) ? e->images_per_second : 0, "seconds", isfinite(e->seconds) ? e->seconds : 0,
                           "best", better || !e->validated);
     if (o != NULL && e->validated) {
         json_object_set_new(o, "val_loss", json_real(e->val_loss));
@@ -148,7 +153,10 @@ static void progress_tell(const struct watch *w)
                               .steps = json_integer_value(json_object_get(o, "steps")),
                               .loss = json_number_value(json_object_get(o, "loss")),
                               .images_per_second = json_number_value(json_object_get(o, "images_per_second")),
-                              .seconds_left = json_number_value(json_object_get(o, "seconds_left"))});
+                              .seconds_left = json_number_value(json_object_get(o, "seconds_left")),
+                              .accuracy = json_number_value(json_object_get(o, "accuracy")),
+                              .wait = json_number_value(json_object_get(o, "wait")),
+                              .memory = json_number_value(json_object_get(o, "memory"))});
     }
     json_decref(o);
     mem_free(path);

@@ -3,6 +3,7 @@
 #include "api/follow.h"
 #include "api/run.h"
 #include "base/memory.h"
+#include "train/folds.h"
 #include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +11,9 @@
 #include <unistd.h>
 
 const char *const resize_rules[] = {"crop", "squash", "pad", NULL};
-static const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
+const char *const bn_modes[] = {"train", "stats", "frozen", NULL};
 static const char *const head_rules[] = {"auto", "keep", "new", NULL};
-static const char *const decode_rules[] = {"exact", "fast", "auto", NULL}; // by dataset.shrink
+const char *const decode_rules[] = {"exact", "fast", "auto", NULL};
 static const char *const bad_rules[] = {"skip", "fail", NULL};
 
 // "none", "head", a number of rows, or a layer's name.
@@ -32,7 +33,7 @@ void freeze_option(const graft_options *o, struct model_request *r)
 }
 
 // -m, or what a weight file holds, or the network that suits most people.
-static const char *network_option(const graft_options *o)
+const char *network_option(const graft_options *o)
 {
     const char *weights = option_text(o, "weights"), *network = option_text(o, "model");
     const bool file = strcmp(weights, "imagenet") != 0 && strcmp(weights, "none") != 0;
@@ -52,7 +53,7 @@ graft_status heads_option(const graft_options *o, enum predicting *out)
 }
 
 // "0.3,0.3": one weight an auxiliary head.
-static graft_status aux_option(const graft_options *o, float *weights, struct model_request *r)
+graft_status aux_option(const graft_options *o, float weights[MAX_OUTPUTS], struct model_request *r)
 {
     const char *at = option_text(o, "aux-weights");
     if (at == NULL)
@@ -73,7 +74,7 @@ static graft_status aux_option(const graft_options *o, float *weights, struct mo
     }
 }
 
-static graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
+graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
 {
     if (d->array_h != d->array_w || d->array_c != 3)
         return fail(GRAFT_BAD_FILE, "%s: float arrays must be square with 3 channels, not %dx%dx%d", option_text(o, "data"),
@@ -86,9 +87,17 @@ static graft_status array_input(const struct dataset *d, const graft_options *o,
 static graft_status training_data(const graft_options *o, long limit, uint64_t seed, int copies, struct dataset *d)
 {
     const char *split = option_text(o, "split"), *weights = option_text(o, "class-weights");
-    if (split != NULL)
-        TRY(dataset_split_read(d, split));
-    TRY(dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed));
+    int folds, held_out, *fold;
+    TRY(folds_check(o, &folds, &held_out));
+    if (folds > 0) {
+        TRY(folds_of_data(d, folds, limit, &fold));
+        dataset_fold_use(d, fold, held_out);
+        mem_free(fold);
+    } else {
+        if (split != NULL)
+            TRY(dataset_split_read(d, split));
+        TRY(dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed));
+    }
     TRY(dataset_groups_check(d));
     if (weights != NULL)
         TRY(dataset_weights(d, weights));
@@ -118,8 +127,12 @@ static graft_status memory_option(const graft_options *o, uint64_t *out)
 static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
+<<<<<<< HEAD
     double minutes, dropout = -1;
     uint64_t memory;
+=======
+    double minutes, drop_path, dropout = -1;
+>>>>>>> main
     struct recipe recipe;
     int bn, head, bad, decode, resize = -1;
     struct dataset d = {0};
@@ -148,6 +161,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
     TRY(option_choice(o, "decode", decode_rules, &decode));
     TRY(heads_option(o, &predicting));
+    TRY(option_double(o, "drop-path", 0, 0.95, &drop_path));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
@@ -171,7 +185,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
-                                    .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = (enum bn_mode)bn,
+                                    .size = (int)imgsz, .dropout = (float)dropout,
+                                    .drop_path = (float)drop_path, .resize = resize, .bn = (enum bn_mode)bn,
                                     .predicting = predicting, .seed = (uint64_t)seed};
     freeze_option(o, &request);
     TRY_GOTO(aux_option(o, aux_weights, &request));
@@ -190,6 +205,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
@@ -212,11 +228,11 @@ done:
 }
 
 // What may differ from the run's own options without being a change of the run.
-static const char *const free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps",
-                                           "histograms", "cache-features", "force", NULL};
+const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps", "histograms",
+                                          "force", "cache-dir", "cache-gb", "cache-features", "folds-run", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
-static graft_status tell_directory(graft_status status, const json_t *args)
+graft_status tell_directory(graft_status status, const json_t *args)
 {
     const char *then = json_string_value(json_object_get(args, "directory"));
     char *now = getcwd(NULL, 0);
@@ -225,6 +241,8 @@ static graft_status tell_directory(graft_status status, const json_t *args)
     free(now);
     return status;
 }
+
+graft_status train_once(const graft_options *o) { return train(o, NULL, ""); }
 
 static graft_status train_anew(const graft_options *o)
 {
@@ -238,28 +256,34 @@ static graft_status train_anew(const graft_options *o)
     graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
     json_decref(presets);
     if (status == GRAFT_OK) {
-        status = train(merged, NULL, "");
+        status = folds_wanted(merged) ? folds_anew(merged) : train_once(merged);
         graft_options_free(merged);
     }
     return status;
 }
 
-graft_status run_train(const graft_options *o)
+graft_status train_again(const graft_options *given, const char *folder)
 {
     struct train_resume resume;
     graft_options *merged = NULL;
     char changes[1024];
     graft_status status = GRAFT_OK;
-    if (option_text(o, "resume") == NULL)
-        return train_anew(o);
-    if (option_set(o, "output") || option_set(o, "no-save"))
-        return fail(GRAFT_BAD_OPTION, "--resume goes on in the run's own folder, without --%s",
-                    option_set(o, "output") ? "output" : "no-save");
-    TRY(train_resume_open(option_text(o, "resume"), &resume));
-    TRY_GOTO(options_merge(o, resume.args, free_options, changes, sizeof changes, &merged));
+    TRY(train_resume_open(folder, &resume));
+    TRY_GOTO(options_merge(given, resume.args, train_free_options, changes, sizeof changes, &merged));
     TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));
 done:
     graft_options_free(merged);
     train_resume_close(&resume);
     return status;
+}
+
+graft_status run_train(const graft_options *o)
+{
+    const char *folder = option_text(o, "resume");
+    if (folder == NULL)
+        return train_anew(o);
+    if (option_set(o, "output") || option_set(o, "no-save"))
+        return fail(GRAFT_BAD_OPTION, "--resume goes on in the run's own folder, without --%s",
+                    option_set(o, "output") ? "output" : "no-save");
+    return folds_folder_is(folder) ? folds_again(o, folder) : train_again(o, folder);
 }

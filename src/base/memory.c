@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 struct memory_table memory = {malloc, realloc, aligned_alloc, free};
 static atomic_uint_fast64_t calls;
@@ -69,6 +70,18 @@ char *mem_format(const char *format, ...)
 }
 
 uint64_t mem_calls(void) { return atomic_load(&calls); }
+
+uint64_t mem_resident(void)
+{
+    unsigned long whole, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lu %lu", &whole, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
 
 uint64_t mem_resident_peak(void)
 {

@@ -1,29 +1,12 @@
-// data/augment.c: what is drawn for one sample, and the network's input made from it.
+// data/augment.c: what is drawn for one sample.
 // All draws come from a hash of (seed, epoch, sample, part, number), so that no part's draws depend on another's and
-// nothing depends on threads.  Geometry, RandAugment's and TrivialAugment's included, becomes one affine map, done in
-// one resampling; then colours in the order drawn; then the erased rectangle. Distributions: torchvision's
-// RandomResizedCrop, RandomAffine, ColorJitter, GaussianBlur, RandomErasing, RandAugment, TrivialAugmentWide.  Two
-// things are not as there: a picture turned or moved shows what lies outside the centre crop instead of the border, and
-// a picture zoomed is resized (anti-aliased) to the zoomed size before it is warped.
+// nothing depends on threads.  Geometry, RandAugment's and TrivialAugment's included, becomes one affine map.
+// Distributions: torchvision's RandomResizedCrop, RandomAffine, ColorJitter, GaussianBlur, RandomErasing, RandAugment,
+// TrivialAugmentWide.
 
-#include "data/augment.h"
-#include "base/memory.h"
+#include "data/drawn.h"
 #include "base/rng.h"
-#include "data/colour.h"
-#include "data/resize.h"
-#include "data/warp.h"
 #include <math.h>
-#include <string.h>
-
-enum { MAX_COLOURS = 24 };
-struct drawn {
-    bool crop; // x, y, w, h in source pixels
-    int crop_x, crop_y, crop_w, crop_h;
-    struct affine from; // result -> upright picture of the network's size
-    int n_colours;
-    struct { enum colour op; double value; } colours[MAX_COLOURS];
-    int erase_x, erase_y, erase_w, erase_h; // width 0: none
-};
 
 // A stream of numbers for one part.
 struct draws {
@@ -189,7 +172,7 @@ static void draw_erased(struct draws *d, double probability, int size, struct dr
     }
 }
 
-static void draw(const struct augment *a, uint64_t key, int w, int h, int size, struct drawn *out)
+void augment_draw(const struct augment *a, uint64_t key, int w, int h, int size, struct drawn *out)
 {
     *out = (struct drawn){0};
     struct draws crop = draws_of(key, AUGMENT_CROP), erase = draws_of(key, AUGMENT_ERASE);
@@ -205,177 +188,4 @@ static void draw(const struct augment *a, uint64_t key, int w, int h, int size, 
         policy_add(&policy, below(&policy, 31) / 30.0, true, size, out);
     if (a->on[AUGMENT_ERASE])
         draw_erased(&erase, a->a[AUGMENT_ERASE], size, out);
-}
-
-// What of a side of `n` pixels the range low..high reaches, a pixel around it and what the border mirrors included.
-static bool side_reached(double low, double high, int n, enum border border, int *first, int *count)
-{
-    low = floor(low) - 1;
-    high = ceil(high) + 1;
-    if (border == BORDER_REFLECT && low < 0)
-        high = fmax(high, -low);
-    if (border == BORDER_REFLECT && high > n)
-        low = fmin(low, 2.0 * n - high);
-    if (border == BORDER_EDGE) {
-        low = fmin(low, n - 1);
-        high = fmax(high, 1);
-    }
-    low = fmax(low, 0);
-    high = fmin(high, n);
-    if (low >= high)
-        return false;
-    *first = (int)low;
-    *count = (int)(high - low);
-    return true;
-}
-
-// The part of the resized picture that the map can reach; false: none.
-static bool box_reached(struct affine from, int size, enum border border, struct box *box)
-{
-    const double *m = from.m;
-    double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
-    int first[2];
-    for (int k = 0; k < 4; k++)
-        for (int i = 0; i < 2; i++) {
-            const double at = m[3 * i] * (k % 2) * size + m[3 * i + 1] * (k / 2) * size + m[3 * i + 2];
-            low[i] = fmin(low[i], at);
-            high[i] = fmax(high[i], at);
-        }
-    if (!side_reached(low[0], high[0], (int)fmax(1, floor(box->full_w + 0.5)), border, &first[0], &box->w) ||
-        !side_reached(low[1], high[1], (int)fmax(1, floor(box->full_h + 0.5)), border, &first[1], &box->h))
-        return false;
-    box->left = first[0];
-    box->top = first[1];
-    return true;
-}
-
-// Flips alone keep every pixel.
-static bool only_flips(struct affine from, int size)
-{
-    const double *m = from.m;
-    return m[1] == 0 && m[3] == 0 && fabs(m[0]) == 1 && fabs(m[4]) == 1 && m[2] == (m[0] < 0 ? size : 0) &&
-           m[5] == (m[4] < 0 ? size : 0);
-}
-
-static void flip(struct picture *p, bool across, bool down)
-{
-    const size_t n = (size_t)p->w * p->h;
-    for (int y = 0; down && y < p->h / 2; y++)
-        for (int i = 0; i < p->w * 3; i++) {
-            uint8_t *a = p->rgb + (size_t)y * p->w * 3 + i, *b = p->rgb + (size_t)(p->h - 1 - y) * p->w * 3 + i;
-            const uint8_t kept = *a;
-            *a = *b;
-            *b = kept;
-        }
-    for (size_t at = 0; across && at < n; at += (size_t)p->w)
-        for (int x = 0; x < p->w / 2; x++) {
-            uint8_t *a = p->rgb + (at + (size_t)x) * 3, *b = p->rgb + (at + (size_t)(p->w - 1 - x)) * 3, kept[3];
-            memcpy(kept, a, 3);
-            memcpy(a, b, 3);
-            memcpy(b, kept, 3);
-        }
-}
-
-// Source pixels a pixel of the result, by which the picture is zoomed before it is warped, no further than it has
-// pixels.
-static double zoom_of(struct affine from, double most)
-{
-    const double *m = from.m, shrink = sqrt(fabs(m[0] * m[4] - m[1] * m[3]));
-    const double zoom = fabs(shrink - 1) < 1e-9 ? 1 : 1 / shrink;
-    return zoom > most ? most : zoom;
-}
-
-// The picture resized to where the map leaves its size alone, then warped.  `box`: what would be taken without the map.
-static graft_status picture_warped(const struct picture *src, const struct input_spec *spec, enum border border,
-                                   const uint8_t fill[3], struct affine from, struct box box, struct picture *out)
-{
-    const int size = spec->size;
-    const double zoom = zoom_of(from, fmax(1, fmax(src->w / box.full_w, src->h / box.full_h)));
-    struct affine to_box = {{zoom, 0, box.left * zoom, 0, zoom, box.top * zoom}};
-    struct picture p = {0};
-    from = affine_after(to_box, from);
-    box.full_w = fmax(1, box.full_w * zoom);
-    box.full_h = fmax(1, box.full_h * zoom);
-    *out = (struct picture){mem_alloc((size_t)size * size * 3), size, size};
-    if (out->rgb == NULL)
-        return fail_memory("a warped picture");
-    if (!box_reached(from, size, border, &box)) {
-        for (size_t i = 0; i < (size_t)size * size; i++)
-            memcpy(out->rgb + 3 * i, fill, 3);
-        return GRAFT_OK;
-    }
-    const graft_status status = resize_box(src, box, spec->filter, &p);
-    if (status != GRAFT_OK) {
-        picture_free(out);
-        return status;
-    }
-    from.m[2] -= box.left;
-    from.m[5] -= box.top;
-    warp(&p, from, border, fill, out);
-    picture_free(&p);
-    return GRAFT_OK;
-}
-
-static uint64_t key_of(const struct augmentation *how, uint64_t sample)
-{
-    return rng_hash(RNG_AUGMENT, how->seed, how->epoch, how->alike ? 0 : sample);
-}
-
-// What is taken of a picture of w x h pixels, before the map.
-static struct box box_drawn(const struct input_spec *spec, const struct drawn *drawn, int w, int h)
-{
-    struct box box = box_of(spec, w, h);
-    const double size = spec->size;
-    if (drawn->crop) {
-        box.full_w = size * w / drawn->crop_w;
-        box.full_h = size * h / drawn->crop_h;
-        box.left = size * drawn->crop_x / drawn->crop_w;
-        box.top = size * drawn->crop_y / drawn->crop_h;
-    }
-    return box;
-}
-
-void picture_wanted(const struct input_spec *spec, const struct augmentation *how, uint64_t sample, int w, int h,
-                    double *across, double *down)
-{
-    struct drawn drawn = {.from = affine_identity()};
-    if (how != NULL)
-        draw(how->augment, key_of(how, sample), w, h, spec->size, &drawn);
-    const struct box box = box_drawn(spec, &drawn, w, h);
-    const double zoom = zoom_of(drawn.from, fmax(1, fmax(w / box.full_w, h / box.full_h)));
-    *across = box.full_w * zoom;
-    *down = box.full_h * zoom;
-}
-
-graft_status picture_augment(const struct picture *src, const struct input_spec *spec, const struct augmentation *how,
-                             uint64_t sample, float *dst)
-{
-    const struct augment *a = how->augment;
-    const int size = spec->size;
-    struct drawn drawn;
-    struct picture p = {0};
-    uint8_t fill[3] = {0};
-    graft_status status = GRAFT_OK;
-    const int w = picture_full_w(src), h = picture_full_h(src);
-    draw(a, key_of(how, sample), w, h, size, &drawn);
-    const struct box box = box_drawn(spec, &drawn, w, h);
-    const enum border border = a->on[AUGMENT_BORDER] ? (enum border)a->a[AUGMENT_BORDER] : BORDER_MEAN;
-    if (border != BORDER_BLACK)
-        fill_of(spec, fill);
-    if (only_flips(drawn.from, size)) {
-        uint8_t mean[3]; // bars of RESIZE_PAD
-        fill_of(spec, mean);
-        TRY_GOTO(resize_padded(src, box, spec->filter, mean, &p));
-        flip(&p, drawn.from.m[0] < 0, drawn.from.m[4] < 0);
-    } else
-        TRY_GOTO(picture_warped(src, spec, border, fill, drawn.from, box, &p));
-    for (int i = 0; i < drawn.n_colours; i++)
-        TRY_GOTO(colour_apply(&p, drawn.colours[i].op, drawn.colours[i].value));
-    picture_normalise(&p, spec, dst);
-    for (int c = 0; c < 3; c++)
-        for (int y = drawn.erase_y; y < drawn.erase_y + drawn.erase_h; y++)
-            memset(dst + ((size_t)c * size + (size_t)y) * size + drawn.erase_x, 0, (size_t)drawn.erase_w * sizeof *dst);
-done:
-    picture_free(&p);
-    return status;
 }

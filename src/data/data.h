@@ -8,6 +8,7 @@
 
 enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE };
 struct fingerprint; // data/fingerprint.h
+struct picture_cache;
 struct member;      // data/archive.h
 struct archive;
 struct sample {
@@ -35,6 +36,7 @@ struct dataset {
     double shrink;                 // training decodes JPEGs no larger than this many times what is needed; 0: whole
     size_t balanced;               // pictures of every class an epoch; 0: as they are
     float *weights;                // by class, of the loss; NULL: 1
+    struct picture_cache *cache;   // of decoded pictures; NULL: none
     struct fingerprint *prints;    // by sample, filled as files are loaded; NULL: not wanted
     void **owned;                  // heap blocks the samples borrow
     size_t n_owned, owned_capacity;
@@ -125,6 +127,13 @@ graft_status picture_augment(const struct picture *src, const struct input_spec 
                              uint64_t sample, float *dst);
 // The file of a sample that has one, whole in memory.
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out);
+// Decoded, resized pictures in memory (`folder` NULL) or in a folder, up to `most` bytes (0: half of the memory that is
+// left, or 20 GiB), for `count` samples of which training ones are magnified up to `zoom` times.  Put into a dataset's
+// `cache`, which frees it.
+graft_status picture_cache_open(const char *folder, uint64_t most, double zoom, size_t count,
+                                struct picture_cache **out);
+void picture_cache_close(struct picture_cache *c); // NULL is fine
+double augment_zoom(const struct augment *a);      // how far it magnifies at most, as far as the cache goes along
 // One sample whatever its source, but for float arrays, as a picture; whole.
 graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out);
 // What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation; else as in training, which may
@@ -150,6 +159,7 @@ struct queue;
 graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how,
                        const uint32_t *order, size_t n, int batch, int workers, struct queue **out);
 graft_status queue_next(struct queue *q, struct batch *out, bool *end); // valid until the next call
+double queue_work_seconds(struct queue *q); // processor time that its workers took so far
 void queue_free(struct queue *q);
 // Rows of probabilities (n, classes) for the loss, (1 - smoothing) of the label and `smoothing` spread over all, times
 // the class's weight; then mixup and cutmix, which change the batch's pictures and targets.

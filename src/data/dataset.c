@@ -4,7 +4,8 @@
 #include "data/archive.h"
 #include "data/decode.h"
 #include "data/fingerprint.h"
-#include "data/resize.h"
+#include "data/picture_cache.h"
+#include "data/view.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -67,6 +68,7 @@ void dataset_free(struct dataset *d)
     mem_free(d->groups);
     mem_free(d->prints);
     mem_free(d->weights);
+    picture_cache_close(d->cache);
     mem_free(d->owned);
     for (size_t i = 0; i < d->n_archives; i++)
         archive_free(d->archives[i]);
@@ -247,26 +249,36 @@ graft_status sample_picture(const struct dataset *d, size_t index, struct pictur
     return sample_decode(d, index, &(struct decode_job){0}, out);
 }
 
-// What of a picture a sample in training needs.
+// What of a picture a sample needs, and what becomes of it.
 struct need {
     const struct input_spec *spec;
     const struct augmentation *how; // NULL: nothing changes
     uint64_t sample;
     double shrink;
+    struct view view;
+    struct resizer *resizer; // of a picture that came row by row
 };
 
 static void tell_wanted(void *user, int w, int h, double *across, double *down)
 {
     const struct need *n = user;
-    picture_wanted(n->spec, n->how, n->sample, w, h, across, down);
+    view_wanted(n->spec, n->how, n->sample, w, h, across, down);
     *across *= n->shrink;
     *down *= n->shrink;
+}
+
+static graft_status stream_begin(void *user, const struct picture *size, struct resizer **out)
+{
+    struct need *n = user;
+    view_of(n->spec, n->how, n->sample, size, &n->view);
+    TRY(resizer_new(size->w, size->h, n->view.box, n->spec->filter, &n->resizer));
+    *out = n->resizer;
+    return GRAFT_OK;
 }
 
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst)
 {
-    struct picture p;
     const size_t area = (size_t)d->array_h * d->array_w;
     if (d->array_float) {
         const char *src = d->samples[index].data;
@@ -281,11 +293,29 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         own.epoch = 0; // epochs count from 1
     struct need need = {spec, plain ? NULL : &own, index, d->shrink};
     const bool whole = how == NULL || how->fixed || d->shrink == 0;
-    const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted, .user = &need};
-    TRY(sample_decode(d, index, &job, &p));
-    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
-        fingerprint_take(&p, &d->prints[index]);
-    const graft_status status = plain ? picture_prepare(&p, spec, dst) : picture_augment(&p, spec, &own, index, dst);
-    picture_free(&p);
+    const bool printed = d->prints == NULL || d->prints[index].state != FINGERPRINT_NONE;
+    const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,
+                                   .stream = printed ? stream_begin : NULL, .user = &need};
+    struct picture p, resized;
+    bool kept = false;
+    graft_status status = GRAFT_OK;
+    if (d->cache != NULL && d->samples[index].data == NULL)
+        TRY_GOTO(picture_cache_get(d->cache, d, index, spec, plain, &p, &kept));
+    else
+        TRY_GOTO(sample_decode(d, index, &job, &p));
+    if (p.rgb == NULL) {
+        resizer_take(need.resizer, &resized);
+    } else {
+        if (!printed)
+            fingerprint_take(&p, &d->prints[index]);
+        view_of(spec, need.how, index, &p, &need.view);
+        status = resize_box(&p, need.view.box, spec->filter, &resized);
+        if (!kept)
+            picture_free(&p);
+    }
+    if (status == GRAFT_OK)
+        status = view_finish(&need.view, &resized, dst);
+done:
+    resizer_free(need.resizer);
     return status;
 }

@@ -28,6 +28,15 @@ graft_status size_check(int w, int h, const char *name)
     return GRAFT_OK;
 }
 
+graft_status size_check_whole(int w, int h, const char *name, const char *what)
+{
+    TRY(size_check(w, h, name));
+    if ((int64_t)w * h > MAX_PIXELS_WHOLE)
+        return fail(GRAFT_BAD_FILE, "%s: %s of %dx%d, which is decoded whole in memory; graft takes up to %d pixels of that "
+                    "kind", name, what, w, h, MAX_PIXELS_WHOLE);
+    return GRAFT_OK;
+}
+
 graft_status picture_new(int w, int h, const char *name, struct picture *out)
 {
     *out = (struct picture){.w = w, .h = h, .full_w = w, .full_h = h, .traits = out->traits};

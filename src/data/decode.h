@@ -1,11 +1,12 @@
 // data/decode.h: private to data/: one row and one file a picture format.
 #pragma once
 
-#include "data/data.h"
+#include "data/resize.h"
 
 enum { MAX_SIDE = 65500, MAX_SCANS = 100 };
 enum { MAX_FILE = 1 << 28 };       // bytes
 enum { MAX_PIXELS = 178956970 }; // Pillow's limit for a decompression bomb
+enum { MAX_PIXELS_WHOLE = 1 << 26 };
 enum { MAX_SECONDS = 20 };         // of processor time a picture
 
 // How one picture is to be decoded.
@@ -14,6 +15,10 @@ struct decode_job {
     // Of the whole upright picture of w x h, how many pixels will be used: a decoder that can may stop at that size.
     // NULL: all of them.
     void (*wanted)(void *user, int w, int h, double *across, double *down);
+    // Where no more is made of the picture than one resize: gets the picture as it will be (all but rgb), makes what
+    // its rows may go to one by one, so that rgb stays NULL.  A decoder may do without.  NULL: the whole picture is
+    // wanted.
+    graft_status (*stream)(void *user, const struct picture *size, struct resizer **out);
     void *user;
     double until;  // thread_seconds() when the time is over; set by picture_decode_as
 };
@@ -43,6 +48,8 @@ bool heif_recognises(bytes data);
 graft_status heif_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out);
 
 graft_status size_check(int w, int h, const char *name); // against the limits
+// Of what is decoded whole in memory and takes several times what the picture does: "a progressive JPEG".
+graft_status size_check_whole(int w, int h, const char *name, const char *what);
 // Checks the limits first; keeps the traits that `out` has.
 graft_status picture_new(int w, int h, const char *name, struct picture *out);
 graft_status picture_orient(struct picture *p, int orientation);               // EXIF 1..8

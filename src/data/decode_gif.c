@@ -30,13 +30,21 @@ static void colour(const ColorMapObject *map, int index, uint8_t *rgb)
     rgb[2] = known ? map->Colors[index].Blue : 0;
 }
 
-static bool lines_read(GifFileType *gif, const ColorMapObject *map, GifByteType *line, struct picture *p)
+static void canvas_fill(const ColorMapObject *map, int index, struct picture *p)
+{
+    for (int x = 0; x < p->w; x++)
+        colour(map, index, p->rgb + (size_t)x * 3);
+    for (int y = 1; y < p->h; y++)
+        memcpy(p->rgb + (size_t)y * p->w * 3, p->rgb, (size_t)p->w * 3);
+}
+
+static bool lines_read(GifFileType *gif, const ColorMapObject *map, double until, GifByteType *line, struct picture *p)
 {
     static const int first[] = {0, 4, 2, 1}, step[] = {8, 8, 4, 2}; // the four passes of interlacing
     const GifImageDesc *f = &gif->Image;
     for (int pass = 0; pass < (f->Interlace ? 4 : 1); pass++)
         for (int y = f->Interlace ? first[pass] : 0; y < f->Height; y += f->Interlace ? step[pass] : 1) {
-            if (DGifGetLine(gif, line, f->Width) == GIF_ERROR)
+            if (DGifGetLine(gif, line, f->Width) == GIF_ERROR || (y % 64 == 0 && thread_seconds() > until))
                 return false;
             for (int x = 0; x < f->Width; x++)
                 colour(map, line[x], p->rgb + ((size_t)(f->Top + y) * p->w + f->Left + x) * 3);
@@ -77,7 +85,6 @@ static bool frame_find(GifFileType *gif, int *transparent)
 graft_status gif_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
 {
     struct reader reader = reader_of(data);
-    (void)job; // its work is bounded by its size
     int error = 0, transparent;
     GifByteType *line = NULL;
     graft_status status = GRAFT_OK;
@@ -92,16 +99,16 @@ graft_status gif_decode(bytes data, const char *name, const struct decode_job *j
     if (map == NULL || f->Width < 1 || f->Height < 1 || f->Left < 0 || f->Top < 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: damaged GIF: %s", name, map == NULL ? "no colours" : "an empty frame"));
     const int right = f->Left + f->Width, bottom = f->Top + f->Height;
-    TRY_GOTO(picture_new(right > gif->SWidth ? right : gif->SWidth, bottom > gif->SHeight ? bottom : gif->SHeight, name,
-                         out));
-    if (f->Width < out->w || f->Height < out->h)
-        for (size_t i = 0; i < (size_t)out->w * out->h; i++)
-            colour(map, transparent >= 0 ? transparent : 0, out->rgb + 3 * i);
+    const int w = right > gif->SWidth ? right : gif->SWidth, h = bottom > gif->SHeight ? bottom : gif->SHeight;
+    TRY_GOTO(size_check_whole(w, h, name, "a GIF")); // of a few bytes it may be
+    TRY_GOTO(picture_new(w, h, name, out));
+    if (f->Width < w || f->Height < h)
+        canvas_fill(map, transparent >= 0 ? transparent : 0, out);
     line = mem_alloc((size_t)f->Width);
     if (line == NULL)
         TRY_GOTO(fail_memory(name));
-    if (!lines_read(gif, map, line, out))
-        status = damaged(name, gif->Error);
+    if (!lines_read(gif, map, job->until, line, out))
+        status = thread_seconds() > job->until ? decode_expired(name) : damaged(name, gif->Error);
 done:
     mem_free(line);
     DGifCloseFile(gif, &error);

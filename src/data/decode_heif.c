@@ -17,7 +17,8 @@
     use(heif_image_handle_get_height) use(heif_image_handle_has_alpha_channel)                                         \
     use(heif_image_handle_get_luma_bits_per_pixel) use(heif_image_handle_get_raw_color_profile_size)                   \
     use(heif_image_handle_get_raw_color_profile) use(heif_decode_image) use(heif_image_release)                        \
-    use(heif_image_get_width) use(heif_image_get_height) use(heif_image_get_plane_readonly)
+    use(heif_decoding_options_alloc) use(heif_decoding_options_free) use(heif_image_get_width)                         \
+    use(heif_image_get_height) use(heif_image_get_plane_readonly)
 
 #define DECLARE(name) __typeof__(name) *name;
 static struct {
@@ -88,12 +89,18 @@ static graft_status copy(const struct heif_image *image, const char *name, struc
 static graft_status handle_decode(const struct heif_image_handle *handle, const char *name,
                                   const struct decode_job *job, struct picture *out)
 {
+    enum { STRICT_SINCE = 3 };
     struct heif_image *image = NULL;
-    TRY(size_check(heif.heif_image_handle_get_width(handle), heif.heif_image_handle_get_height(handle), name));
+    TRY(size_check_whole(heif.heif_image_handle_get_width(handle), heif.heif_image_handle_get_height(handle), name,
+                         "a HEIF picture"));
     out->traits = (heif.heif_image_handle_has_alpha_channel(handle) ? TRAIT_ALPHA : 0) |
                   (heif.heif_image_handle_get_luma_bits_per_pixel(handle) > 8 ? TRAIT_DEEP : 0);
+    struct heif_decoding_options *options = heif.heif_decoding_options_alloc();
+    if (options != NULL && options->version >= STRICT_SINCE)
+        options->strict_decoding = 1; // warnings are damage
     const struct heif_error error =
-        heif.heif_decode_image(handle, &image, heif_colorspace_RGB, heif_chroma_interleaved_RGB, NULL);
+        heif.heif_decode_image(handle, &image, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options);
+    heif.heif_decoding_options_free(options);
     const graft_status status = error.code == heif_error_Ok ? copy(image, name, out) : damaged(name, error);
     if (image != NULL)
         heif.heif_image_release(image);

@@ -11,12 +11,12 @@
 #include <string.h>
 #include <jpeglib.h>
 
-enum { MAX_PROGRESSIVE = 1 << 26 }; // pixels: its coefficients take 3 to 6 bytes each
 
 struct failure {
     struct jpeg_error_mgr manager;
     jmp_buf jump;
     double until;
+    unsigned calls;
     bool expired, tolerant;
     char text[JMSG_LENGTH_MAX];
 };
@@ -34,7 +34,7 @@ static void message(j_common_ptr info, int level)
         stop(info);
 }
 
-// Called every few rows of every scan.
+// Called for every row of blocks of every scan, and every row of pixels; the clock is a system call.
 static void watch(j_common_ptr info)
 {
     const j_decompress_ptr jpeg = (j_decompress_ptr)info;
@@ -43,7 +43,7 @@ static void watch(j_common_ptr info)
         snprintf(f->text, sizeof f->text, "more than %d progressive scans", MAX_SCANS);
         longjmp(f->jump, 1);
     }
-    if (thread_seconds() > f->until) {
+    if (f->calls++ % 32 == 0 && thread_seconds() > f->until) {
         f->expired = true;
         longjmp(f->jump, 1);
     }
@@ -99,6 +99,54 @@ static unsigned eighths(const struct jpeg_decompress_struct *jpeg, const struct 
     return n;
 }
 
+// The picture's size is known once decoding has begun.
+static graft_status size_set(const struct jpeg_decompress_struct *jpeg, const char *name, struct picture *out)
+{
+    out->w = (int)jpeg->output_width;
+    out->h = (int)jpeg->output_height;
+    out->full_w = (int)jpeg->image_width;
+    out->full_h = (int)jpeg->image_height;
+    return size_check(out->w, out->h, name);
+}
+
+static graft_status rows_stream(struct jpeg_decompress_struct *jpeg, const char *name, const struct decode_job *job,
+                                struct picture *out)
+{
+    struct resizer *to;
+    jpeg->out_color_space = JCS_EXT_RGBX;
+    jpeg_start_decompress(jpeg);
+    TRY(size_set(jpeg, name, out));
+    TRY(job->stream(job->user, out, &to));
+    while (jpeg->output_scanline < jpeg->output_height) {
+        JSAMPROW target = resizer_row(to);
+        jpeg_read_scanlines(jpeg, &target, 1);
+        resizer_push(to);
+    }
+    return GRAFT_OK;
+}
+
+// *row: a row of CMYK, which the caller frees, as nothing returns here when the library jumps out.
+static graft_status rows_read(struct jpeg_decompress_struct *jpeg, const char *name, struct icc *icc,
+                              uint8_t *volatile *row, struct picture *out)
+{
+    const bool cmyk = jpeg->num_components == 4;
+    jpeg_start_decompress(jpeg);
+    TRY(picture_new((int)jpeg->output_width, (int)jpeg->output_height, name, out));
+    TRY(size_set(jpeg, name, out));
+    if (cmyk && (*row = mem_alloc((size_t)jpeg->output_width * 4)) == NULL)
+        return fail_memory(name);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        uint8_t *line = out->rgb + (size_t)jpeg->output_scanline * out->w * 3;
+        JSAMPROW target = cmyk ? *row : line;
+        jpeg_read_scanlines(jpeg, &target, 1);
+        if (icc != NULL)
+            icc_convert(icc, target, line, (size_t)out->w);
+        else if (cmyk)
+            from_cmyk(*row, line, out->w);
+    }
+    return GRAFT_OK;
+}
+
 graft_status jpeg_decode(bytes data, const char *name, const struct decode_job *job, struct picture *out)
 {
     struct jpeg_decompress_struct jpeg = {0};
@@ -127,32 +175,19 @@ graft_status jpeg_decode(bytes data, const char *name, const struct decode_job *
     out->traits = cmyk ? TRAIT_CMYK : jpeg.num_components == 1 ? TRAIT_GREY : 0;
     jpeg.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     TRY_GOTO(size_check((int)jpeg.image_width, (int)jpeg.image_height, name));
-    if (jpeg.progressive_mode && (int64_t)jpeg.image_width * jpeg.image_height > MAX_PROGRESSIVE)
-        TRY_GOTO(fail(GRAFT_BAD_FILE,
-                      "%s: a progressive JPEG of %ux%u, which is decoded whole in memory; graft takes up to %d "
-                      "pixels",
-                      name, jpeg.image_width, jpeg.image_height, MAX_PROGRESSIVE));
+    if (jpeg_has_multiple_scans(&jpeg)) // then its coefficients, 3 to 6 bytes a pixel, are kept
+        TRY_GOTO(size_check_whole((int)jpeg.image_width, (int)jpeg.image_height, name, "a JPEG of several scans"));
     jpeg.scale_num = eighths(&jpeg, job, orientation >= 5);
     jpeg.scale_denom = 8;
     if (job->icc)
         icc = profile_open(&jpeg, &failure);
-    jpeg_start_decompress(&jpeg);
-    TRY_GOTO(picture_new((int)jpeg.output_width, (int)jpeg.output_height, name, out));
-    out->full_w = (int)jpeg.image_width;
-    out->full_h = (int)jpeg.image_height;
-    if (cmyk && (row = mem_alloc((size_t)jpeg.output_width * 4)) == NULL)
-        TRY_GOTO(fail_memory(name));
-    while (jpeg.output_scanline < jpeg.output_height) {
-        uint8_t *line = out->rgb + (size_t)jpeg.output_scanline * out->w * 3;
-        JSAMPROW target = cmyk ? row : line;
-        jpeg_read_scanlines(&jpeg, &target, 1);
-        if (icc != NULL)
-            icc_convert(icc, target, line, (size_t)out->w);
-        else if (cmyk)
-            from_cmyk(row, line, out->w);
-    }
+    if (job->stream != NULL && orientation <= 1 && !cmyk && icc == NULL)
+        TRY_GOTO(rows_stream(&jpeg, name, job, out));
+    else
+        TRY_GOTO(rows_read(&jpeg, name, icc, &row, out));
     jpeg_finish_decompress(&jpeg);
-    status = picture_orient(out, orientation);
+    if (out->rgb != NULL)
+        status = picture_orient(out, orientation);
 done:
     icc_close(icc);
     mem_free(row);

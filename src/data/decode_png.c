@@ -40,10 +40,11 @@ static void stop(png_structp png, png_const_charp text)
     png_longjmp(png, 1);
 }
 
-static void ignore(png_structp png, png_const_charp text)
+// Of the pixels' own chunks a warning is damage ("IDAT: Too much image data"); an ornament's is not.
+static void warn(png_structp png, png_const_charp text)
 {
-    (void)png;
-    (void)text;
+    if (strncmp(text, "IDAT", 4) == 0)
+        png_error(png, text);
 }
 
 bool png_recognises(bytes data) { return data.size >= 8 && memcmp(data.ptr, "\x89PNG\r\n\x1a\n", 8) == 0; }
@@ -83,7 +84,7 @@ graft_status png_decode(bytes data, const char *name, const struct decode_job *j
     struct source source = {.reader = reader_of(data), .until = job->until};
     graft_status status = GRAFT_OK;
     png_bytep *volatile rows = NULL;
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, stop, ignore);
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, stop, warn);
     png_infop info = png != NULL ? png_create_info_struct(png) : NULL;
     if (info == NULL) {
         png_destroy_read_struct(&png, NULL, NULL);

@@ -121,6 +121,10 @@ static bool rgba_read(TIFF *tiff, const struct layout *l, struct source *s, stru
 {
     TIFFRGBAImage image;
     char text[1024] = "";
+    uint16_t n, *extra;
+    // The library would multiply the colours by this kind of alpha; as the other kind they stay what they are.
+    if (TIFFGetField(tiff, TIFFTAG_EXTRASAMPLES, &n, &extra) == 1 && n == 1 && extra[0] == EXTRASAMPLE_UNASSALPHA)
+        TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, 1, &(uint16_t){EXTRASAMPLE_UNSPECIFIED});
     uint32_t *raster = mem_alloc((size_t)l->w * l->h * sizeof *raster);
     bool whole = raster != NULL && TIFFRGBAImageBegin(&image, tiff, 1, text) == 1;
     if (whole) {
@@ -168,11 +172,14 @@ static graft_status tiff_read(TIFF *tiff, struct source *s, const char *name, co
                   (l.photometric == PHOTOMETRIC_RGB && l.samples > 3 ? TRAIT_ALPHA : 0);
     if (l.w > MAX_SIDE || l.h > MAX_SIDE)
         return fail(GRAFT_BAD_FILE, "%s: a picture of %ux%u; graft takes sides up to %d", name, l.w, l.h, MAX_SIDE);
-    TRY(picture_new((int)l.w, (int)l.h, name, out));
-    const bool rows = l.planar == PLANARCONFIG_CONTIG && !TIFFIsTiled(tiff);
+    const bool contiguous = l.planar == PLANARCONFIG_CONTIG && !TIFFIsTiled(tiff);
     const bool rgb = l.photometric == PHOTOMETRIC_RGB && l.bits == 8 && l.samples >= 3;
     const bool deep_grey = l.photometric == PHOTOMETRIC_MINISBLACK && l.bits == 16;
-    if (rows && (rgb || deep_grey) ? !rows_read(tiff, &l, out) || s->text[0] != '\0' : !rgba_read(tiff, &l, s, out))
+    const bool rows = contiguous && (rgb || deep_grey);
+    if (!rows)
+        TRY(size_check_whole((int)l.w, (int)l.h, name, "a TIFF of this kind (neither 8-bit RGB nor 16-bit grey in rows)"));
+    TRY(picture_new((int)l.w, (int)l.h, name, out));
+    if (rows ? !rows_read(tiff, &l, out) || s->text[0] != '\0' : !rgba_read(tiff, &l, s, out))
         return damaged(s, name);
     if (s->cut)
         return damaged(s, name);

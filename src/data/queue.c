@@ -5,6 +5,7 @@
 
 #include "data/data.h"
 #include "base/memory.h"
+#include "data/decode.h"
 #include <pthread.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ struct queue {
     uint32_t *gathered_index;
     struct failed_sample *failed;
     size_t n_failed, failed_capacity;
+    double worked; // processor seconds of the workers
     bool stop;
     pthread_mutex_t lock;
     pthread_cond_t work, ready;
@@ -39,6 +41,7 @@ struct queue {
 static void *worker(void *argument)
 {
     struct queue *q = argument;
+    double worked = 0;
     pthread_mutex_lock(&q->lock);
     for (;;) {
         // A sample may start once the slot AHEAD before its own is used up: they share the memory.
@@ -56,7 +59,10 @@ static void *worker(void *argument)
             if (error == NULL)
                 error = (char *)"";
         }
+        const double total = thread_seconds();
         pthread_mutex_lock(&q->lock);
+        q->worked += total - worked;
+        worked = total;
         slot->error[place] = error;
         slot->errors += error != NULL;
         if (++slot->done == slot->total)
@@ -190,6 +196,14 @@ done:
     out->n_failed = (int)q->n_failed;
     *end = out->n == 0 && out->n_failed == 0;
     return GRAFT_OK;
+}
+
+double queue_work_seconds(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    const double worked = q->worked;
+    pthread_mutex_unlock(&q->lock);
+    return worked;
 }
 
 void queue_free(struct queue *q)

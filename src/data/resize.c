@@ -1,13 +1,12 @@
-// data/resize.c: Pillow's anti-aliased separable resize in fixed point, cropping, and the network's input.
+// data/resize.c: Pillow's anti-aliased separable resize in fixed point, row by row as a decoder makes them.
 // A destination pixel i covers source centre (i + 0.5) s, s = source / destination; the filter is stretched by max(s,
-// 1). Weights are rounded to 22 bits, sums to 8 bits after each of the two passes, columns first, as Pillow does.
+// 1).  Weights are rounded to 22 bits, sums to 8 bits after each of the two passes, columns first, as Pillow does.
+// Of the source one row is kept, and of the rows resized across as many as one row of the result is made of.
 
 #include "data/resize.h"
 #include "base/memory.h"
 #include <math.h>
 #include <string.h>
-
-enum { PRECISION = 22 };
 
 static double bilinear(double x) { return fabs(x) < 1 ? 1 - fabs(x) : 0; }
 
@@ -38,7 +37,7 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
     const double scale = src / dst, stretch = scale > 1 ? scale : 1;
     const double support = (filter == FILTER_BICUBIC ? 2 : 1) * stretch;
     *t = (struct taps){.most = (int)ceil(support) * 2 + 1};
-    t->first = mem_alloc((size_t)n * sizeof(int));
+    t->first = mem_zero((size_t)n + 1, sizeof(int)); // pixels are computed two at a time
     t->count = mem_alloc((size_t)n * sizeof(int));
     t->weight = mem_zero((size_t)n * (size_t)t->most, sizeof *t->weight);
     double *exact = mem_alloc((size_t)t->most * sizeof *exact);
@@ -59,7 +58,7 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
             sum += exact[k - begin] = filter == FILTER_BICUBIC ? bicubic(x) : bilinear(x);
         }
         for (int k = 0; k < end - begin; k++)
-            t->weight[(size_t)i * t->most + k] = (int32_t)floor(exact[k] / sum * (1 << PRECISION) + 0.5);
+            t->weight[(size_t)i * t->most + k] = (int32_t)floor(exact[k] / sum * (1 << RESIZE_BITS) + 0.5);
         t->first[i] = begin;
         t->count[i] = end - begin;
     }
@@ -67,78 +66,122 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
     return GRAFT_OK;
 }
 
-static inline uint8_t clip(int32_t sum)
+// A row is read as soon as it is written; into an aligned one libjpeg-turbo would write past the caches.
+enum { UNALIGNED = 1 };
+
+struct resizer {
+    const struct pixel_kernels *kernels;
+    struct taps across, down;
+    int16_t *weight; // of `across`, as the kernel wants them
+    int quads;
+    int w, h, row, out_row; // of the result; rows that came; rows that are made
+    int keep;               // rows of the ring
+    size_t stride;          // of the ring
+    uint8_t *source, *ring, *rgb;
+    const uint8_t **rows; // of the ring, in order
+};
+
+void resizer_free(struct resizer *r)
 {
-    sum >>= PRECISION;
-    return sum < 0 ? 0 : sum > 255 ? 255 : (uint8_t)sum;
+    if (r == NULL)
+        return;
+    taps_free(&r->across);
+    taps_free(&r->down);
+    mem_free(r->weight);
+    mem_free(r->source);
+    mem_free(r->ring);
+    mem_free(r->rgb);
+    mem_free(r->rows);
+    mem_free(r);
 }
 
-static void columns(const uint8_t *src, int sw, int h, uint8_t *dst, int dw, const struct taps *t)
+graft_status resizer_new(int src_w, int src_h, struct box box, enum filter filter, struct resizer **out)
 {
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < dw; x++) {
-            const uint8_t *p = src + ((size_t)y * sw + t->first[x]) * 3;
-            const int32_t *w = t->weight + x * t->most;
-            int32_t r = 1 << (PRECISION - 1), g = r, b = r;
-            for (int k = 0; k < t->count[x]; k++) {
-                r += p[3 * k] * w[k];
-                g += p[3 * k + 1] * w[k];
-                b += p[3 * k + 2] * w[k];
-            }
-            uint8_t *q = dst + ((size_t)y * dw + x) * 3;
-            q[0] = clip(r);
-            q[1] = clip(g);
-            q[2] = clip(b);
-        }
-}
-
-static graft_status rows(const uint8_t *src, int w, uint8_t *dst, int dh, const struct taps *t)
-{
-    int32_t *sum = mem_alloc((size_t)w * 3 * sizeof *sum);
-    if (sum == NULL)
+    struct resizer *r = mem_zero(1, sizeof *r);
+    graft_status status = GRAFT_OK;
+    *out = NULL;
+    if (r == NULL)
         return fail_memory("a resize");
-    for (int y = 0; y < dh; y++) {
-        for (int i = 0; i < w * 3; i++)
-            sum[i] = 1 << (PRECISION - 1);
-        for (int k = 0; k < t->count[y]; k++) {
-            const uint8_t *p = src + (size_t)(t->first[y] + k) * w * 3;
-            const int32_t weight = t->weight[y * t->most + k];
-            for (int i = 0; i < w * 3; i++)
-                sum[i] += p[i] * weight;
-        }
-        for (int i = 0; i < w * 3; i++)
-            dst[(size_t)y * w * 3 + i] = clip(sum[i]);
+    r->kernels = pixels_best();
+    r->w = box.w;
+    r->h = box.h;
+    TRY_GOTO(taps_make(src_w, box.full_w, box.left, box.w, filter, &r->across));
+    TRY_GOTO(taps_make(src_h, box.full_h, box.top, box.h, filter, &r->down));
+    r->keep = r->down.most;
+    for (int x = 0; x < box.w; x++)
+        r->quads = r->across.count[x] > 4 * r->quads ? (r->across.count[x] + 3) / 4 : r->quads;
+    r->stride = ((size_t)box.w + 3) / 4 * 16;
+    r->weight = mem_zero(((size_t)box.w + 1) * (size_t)r->quads, 32 * sizeof *r->weight);
+    r->source = mem_zero((size_t)src_w + 4 * (size_t)r->quads + UNALIGNED, 4); // the last weights may be padded
+    r->ring = mem_zero((size_t)r->keep, r->stride);
+    r->rgb = mem_alloc((size_t)box.w * box.h * 3 + PIXEL_SLACK);
+    r->rows = mem_alloc((size_t)r->keep * sizeof *r->rows);
+    if (r->weight == NULL || r->source == NULL || r->ring == NULL || r->rgb == NULL || r->rows == NULL)
+        TRY_GOTO(fail_memory("a resized picture"));
+    for (int x = 0; x < box.w; x++)
+        for (int k = 0; k < r->across.count[x]; k++)
+            weight_set(r->weight + (size_t)x * r->quads * 32, k, r->across.weight[x * r->across.most + k]);
+done:
+    if (status != GRAFT_OK)
+        resizer_free(r);
+    else
+        *out = r;
+    return status;
+}
+
+uint8_t *resizer_row(struct resizer *r) { return r->source + 4 * UNALIGNED; }
+
+void resizer_push(struct resizer *r)
+{
+    const int row = r->row++;
+    const struct taps *down = &r->down;
+    if (r->out_row == r->h || row < down->first[r->out_row])
+        return;
+    r->kernels->across(resizer_row(r), r->across.first, r->weight, r->quads, r->w,
+                       r->ring + (size_t)(row % r->keep) * r->stride);
+    for (; r->out_row < r->h && down->first[r->out_row] + down->count[r->out_row] == row + 1; r->out_row++) {
+        const int y = r->out_row;
+        for (int k = 0; k < down->count[y]; k++)
+            r->rows[k] = r->ring + (size_t)((down->first[y] + k) % r->keep) * r->stride;
+        r->kernels->down(r->rows, down->weight + y * down->most, down->count[y], r->w,
+                         r->rgb + (size_t)y * r->w * 3);
     }
-    mem_free(sum);
+}
+
+void resizer_take(struct resizer *r, struct picture *out)
+{
+    ASSERT(r->out_row == r->h);
+    *out = (struct picture){r->rgb, r->w, r->h};
+    r->rgb = NULL;
+}
+
+// At its own size and whole places a picture stays what it is, by both filters.
+static graft_status cut(const struct picture *src, struct box box, struct picture *out)
+{
+    *out = (struct picture){mem_alloc((size_t)box.w * box.h * 3 + PIXEL_SLACK), box.w, box.h};
+    if (out->rgb == NULL)
+        return fail_memory("a part of a picture");
+    for (int y = 0; y < box.h; y++)
+        memcpy(out->rgb + (size_t)y * box.w * 3,
+               src->rgb + (((size_t)box.top + (size_t)y) * src->w + (size_t)box.left) * 3, (size_t)box.w * 3);
     return GRAFT_OK;
 }
 
-// Only the rows and columns that the box needs are computed.
 graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out)
 {
-    struct taps across = {0}, down = {0};
-    graft_status status = GRAFT_OK;
-    uint8_t *middle = NULL;
-    *out = (struct picture){mem_alloc((size_t)box.w * box.h * 3), box.w, box.h};
-    if (out->rgb == NULL)
-        TRY_GOTO(fail_memory("a resized picture"));
-    TRY_GOTO(taps_make(src->w, box.full_w, box.left, box.w, filter, &across));
-    TRY_GOTO(taps_make(src->h, box.full_h, box.top, box.h, filter, &down));
-    const int first = down.first[0], n = down.first[box.h - 1] + down.count[box.h - 1] - first;
-    for (int y = 0; y < box.h; y++)
-        down.first[y] -= first;
-    middle = mem_alloc((size_t)box.w * n * 3);
-    if (middle == NULL)
-        TRY_GOTO(fail_memory("a resized picture"));
-    columns(src->rgb + (size_t)first * src->w * 3, src->w, n, middle, box.w, &across);
-    TRY_GOTO(rows(middle, box.w, out->rgb, box.h, &down));
-done:
-    taps_free(&across);
-    taps_free(&down);
-    mem_free(middle);
-    if (status != GRAFT_OK)
-        picture_free(out);
-    return status;
+    struct resizer *r;
+    *out = (struct picture){0};
+    if (box.full_w == src->w && box.full_h == src->h && box.left == floor(box.left) && box.top == floor(box.top))
+        return cut(src, box, out);
+    TRY(resizer_new(src->w, src->h, box, filter, &r));
+    for (int y = 0; y < src->h && r->out_row < r->h; y++) {
+        if (y >= r->down.first[r->out_row])
+            r->kernels->widen(src->rgb + (size_t)y * src->w * 3, src->w, resizer_row(r));
+        resizer_push(r);
+    }
+    resizer_take(r, out);
+    resizer_free(r);
+    return GRAFT_OK;
 }
 
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out)
@@ -164,35 +207,6 @@ struct box box_of(const struct input_spec *spec, int w, int h)
     return (struct box){full_w, full_h, nearbyint((full_w - size) / 2.0), nearbyint((full_h - size) / 2.0), size, size};
 }
 
-graft_status resize_padded(const struct picture *src, struct box box, enum filter filter, const uint8_t fill[3],
-                           struct picture *out)
-{
-    const int left = box.left < 0 ? (int)-box.left : 0, top = box.top < 0 ? (int)-box.top : 0; // of what is resized
-    const double right = floor(box.full_w - box.left + 0.5), bottom = floor(box.full_h - box.top + 0.5);
-    struct box inner = box;
-    inner.left += left;
-    inner.top += top;
-    inner.w = (int)fmin(right, box.w) - left;
-    inner.h = (int)fmin(bottom, box.h) - top;
-    struct picture p;
-    TRY(resize_box(src, inner, filter, &p));
-    if (inner.w == box.w && inner.h == box.h) {
-        *out = p;
-        return GRAFT_OK;
-    }
-    *out = (struct picture){mem_alloc((size_t)box.w * box.h * 3), box.w, box.h};
-    if (out->rgb == NULL) {
-        picture_free(&p);
-        return fail_memory("a padded picture");
-    }
-    for (size_t i = 0; i < (size_t)box.w * box.h; i++)
-        memcpy(out->rgb + 3 * i, fill, 3);
-    for (int y = 0; y < p.h; y++)
-        memcpy(out->rgb + ((size_t)(y + top) * box.w + left) * 3, p.rgb + (size_t)y * p.w * 3, (size_t)p.w * 3);
-    picture_free(&p);
-    return GRAFT_OK;
-}
-
 void fill_of(const struct input_spec *spec, uint8_t fill[3])
 {
     for (int c = 0; c < 3; c++) {
@@ -204,20 +218,12 @@ void fill_of(const struct input_spec *spec, uint8_t fill[3])
 void picture_normalise(const struct picture *p, const struct input_spec *spec, float *dst)
 {
     const size_t area = (size_t)p->w * p->h;
+    float mean[3], scale[3], *plane[3];
     for (int c = 0; c < 3; c++) {
-        const uint8_t *src = p->rgb + (spec->bgr ? 2 - c : c);
-        for (size_t i = 0; i < area; i++)
-            dst[c * area + i] = (src[3 * i] - spec->mean[c]) * spec->scale[c];
+        const int to = spec->bgr ? 2 - c : c;
+        mean[c] = spec->mean[to];
+        scale[c] = spec->scale[to];
+        plane[c] = dst + (size_t)to * area;
     }
-}
-
-graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst)
-{
-    struct picture p;
-    uint8_t fill[3];
-    fill_of(spec, fill);
-    TRY(resize_padded(src, box_of(spec, picture_full_w(src), picture_full_h(src)), spec->filter, fill, &p));
-    picture_normalise(&p, spec, dst);
-    picture_free(&p);
-    return GRAFT_OK;
+    pixels_best()->normalise(p->rgb, area, mean, scale, plane);
 }

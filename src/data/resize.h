@@ -2,6 +2,7 @@
 #pragma once
 
 #include "data/data.h"
+#include "data/pixels.h"
 
 // A part of a resized picture: pixels left..left + w of `full_w` across, top..top + h of `full_h` down.  All but w and
 // h may be fractions of pixels.
@@ -11,15 +12,17 @@ struct box {
 };
 // What the rule takes of a w x h picture; negative corners, and ends past the full sides, are padding.
 struct box box_of(const struct input_spec *spec, int w, int h);
-// inside only
+// Inside only.
 graft_status resize_box(const struct picture *src, struct box box, enum filter filter, struct picture *out);
-graft_status resize_padded(const struct picture *src, struct box box, enum filter filter, const uint8_t fill[3],
-                           struct picture *out);
+// The same from rows: src_h times, write src_w pixels r g b x to resizer_row, then push.  Then take the result, once.
+struct resizer;
+graft_status resizer_new(int src_w, int src_h, struct box box, enum filter filter, struct resizer **out);
+uint8_t *resizer_row(struct resizer *r);
+void resizer_push(struct resizer *r);
+void resizer_take(struct resizer *r, struct picture *out);
+void resizer_free(struct resizer *r); // NULL is fine
 // Sides before the picture was shrunk while decoding.
 static inline int picture_full_w(const struct picture *p) { return p->full_w > 0 ? p->full_w : p->w; }
 static inline int picture_full_h(const struct picture *p) { return p->full_h > 0 ? p->full_h : p->h; }
-// How many pixels of the whole w x h picture will be used; `how` NULL: as in evaluation.
-void picture_wanted(const struct input_spec *spec, const struct augmentation *how, uint64_t sample, int w, int h,
-                    double *across, double *down);
 void fill_of(const struct input_spec *spec, uint8_t fill[3]); // the mean colour, r g b
 void picture_normalise(const struct picture *p, const struct input_spec *spec, float *dst); // dst (3, h, w)

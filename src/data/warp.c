@@ -3,6 +3,7 @@
 // weights in 1/2,048.
 
 #include "data/warp.h"
+#include "data/pixels.h"
 #include <math.h>
 
 struct affine affine_identity(void) { return (struct affine){{1, 0, 0, 0, 1, 0}}; }
@@ -29,7 +30,7 @@ struct affine affine_of(struct change c, double x, double y)
     return (struct affine){{m0, m1, m0 * px + m1 * py + x, m3, m4, m3 * px + m4 * py + y}};
 }
 
-enum { POSITION = 16, WEIGHT = 11 };
+enum { POSITION = WARP_POSITION, WEIGHT = WARP_WEIGHT };
 
 // A pixel outside along one side: the nearest of the edge, or mirrored (the edge pixel twice), any number of times.
 static int inside(int i, int n, enum border border)
@@ -70,22 +71,29 @@ void warp(const struct picture *src, struct affine from, enum border border, con
 {
     const double *m = from.m;
     const int64_t dx = fixed(m[0]), dy = fixed(m[3]);
-    const uint8_t *s = src->rgb;
-    const size_t stride = (size_t)src->w * 3;
+    const struct pixel_kernels *kernels = pixels_best();
     for (int y = 0; y < dst->h; y++) {
         uint8_t *out = dst->rgb + (size_t)y * dst->w * 3;
         int64_t sx = fixed(m[0] * 0.5 + m[1] * (y + 0.5) + m[2] - 0.5);
         int64_t sy = fixed(m[3] * 0.5 + m[4] * (y + 0.5) + m[5] - 0.5);
-        for (int x = 0; x < dst->w; x++, out += 3, sx += dx, sy += dy) {
+        for (int x = 0; x < dst->w;) {
+            // up to the last but one: after it a byte is free
+            const struct warp_span span = {src->rgb, src->w, src->h, sx, sy, dx, dy, dst->w - 1 - x};
+            const int n = kernels->warp(&span, out + 3 * x);
+            if (n > 0) {
+                x += n;
+                sx += n * dx;
+                sy += n * dy;
+                continue;
+            }
             const int ix = (int)(sx >> POSITION), iy = (int)(sy >> POSITION);
             const int fx = (int)(sx >> (POSITION - WEIGHT)) & ((1 << WEIGHT) - 1);
             const int fy = (int)(sy >> (POSITION - WEIGHT)) & ((1 << WEIGHT) - 1);
-            if (ix >= 0 && iy >= 0 && ix < src->w - 1 && iy < src->h - 1) {
-                const uint8_t *p = s + (size_t)iy * stride + (size_t)ix * 3;
-                blend(p, p + 3, p + stride, p + stride + 3, fx, fy, out);
-            } else
-                blend(pixel(src, ix, iy, border, fill), pixel(src, ix + 1, iy, border, fill),
-                      pixel(src, ix, iy + 1, border, fill), pixel(src, ix + 1, iy + 1, border, fill), fx, fy, out);
+            blend(pixel(src, ix, iy, border, fill), pixel(src, ix + 1, iy, border, fill),
+                  pixel(src, ix, iy + 1, border, fill), pixel(src, ix + 1, iy + 1, border, fill), fx, fy, out + 3 * x);
+            x++;
+            sx += dx;
+            sy += dy;
         }
     }
 }

@@ -57,6 +57,7 @@ struct plan {
     struct json_t *record, *timed;      // choice.c: times of this machine, and those taken for this plan
     size_t bytes;
     double loss;
+    int hits;
 };
 
 static inline float *plan_buffer(const struct plan *p, int buffer, const struct run *run)

@@ -439,6 +439,8 @@ graft_status plan_run(struct plan *p, const struct run *run, double *loss)
     return GRAFT_OK;
 }
 
+int plan_hits(const struct plan *p) { return p->hits; }
+
 const float *plan_logits(const struct plan *p) { return plan_buffer(p, p->value_buffer[p->graph->output], NULL); }
 
 const float *plan_output(const struct plan *p, int output)

@@ -68,6 +68,7 @@ struct run {
 // Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean over the batch of the outputs' weighted sum of
 // cross-entropies (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
+int plan_hits(const struct plan *plan); // of the last plan_run (PLAN_TRAIN): rows whose main head is highest where its target is
 const float *plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
 // (n, c, h, w) of the kept value, or of its gradient; valid as the logits are.
 void plan_kept(const struct plan *plan, bool gradient, float *dst);

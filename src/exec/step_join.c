@@ -1,6 +1,7 @@
 // exec/step_join.c: elementwise operations (activations that stand alone, dropout) and joins (add, concat).
 
 #include "exec/steps.h"
+#include "base/rng.h"
 #include <string.h>
 
 static graft_status run_act(struct plan *p, const struct step *s, const struct run *run)
@@ -16,11 +17,26 @@ static graft_status run_lone_act_backward(struct plan *p, const struct step *s, 
     return GRAFT_OK;
 }
 
+// The mask is a number a picture, so it does not depend on the layout.
+static void drop_whole(const float *src, float *dst, int batch, size_t each, float rate, uint64_t key)
+{
+    const float keep = 1 / (1 - rate);
+#pragma omp parallel for schedule(static)
+    for (int n = 0; n < batch; n++) {
+        const float factor = rng_unit(rng_hash(key, (uint64_t)n, 0, 0)) < rate ? 0 : keep;
+        for (size_t i = (size_t)n * each; i < (size_t)(n + 1) * each; i++)
+            dst[i] = factor > 0 ? src[i] * factor : 0; // also of what is no number
+    }
+}
+
 static graft_status run_dropout(struct plan *p, const struct step *s, const struct run *run)
 {
     const float rate = p->options.mode == PLAN_TRAIN ? s->cell->node->attr.dropout.rate : 0;
     if (rate == 0)
         memmove(BUFFER(dst), BUFFER(src), s->size * sizeof(float));
+    else if (s->cell->node->attr.dropout.whole)
+        drop_whole(BUFFER(src), BUFFER(dst), p->options.batch, s->size / (size_t)p->options.batch, rate,
+                   rng_hash(RNG_DROPOUT, run->seed, run->step, (uint64_t)s->cell->layer));
     else
         p->kernels->dropout(BUFFER(src), BUFFER(dst), s->size, rate, run->seed, run->step, (uint64_t)s->cell->layer);
     return GRAFT_OK;

@@ -157,7 +157,7 @@ graft_status weight_gradients_make(struct plan *p, const struct node *node, int 
 
 graft_status weight_gradients_ready(struct plan *p, const struct node *node, int weight, int bias)
 {
-    if (weight != NO_BUFFER)
+    if (weight != NO_BUFFER && p->graph->params[node->param[0]].trains) // an unscaled BatchNorm's gamma does not
         TRY(ready_step(p, node->param[0], weight));
     return bias != NO_BUFFER ? ready_step(p, node->param[1], bias) : GRAFT_OK;
 }
@@ -192,12 +192,25 @@ graft_status cell_forward(struct plan *p, const struct cell *cell)
 
 graft_status cell_backward(struct plan *p, const struct cell *cell) { return emitters[cell->node->op].backward(p, cell); }
 
+static int highest(const float *x, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > x[best])
+            best = i;
+    return (int)best;
+}
+
 // One output's part of the loss; the first one (s->flag) starts the sum.
 static graft_status run_loss(struct plan *p, const struct step *s, const struct run *run)
 {
     const double weight = p->graph->outputs[s->entry].weight;
     const double loss = softmax_loss(BUFFER(src), run->targets, weight, BUFFER(dst), p->options.batch, (int)s->size);
     p->loss = s->flag ? loss : p->loss + loss;
+    const float *logits = BUFFER(src);
+    p->hits = 0; // the main head comes last
+    for (size_t i = 0; i < (size_t)p->options.batch; i++)
+        p->hits += highest(logits + i * s->size, s->size) == highest(run->targets + i * s->size, s->size);
     return GRAFT_OK;
 }
 

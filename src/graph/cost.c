@@ -28,7 +28,7 @@ size_t graph_parameters(const struct graph *g, bool trainable_only)
     for (int i = 0; i < g->n_params; i++) {
         size_t count;
         ASSERT(shape_count(g->params[i].shape, &count));
-        if (!g->params[i].running && (!trainable_only || g->params[i].trains))
+        if (!g->params[i].running && !g->params[i].constant && (!trainable_only || g->params[i].trains))
             sum += count;
     }
     return sum;

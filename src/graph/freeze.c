@@ -17,7 +17,7 @@ graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn)
         node->trains = false;
         for (int k = 0; k < node->n_params; k++) {
             struct graph_param *param = &g->params[node->param[k]];
-            param->trains = !param->running && !fixed;
+            param->trains = !param->running && !param->constant && !fixed;
             node->trains |= param->trains;
         }
     }

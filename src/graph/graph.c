@@ -143,6 +143,10 @@ int graph_bn(struct graph *g, int src, const char *name, struct bn_attr attr)
     struct node node = {.op = OP_BN, .in = {src}, .n_in = 1, .attr.bn = attr, .row = row_of(g, src)};
     const struct shape shape = SHAPE(g->values[src].c);
     param_add(g, &node, name, ".weight", shape, false);
+    if (g->status == GRAFT_OK && attr.unscaled) {
+        g->params[node.param[0]].constant = true;
+        g->params[node.param[0]].trains = false;
+    }
     param_add(g, &node, name, ".bias", shape, false);
     param_add(g, &node, name, ".running_mean", shape, true);
     param_add(g, &node, name, ".running_var", shape, true);
@@ -194,7 +198,7 @@ int graph_global_avgpool(struct graph *g, int src) { return graph_adaptive_avgpo
 
 int graph_dropout(struct graph *g, int src, float rate)
 {
-    return node_add(g, &(struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {rate}, .row = -1},
+    return node_add(g, &(struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {.rate = rate}, .row = -1},
                     NULL);
 }
 

@@ -12,11 +12,12 @@ enum op {
 };
 
 struct conv_attr { int oc, kh, kw, stride_h, stride_w, top, left, bottom, right, groups; bool bias; };
-struct bn_attr { float epsilon; float momentum; bool unbiased; }; // running = (1 - momentum) * running + momentum * batch
+// running = (1 - momentum) * running + momentum * batch; `unscaled`: gamma is 1 for good (Keras's scale=False).
+struct bn_attr { float epsilon; float momentum; bool unbiased, unscaled; };
 struct pool_attr { int kh, kw, stride_h, stride_w, top, left, bottom, right; bool count_padding; }; // ceil mode resolved
 struct adaptive_attr { int oh, ow; };
 struct dense_attr { int units; bool bias; };
-struct dropout_attr { float rate; };
+struct dropout_attr { float rate; bool whole; }; // whole: all of a picture's map or nothing of it
 struct lrn_attr { int size; float alpha, beta, k; }; // y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta
 
 enum { MAX_INPUTS = 8, MAX_PARAMS = 4, MAX_OUTPUTS = 4, LRN_MOST = 17 };
@@ -34,7 +35,9 @@ struct node {
 struct value { int c, h, w, producer; bool flat; }; // flat: (c) after dense
 // Logits.  loss = sum of weight * cross-entropy; prediction = mean of the softmaxes of those that predict.
 struct graph_output { int value; float weight; bool predicts; };
-struct graph_param { char *name; struct shape shape; int node; bool running; bool trains; };
+// `constant`: the gamma of an unscaled BatchNorm, 1 for good: it never trains, counts as no parameter, and foreign files
+// have no such tensor.
+struct graph_param { char *name; struct shape shape; int node; bool running, constant, trains; };
 struct graph {
     struct node *nodes; int n_nodes; size_t node_capacity;
     struct value *values; int n_values; size_t value_capacity; // value 0 is the input
@@ -66,6 +69,9 @@ int graph_concat(struct graph *g, const int *src, int n);
 void graph_output(struct graph *g, int value, float weight, bool predicts); // an auxiliary head
 graft_status graph_finish(struct graph *g, int output); // the main head: weight 1, predicts
 // After graph_finish: weights of the auxiliary heads in order (NULL: as built); `main_only`: none of them predicts.
+// After graph_finish: stochastic depth.  Each residual branch is left out for a picture with a probability that grows
+// evenly to `rate` at the last one, and scaled up where it stays.  GRAFT_BAD_OPTION where there are none.
+graft_status graph_drop_path(struct graph *g, float rate);
 void graph_outputs_set(struct graph *g, const float *aux_weights, bool main_only);
 struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups, bool bias); // TF "same"
 struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias);                         // symmetric
@@ -85,4 +91,4 @@ int graph_head_row(const struct graph *g); // the first row of which all that fo
 int graph_row_named(const struct graph *g, const char *name); // rows up to and including that layer, -1: none
 const char *graph_row_name(const struct graph *g, int row);   // canonical prefix of its weight
 double graph_multiply_adds(const struct graph *g);
-size_t graph_parameters(const struct graph *g, bool trainable_only); // running statistics excluded
+size_t graph_parameters(const struct graph *g, bool trainable_only); // running statistics and constants excluded

@@ -131,6 +131,10 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
             TRY(parameter_create(m, i, seed));
             continue;
         }
+        if (t == NULL && m->graph.params[i].constant) {
+            TRY(parameter_create(m, i, seed));
+            continue;
+        }
         if (t == NULL)
             return fail(GRAFT_BAD_FILE, "%s has no tensor '%s' %s, which %s needs; the file is incomplete", m->source, e->name,
                         shape_text(e->shape), m->network->name);
@@ -180,6 +184,16 @@ static graft_status outputs_set(struct model *m, const struct model_request *r)
         m->main_only = r->predicting == PREDICT_MAIN;
     graph_outputs_set(&m->graph, r->aux_weights, m->main_only);
     return freeze(m, r);
+}
+
+// For the network, the input and the classes that are known by now.
+static graft_status graph_make(struct model *m, const struct model_request *r)
+{
+    const float dropout = r->dropout >= 0 ? r->dropout : m->network->dropout;
+    TRY(m->network->build(m->network, &m->graph, m->input.size, m->n_classes, dropout));
+    if (r->drop_path > 0)
+        TRY(graph_drop_path(&m->graph, r->drop_path));
+    return outputs_set(m, r);
 }
 
 static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
@@ -245,7 +259,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
     } else if (file_classes == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
     else
-        TRY_GOTO(class_names(m, file_classes == 1000 ? (char *const *)imagenet_names() : NULL, file_classes));
+        TRY_GOTO(class_names(m, (char *const *)imagenet_names(file_classes), file_classes));
     const char *trained = json_string_value(json_object_get(meta, "graft.trained"));
     m->source = mem_text(path);
     m->checkpoint = json_object_get(meta, "graft.checkpoint") != NULL;
@@ -256,9 +270,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         input_scaled(&m->input, r->size);
     if (r->array != NULL)
         m->input = *r->array;
-    const float dropout = r->dropout >= 0 ? r->dropout : m->network->dropout;
-    TRY_GOTO(m->network->build(m->network, &m->graph, m->input.size, m->n_classes, dropout));
-    TRY_GOTO(outputs_set(m, r));
+    TRY_GOTO(graph_make(m, r));
     TRY_GOTO(params_init(&m->params, &m->graph));
     TRY_GOTO(fill(m, set, !keep, r->seed));
 done:
@@ -280,8 +292,7 @@ static graft_status open_random(const struct model_request *r, const struct netw
         input_scaled(&m->input, r->size);
     if (r->array != NULL)
         m->input = *r->array;
-    TRY(net->build(net, &m->graph, m->input.size, m->n_classes, r->dropout >= 0 ? r->dropout : net->dropout));
-    TRY(outputs_set(m, r));
+    TRY(graph_make(m, r));
     TRY(params_init(&m->params, &m->graph));
     for (int i = 0; i < m->params.count; i++)
         TRY(parameter_create(m, i, r->seed));

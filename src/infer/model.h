@@ -16,6 +16,7 @@ struct model_request {
     int n_classes;
     int size;             // 0: the file's, else the network's
     float dropout;        // negative: the network's
+    float drop_path;      // of residual branches while training; 0: none
     int resize;           // enum resize_rule, or -1: the network's
     int freeze;           // rows; -1: all but the head
     const char *freeze_name;

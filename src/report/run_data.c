@@ -72,6 +72,7 @@ static graft_status epoch_take(struct run_data *d, const json_t *o)
                             .top1 = number(o, "val_top1"),
                             .top5 = number(o, "val_top5"),
                             .rate = number(o, "lr"),
+                            .images_per_second = number(o, "img_s"),
                             .seconds = number(o, "seconds"),
                             .time = number(o, "time")};
     for (int i = 0; i < TIME_PARTS; i++)
@@ -215,6 +216,71 @@ graft_status run_events_read(const char *folder, struct run_data *out)
         status = args_read(out);
 done:
     mem_free(path);
+    if (status != GRAFT_OK)
+        run_data_free(out);
+    return status;
+}
+
+bool run_folds_is(const char *folder)
+{
+    char *path = path_join(folder, "folds.csv");
+    const bool found = path != NULL && file_exists(path);
+    mem_free(path);
+    return found;
+}
+
+static graft_status folds_figures(struct run_data *d)
+{
+    json_t *results = NULL;
+    char *path = path_join(d->folder, "results.json");
+    graft_status status = GRAFT_OK;
+    if (path == NULL)
+        return fail_memory("a path");
+    if (file_exists(path))
+        status = json_read_file(path, &results);
+    mem_free(path);
+    TRY(status);
+    d->folds = (int)strtol(run_option(d, "folds"), NULL, 10);
+    d->folds_done = (int)json_array_size(json_object_get(results, "done"));
+    if (d->folds_done > 0 && mem_grow(&d->epochs, &d->epoch_capacity, 1, sizeof *d->epochs)) {
+        d->epochs[0] = (struct epoch_row){.epoch = 1, .validated = true, .train_loss = NAN, .val_loss = NAN, .top5 = NAN,
+                                          .rate = NAN, .time = NAN};
+        d->epochs[0].log_loss = json_number_value(json_object_get(results, "val_log_loss"));
+        d->epochs[0].top1 = json_number_value(json_object_get(results, "val_top1"));
+        d->epochs[0].seconds = json_number_value(json_object_get(results, "seconds"));
+        d->n_epochs = 1;
+        d->best = 0;
+    }
+    if (d->folds_done == d->folds)
+        d->end = json_incref(results);
+    json_decref(results);
+    return GRAFT_OK;
+}
+
+graft_status run_folds_read(const char *folder, struct run_data *out)
+{
+    char *first = NULL;
+    graft_status status = GRAFT_OK;
+    *out = (struct run_data){.folder = mem_text(folder), .best = -1};
+    if (out->folder == NULL)
+        return fail_memory("a path");
+    out->name = path_name(out->folder);
+    TRY_GOTO(args_read(out));
+    TRY_GOTO(folds_figures(out));
+    for (int f = 0; f < out->folds && out->start == NULL; f++) { // whichever is here: --folds-run may have left out any
+        struct run_data one;
+        mem_free(first);
+        if ((first = mem_format("%s/fold-%d", folder, f)) == NULL)
+            TRY_GOTO(fail_memory("a path"));
+        if (!run_folder_is(first))
+            continue;
+        TRY_GOTO(run_events_read(first, &one));
+        out->start = json_incref(one.start);
+        out->begun = one.begun;
+        run_data_free(&one);
+    }
+done:
+    mem_free(first);
     if (status != GRAFT_OK)
         run_data_free(out);
     return status;

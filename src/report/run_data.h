@@ -8,7 +8,7 @@ enum time_part { TIME_WAIT, TIME_FORWARD, TIME_BACKWARD, TIME_UPDATE, TIME_VALID
 struct epoch_row {
     int epoch;
     bool validated;
-    double train_loss, val_loss, log_loss, top1, top5, rate, seconds;
+    double train_loss, val_loss, log_loss, top1, top5, rate, images_per_second, seconds;
     double time;             // when it ended, since 1970; NAN: unknown
     double part[TIME_PARTS]; // seconds; NAN: not measured
 };
@@ -54,6 +54,7 @@ struct run_data {
     size_t n_layers;
     int bad_lines; // of events.jsonl that say nothing
     double begun;  // seconds since 1970; 0: unknown
+    int folds, folds_done; // a fold run: epochs holds one row, the means over the folds that have ended; else 0
     size_t epoch_capacity, step_capacity, skip_capacity, media_capacity, layer_capacity, label_capacity, path_capacity,
         probability_capacity;
 };
@@ -62,5 +63,8 @@ void run_data_free(struct run_data *d);
 bool run_folder_is(const char *folder); // it holds an events.jsonl
 // An option of the run as text; "" where it has none.
 const char *run_option(const struct run_data *d, const char *name);
+bool run_folds_is(const char *folder); // a fold run: it holds folds.csv
+// Of a fold run: its options, the first fold's start, the figures of results.json.
+graft_status run_folds_read(const char *folder, struct run_data *out);
 // Events.jsonl alone: the epochs, steps and the first and last events; enough for a table of runs.
 graft_status run_events_read(const char *folder, struct run_data *out);

@@ -56,7 +56,7 @@ static graft_status run_take(const char *folder, struct run_list *list)
 {
     struct run_data d;
     struct stat st;
-    const graft_status status = run_events_read(folder, &d);
+    const graft_status status = run_folds_is(folder) ? run_folds_read(folder, &d) : run_events_read(folder, &d);
     if (status == GRAFT_BAD_FILE) {
         log_warning("%s", graft_message());
         return GRAFT_OK;
@@ -78,7 +78,7 @@ static graft_status search(const char *folder, int depth, struct run_list *list)
 {
     char **names;
     size_t n;
-    if (run_folder_is(folder))
+    if (run_folder_is(folder) || run_folds_is(folder))
         return run_take(folder, list);
     if (depth == 0)
         return GRAFT_OK;
@@ -156,13 +156,19 @@ enum run_state run_state_of(const struct run_data *d)
     return d->end != NULL ? RUN_FINISHED : file_holder(d->folder) > 0 ? RUN_RUNNING : RUN_STOPPED;
 }
 
+static bool is_fold(const char *name) // "fold-0": a run in a fold run
+{
+    return strncmp(name, "fold-", 5) == 0 && name[5] != '\0' && name[5 + strspn(name + 5, "0123456789")] == '\0';
+}
+
 // What a run writes, by folder.
 static bool is_ours(const char *folder, const char *name)
 {
     static const char *const files[] = {
         "args.json",     "classes.txt", "confusion_matrix.csv", "events.jsonl", "histograms.jsonl", "layers.csv",
         "model.safetensors", "per_class.csv", "progress.json",  "report.html",  "results.csv",      "results.json",
-        "skipped.csv",   "split.csv",   "val_predictions.csv",  ".lock",        "media",            "tb"};
+        "skipped.csv",   "split.csv",   "val_predictions.csv",  ".lock",        "media",            "tb",
+        "folds.csv",     "oof_predictions.csv"};
     if (strcmp(folder, "media") == 0)
         return path_has_suffix(name, ".jpg") || path_has_suffix(name, ".csv");
     if (folder[0] != '\0') // tb and its folders
@@ -170,7 +176,7 @@ static bool is_ours(const char *folder, const char *name)
     for (size_t i = 0; i < COUNT_OF(files); i++)
         if (strcmp(name, files[i]) == 0)
             return true;
-    return path_has_suffix(name, ".ckpt.safetensors");
+    return path_has_suffix(name, ".ckpt.safetensors") || is_fold(name);
 }
 
 // Visits what is in `folder`, files before the folders that hold them.  *bytes grows; `remove`: they are unlinked;
@@ -188,7 +194,7 @@ static graft_status walk(const char *folder, const char *inner, bool remove, uin
         else if (!is_ours(inner, names[i]))
             status = fail(GRAFT_BAD_FILE, "'%s' is nothing a run writes; move it away first", path);
         else if (S_ISDIR(st.st_mode))
-            status = walk(path, inner[0] != '\0' ? inner : names[i], remove, bytes);
+            status = walk(path, inner[0] != '\0' ? inner : is_fold(names[i]) ? "" : names[i], remove, bytes);
         else
             *bytes += (uint64_t)st.st_size;
         if (status == GRAFT_OK && remove && (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) != 0)
@@ -209,7 +215,7 @@ uint64_t run_bytes(const char *folder)
 graft_status run_remove(const char *folder)
 {
     uint64_t bytes = 0;
-    if (!run_folder_is(folder) || !is_folder(folder))
+    if ((!run_folder_is(folder) && !run_folds_is(folder)) || !is_folder(folder))
         return fail(GRAFT_BAD_FILE, "'%s' is not a run", folder);
     if (file_holder(folder) > 0)
         return fail(GRAFT_BAD_FILE, "'%s' is in use by process %ld; stop it first", folder, file_holder(folder));

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDTH = 360, HEIGHT = 216, LEFT = 46, RIGHT = 66, TOP = 10, BOTTOM = 36, LINE = 13 };
+enum { WIDTH = 360, HEIGHT = 216, LEFT = 46, RIGHT = 66, TOP = 18, BOTTOM = 36, LINE = 13 };
 enum { PLOT_W = WIDTH - LEFT - RIGHT, PLOT_H = HEIGHT - TOP - BOTTOM };
 
 double round_step(double span, int most)
@@ -69,11 +69,11 @@ static void axis_x(const struct chart *c)
 {
     const double span = c->spec->x1 - c->spec->x0;
     double step = span > 0 ? round_step(span, 6) : 1;
-    if (c->spec->whole && step < 1)
+    if ((c->spec->whole || c->spec->powers) && step < 1)
         step = 1;
     for (double x = ceil(c->spec->x0 / step - 1e-9) * step; x <= c->spec->x1 + step / 1e6; x += step)
-        html_put(c->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>", place_x(c, x), TOP + PLOT_H + 16,
-                 fabs(x) < step / 1e6 ? 0 : x);
+        html_put(c->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s%g</text>", place_x(c, x),
+                 TOP + PLOT_H + 16, c->spec->powers ? "1e" : "", fabs(x) < step / 1e6 ? 0 : x);
     html_put(c->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", LEFT + PLOT_W / 2.0, HEIGHT - 4,
              c->spec->x_name);
 }
@@ -92,7 +92,7 @@ void chart_begin(struct chart *c, struct text *out, const struct chart_spec *spe
         const double x = place_x(c, spec->mark);
         html_put(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x, TOP, TOP + PLOT_H);
         const bool right = x < LEFT + PLOT_W / 2.0;
-        html_put(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>", x + (right ? 4 : -4), TOP + 10,
+        html_put(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>", x + (right ? 4 : -4), TOP - 6,
                  right ? "start" : "end", spec->mark_name);
     }
 }

@@ -14,6 +14,7 @@ struct chart_spec {
     const char *title, *description, *x_name;
     double x0, x1;
     bool whole;                     // x counts something: whole ticks only
+    bool powers;                    // x is the logarithm of what is shown: ticks at powers of ten
     const struct chart_values *fit; // what the range must hold, ended by {NULL}; NANs are left out
     enum chart_unit unit;
     double mark; // x of a thin upright line; NAN: none

@@ -38,7 +38,8 @@ static void update_done(struct trainer *t, uint64_t updates_before)
         average_add(&t->average, &t->model->params);
 }
 
-static graft_status step_run(struct trainer *t, const struct augmentation *how, struct batch *b, double *loss)
+static graft_status step_run(struct trainer *t, const struct augmentation *how, struct batch *b, double *loss,
+                             int *hits)
 {
     struct plan *plan = t->full;
     if (b->n != plan_batch(plan)) {
@@ -68,6 +69,7 @@ static graft_status step_run(struct trainer *t, const struct augmentation *how, 
     profile_end(&t->profile, plan);
     if (run.prefix_seconds != NULL)
         profile_end(&t->profile, t->prefix);
+    *hits = plan_hits(plan);
     const uint64_t before = t->optimizer.updates;
     optimizer_end(&t->optimizer);
     update_done(t, before);
@@ -89,9 +91,16 @@ static double seconds_left(const struct trainer *t)
 static graft_status step_report(struct trainer *t, const struct epoch_result *r, long steps, double loss)
 {
     const struct train_options *o = t->options;
+    const double now = now_seconds(), trained = (double)t->at.trained;
+    if (now >= t->resident_at + 1) {
+        t->resident = (double)mem_resident();
+        t->resident_at = now;
+    }
     hooks_progress(&(graft_progress){.stage = "train", .epoch = r->epoch, .epochs = o->epochs, .step = t->at.steps,
-                                     .steps = steps, .loss = t->at.loss_sum / (double)t->at.trained,
-                                     .images_per_second = t->train_rate, .seconds_left = seconds_left(t)});
+                                     .steps = steps, .loss = t->at.loss_sum / trained,
+                                     .images_per_second = t->train_rate, .seconds_left = seconds_left(t),
+                                     .accuracy = (double)t->at.hits / trained, .memory = t->resident,
+                                     .wait = t->at.seconds > 0 ? t->profile.wait / t->at.seconds : 0});
     if (!o->log_steps)
         return GRAFT_OK;
     char json[256];
@@ -116,11 +125,12 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
     if (last > 0)
         TRY(partial_make(t, last));
-    TRY(features_ready(t, &how));
+    TRY(feature_cache_ready(t, &how));
     const bool kept = t->features.store != NULL;
     const double begin = now_seconds() - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
+    double waited = 0;
     if (!kept)
         TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
                            &queue));
@@ -128,9 +138,10 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         struct batch b;
         bool end;
         double loss;
+        int hits;
         const double waits = now_seconds();
-        TRY_GOTO(kept ? features_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
-        t->profile.wait += now_seconds() - waits;
+        TRY_GOTO(kept ? feature_cache_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
+        waited += now_seconds() - waits;
         if (end)
             break;
         for (int i = 0; b.failed != NULL && i < b.n_failed; i++) // known already where features are kept
@@ -140,13 +151,14 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
             continue;
         if (at->run_steps == 0 && !kept)
             media_batch(&t->media, &b);
-        TRY_GOTO(step_run(t, &how, &b, &loss));
+        TRY_GOTO(step_run(t, &how, &b, &loss, &hits));
         at->run_steps++;
         at->steps++;
         if (!isfinite(loss))
             TRY_GOTO(diverged(t, epoch, at->steps));
         at->loss_sum += loss * b.n;
         at->trained += (size_t)b.n;
+        at->hits += (size_t)hits;
         at->seconds = now_seconds() - begin;
         t->train_rate = per_second(at->seen - seen_before, at->seconds - seconds_before);
         TRY_GOTO(step_report(t, r, steps, loss));
@@ -170,7 +182,10 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
             fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
     r->train_loss = at->loss_sum / (double)at->trained;
     r->rate = at->rate;
+    r->images_per_second = t->train_rate;
 done:
+    profile_data(&t->profile, waited, queue != NULL ? queue_work_seconds(queue) : 0,
+                 now_seconds() - begin - seconds_before);
     queue_free(queue);
     return status;
 }
@@ -209,7 +224,7 @@ graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
     t->val_loss_sum = 0;
     const double begin = now_seconds();
     if (t->features.store != NULL)
-        TRY(features_validate(t));
+        TRY(feature_cache_validate(t));
     else
         TRY(predict_samples(t->model, t->validation, t->data, t->val, t->n_val, t->options->workers, "val",
                             take_prediction, t));

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include <math.h>
+#include <sched.h>
 #include <string.h>
 
 static int slot_of(const struct profile *p, const struct plan *plan)
@@ -76,12 +78,30 @@ graft_status profile_settle(struct profile *p)
     return status;
 }
 
+void profile_data(struct profile *p, double wait, double data, double steps)
+{
+    p->wait += wait;
+    p->data += data;
+    p->run.wait += wait;
+    p->run.data += data;
+    p->run.steps += steps;
+}
+
+double data_wait_share(const struct data_shares *s) { return s->steps > 0 ? s->wait / s->steps : 0; }
+
+double data_core_share(const struct data_shares *s)
+{
+    cpu_set_t allowed;
+    const int cores = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    return s->steps > 0 ? fmin(1, s->data / s->steps / cores) : 0;
+}
+
 graft_status profile_epoch(struct profile *p, struct epoch_times *out)
 {
     TRY(profile_settle(p));
-    *out = (struct epoch_times){p->wait, p->kinds[KIND_FORWARD], p->kinds[KIND_BACKWARD], p->kinds[KIND_UPDATE],
+    *out = (struct epoch_times){p->wait, p->data, p->kinds[KIND_FORWARD], p->kinds[KIND_BACKWARD], p->kinds[KIND_UPDATE],
                                 p->validation};
-    p->wait = p->validation = 0;
+    p->wait = p->data = p->validation = 0;
     memset(p->kinds, 0, sizeof p->kinds);
     return GRAFT_OK;
 }

@@ -10,7 +10,8 @@ struct profile_row {
 };
 enum { PROFILE_PLANS = 3 };
 struct profile {
-    double wait, validation, kinds[PROFILE_KINDS]; // of the epoch so far
+    double wait, data, validation, kinds[PROFILE_KINDS]; // of the epoch so far; data: processor time of the loader
+    struct data_shares { double wait, data, steps; } run; // of the run so far, in this process; steps: begin to end
     struct profile_row *rows;                      // of the run so far
     size_t n_rows, capacity;
     struct {
@@ -19,13 +20,17 @@ struct profile {
     } slots[PROFILE_PLANS];
 };
 struct epoch_times {
-    double wait, forward, backward, update, validation;
+    double wait, data, forward, backward, update, validation;
 };
 // Around a plan_run: what goes into run.seconds (NULL: no memory, nothing is measured), and its end.
 double *profile_begin(struct profile *p, const struct plan *plan);
 void profile_end(struct profile *p, const struct plan *plan);
 // Before plans are freed: what was measured of them goes to its rows.
 graft_status profile_settle(struct profile *p);
+void profile_data(struct profile *p, double wait, double data, double steps); // of an epoch's training
+// The share of the training time in which the engine waited for pictures, and of the cores what the loader took.
+double data_wait_share(const struct data_shares *s);
+double data_core_share(const struct data_shares *s);
 graft_status profile_epoch(struct profile *p, struct epoch_times *out); // of the epoch that ends
 // layers.csv in the run folder: layer,forward,backward,update in seconds, as a step runs through them.
 graft_status profile_write(struct profile *p, const char *folder);

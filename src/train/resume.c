@@ -1,5 +1,5 @@
 // train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
-// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "epoch_seconds", "run_steps": the position;
+// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps": the position;
 // "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
 // "averaged"; "plateau": [rate, best, waited, started]; "best", "best_epoch", "best_model", "waited", "stopped",
 // "epochs_wanted"; "seconds": spent by the run; "events", "results", "skipped_csv": lengths of the logs; "skipped":
@@ -154,9 +154,10 @@ graft_status trainer_state(struct trainer *t, json_t **out)
     const struct optimizer *o = &t->optimizer;
     const struct plateau *p = &t->plateau;
     json_t *position =
-        json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
+        json_pack("{s:i, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
                   (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained, "loss_sum",
-                  at->loss_sum, "epoch_seconds", at->seconds, "run_steps", (json_int_t)at->run_steps, "epoch_updates",
+                  at->loss_sum, "hits", (json_int_t)at->hits, "epoch_seconds", at->seconds, "run_steps",
+                  (json_int_t)at->run_steps, "epoch_updates",
                   (json_int_t)at->updates, "rate", at->rate, "closed", at->closed);
     json_t *optimizer =
         json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
@@ -250,6 +251,7 @@ static void position_read(struct trainer *t, const json_t *state)
                               .seen = (size_t)integer(state, "seen"),
                               .trained = (size_t)integer(state, "trained"),
                               .loss_sum = number(state, "loss_sum"),
+                              .hits = (size_t)integer(state, "hits"),
                               .updates = (long)integer(state, "epoch_updates"),
                               .rate = number(state, "rate"),
                               .closed = json_is_true(json_object_get(state, "closed")),

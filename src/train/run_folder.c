@@ -43,7 +43,7 @@ graft_status run_folder_event(const struct run_folder *f, const char *json)
 }
 
 // runs/train, runs/train2, ...: the first that is not there, made at once so that no other run takes it.
-static graft_status folder_next(char **out)
+graft_status run_folder_next(char **out)
 {
     TRY(file_make_folder("runs"));
     for (int i = 1; i < 100000; i++) {
@@ -66,7 +66,7 @@ graft_status run_folder_open(struct run_folder *f, const struct train_options *o
 {
     *f = (struct run_folder){.lock = -1, .save = options->save};
     if (options->folder == NULL)
-        TRY(folder_next(&f->path));
+        TRY(run_folder_next(&f->path));
     else {
         f->path = mem_text(options->folder);
         if (f->path == NULL)
@@ -238,10 +238,10 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
         text_put(&event, "\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,\"val_top5\":%.9g,", r->val_loss,
                  r->val.log_loss, r->val.top1, r->val.top5);
     text_put(&event,
-             "\"lr\":%.9g,\"seconds\":%.3f,\"time\":%.3f,\"wait_seconds\":%.3f,\"forward_seconds\":%.3f,"
-             "\"backward_seconds\":%.3f,\"update_seconds\":%.3f,\"val_seconds\":%.3f}\n",
-             r->rate, r->seconds, now_date(), r->times.wait, r->times.forward, r->times.backward, r->times.update,
-             r->times.validation);
+             "\"lr\":%.9g,\"img_s\":%.2f,\"seconds\":%.3f,\"time\":%.3f,\"wait_seconds\":%.3f,\"data_seconds\":%.3f,"
+             "\"forward_seconds\":%.3f,\"backward_seconds\":%.3f,\"update_seconds\":%.3f,\"val_seconds\":%.3f}\n",
+             r->rate, r->images_per_second, r->seconds, now_date(), r->times.wait, r->times.data, r->times.forward,
+             r->times.backward, r->times.update, r->times.validation);
     TRY(text_append(&event, f, log_names[LOG_EVENTS]));
     if (!f->save)
         return GRAFT_OK;
@@ -323,6 +323,7 @@ graft_status run_folder_best(const struct run_folder *f, const struct model *m, 
     if (r->val.n > 0)
         text_put(&result, ", \"val_log_loss\": %.9g, \"val_top1\": %.9g, \"val_top5\": %.9g, \"n\": %zu",
                  r->val.log_loss, r->val.top1, r->val.top5, r->val.n);
-    text_put(&result, "}\n");
+    text_put(&result, ", \"data_wait_share\": %.4f, \"data_core_share\": %.4f}\n", data_wait_share(&r->data),
+             data_core_share(&r->data));
     return text_write(&result, f, "results.json");
 }

@@ -10,8 +10,10 @@
 struct epoch_result {
     int epoch;
     double train_loss, val_loss, rate, seconds, elapsed; // elapsed: since the run began
+    double images_per_second; // in training, waits included
     struct metrics val; // n = 0: no validation
     struct epoch_times times;
+    struct data_shares data; // of the run so far
     double temperature; // fitted on the validation pictures; 0: none
 };
 enum { LOG_EVENTS, LOG_RESULTS, LOG_SKIPPED, N_LOGS }; // events.jsonl, results.csv, skipped.csv: they grow
@@ -22,6 +24,7 @@ struct run_folder {
 };
 // Makes and takes the folder; refuses one in use or with a checkpoint.  run_folder_adopt: of a run that goes on.
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
+graft_status run_folder_next(char **out); // makes the first of runs/train, runs/train2, ... that is not there; heap
 graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options);
 void run_folder_close(struct run_folder *f); // a zeroed one is fine
 graft_status run_folder_start(const struct run_folder *f, const struct dataset *d, const struct train_options *options);

@@ -42,8 +42,9 @@ static void grown(const struct trainer *t, bool ended)
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
 {
     char json[512];
-    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"seconds\":%.3f,\"best\":%s",
-                      r->epoch, t->options->epochs, r->train_loss, r->seconds, better ? "true" : "false");
+    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f,"
+                      "\"seconds\":%.3f,\"best\":%s", r->epoch, t->options->epochs, r->train_loss, r->rate, t->train_rate,
+                      r->seconds, better ? "true" : "false");
     if (r->val.n > 0)
         at += snprintf(json + at, sizeof json - (size_t)at,
                        ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
@@ -83,6 +84,7 @@ static graft_status epoch_measure(struct trainer *t, double begin, struct epoch_
     if (t->histograms.folder != NULL)
         TRY(histograms_end_epoch(&t->histograms));
     TRY(profile_epoch(&t->profile, &r->times));
+    r->data = t->profile.run;
     TRY(run_folder_epoch(&t->folder, r));
     const double value = monitored(t, r);
     *better = is_better(t, value);
@@ -154,13 +156,17 @@ static graft_status leave_report(struct trainer *t)
 
 static graft_status run_end(struct trainer *t)
 {
-    char end[256];
+    char end[384];
+    const double waited = data_wait_share(&t->profile.run), cores = data_core_share(&t->profile.run);
     TRY(leave_report(t));
     const double seconds = t->elapsed + now_seconds() - t->begin;
-    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f,\"time\":%.3f}",
-             seconds, t->n_skipped, mem_resident_peak() / 1048576.0, now_date());
+    snprintf(end, sizeof end, "{\"event\":\"end\",\"seconds\":%.3f,\"skipped\":%zu,\"rss_mb\":%.1f,\"time\":%.3f,"
+             "\"data_wait_share\":%.4f,\"data_core_share\":%.4f}",
+             seconds, t->n_skipped, mem_resident_peak() / 1048576.0, now_date(), waited, cores);
     TRY(run_folder_event(&t->folder, end));
     grown(t, true);
+    log_info("%.1f %% of the training time was waiting for pictures; reading them took %.0f %% of the cores",
+             waited * 100, cores * 100);
     log_info("done in %.0f s, peak memory %.0f MB, %zu pictures left out; the run is in %s", seconds,
              mem_resident_peak() / 1048576.0, t->n_skipped, t->folder.path);
     return GRAFT_OK;
@@ -249,7 +255,7 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     TRY_GOTO(folder_take(&t, &finished));
     if (finished)
         goto done;
-    summary_tell(&t);
+    TRY_GOTO(summary_tell(&t));
     t.media = (struct media){.folder = options->save ? t.folder.path : NULL, .model = m, .data = d, .arena = t.arena,
                              .next = now_seconds() + MEDIA_FIRST};
     if (options->histograms && options->save) {

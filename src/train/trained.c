@@ -9,7 +9,7 @@
 // Options that do not make another model of the same training.
 static const char *const left_out[] = {"output",  "resume",  "force",    "threads", "workers", "log-steps",
                                        "no-save", "offline", "checkpoint-minutes", "directory",
-                                       "histograms"};
+                                       "histograms", "folds-run"};
 static const char *const paths[] = {"data", "weights"};
 
 static bool among(const char *const *names, size_t n, const char *name)

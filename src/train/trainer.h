@@ -4,7 +4,7 @@
 #include "optim/average.h"
 #include "infer/predict.h"
 #include "train/checkpoint.h"
-#include "train/features.h"
+#include "train/feature_cache.h"
 #include "train/layers.h"
 #include "train/histograms.h"
 #include "train/media.h"
@@ -15,6 +15,7 @@ struct position {
     long steps;           // batches of the next epoch that are done
     size_t seen, trained; // its pictures: taken from the order; learnt from
     double loss_sum;      // over `trained`
+    size_t hits;          // of them: predicted as the target has it
     long updates;         // of the weights in it
     double rate;          // of its last step
     bool closed;          // all its pictures are done, the last update too
@@ -39,11 +40,15 @@ struct trainer {
     struct plateau plateau;
     struct phase phases[MAX_PHASES];
     int n_phases, phase;          // phase: the plans are for its freezing
+<<<<<<< HEAD
     int accumulate;               // batches an update; more than asked for where --memory cuts batches into parts
+=======
+    double all_flops;              // of a step of the last phase
+>>>>>>> main
     struct arena *arena;
     struct plan *prefix;          // of what is frozen; NULL: nothing.  The others are then of the rest
     struct plan *full, *partial, *validation;
-    struct features features;     // of the pictures, from the prefix
+    struct feature_cache features;     // of the pictures, from the prefix
     json_t *choices;              // of the plans, kept in checkpoints: a run goes on with the kernels it began with
     uint32_t *order, *val;
     size_t n, n_val;
@@ -61,6 +66,7 @@ struct trainer {
     bool stopped;                 // early
     json_t *trained;              // what model files will say of this run, but for an epoch's figures
     double begin, elapsed;        // of this process; of those before it, in seconds
+    double resident, resident_at; // bytes of this process, and when they were read
     double train_rate, val_rate;  // pictures a second, as measured last; 0: not yet
     struct media media;
     struct profile profile;
@@ -92,7 +98,11 @@ graft_status checkpoint_event(struct trainer *t);
 graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r);
 graft_status best_save(struct trainer *t, const struct epoch_result *r); // the best epoch's model and figures
 graft_status trainer_stop(struct trainer *t, const struct epoch_result *r); // asked to: a checkpoint, and how to go on
-void summary_tell(const struct trainer *t); // summary.c: before the first step
+size_t bytes_needed(const struct trainer *t, size_t arena, int batch); // plans.c: beyond the weights
+// estimate.c.  *seconds: of what is left of the run; negative: too short to tell.  Changes nothing.
+graft_status run_estimate(struct trainer *t, double *seconds);
+double plan_flops(const struct plan *plan); // of one run
+graft_status summary_tell(struct trainer *t); // summary.c: before the first step
 int trainer_slots(struct trainer *t, struct slot slots[MAX_SLOTS]);
 // The state as the checkpoint's metadata holds it, and back.  trainer_restore reads the checkpoint, trims the logs to
 // it and says where the run goes on.

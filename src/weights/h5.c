@@ -195,20 +195,20 @@ static graft_status line_read(const json_t *line, bytes data, size_t *total, boo
     return out->format ? tensor_read(line, data, total, out) : head_read(line, out);
 }
 
-static graft_status listing_read(const struct listing *listing, bytes data, bool *ended, struct tensor_set *out)
+graft_status h5_listing_read(bytes listing, bytes data, bool *ended, struct tensor_set *out)
 {
     size_t total = 0, at = 0;
-    while (!*ended && at < listing->size) {
-        const char *from = listing->text + at, *newline = memchr(from, '\n', listing->size - at);
+    while (!*ended && at < listing.size) {
+        const uint8_t *from = listing.ptr + at, *newline = memchr(from, '\n', listing.size - at);
         if (!newline)
             return GRAFT_OK; // died while writing
         json_t *line;
-        TRY(json_parse((bytes){(const uint8_t *)from, (size_t)(newline - from)}, "graft-h5's answer", &line));
+        TRY(json_parse((bytes){from, (size_t)(newline - from)}, "graft-h5's answer", &line));
         graft_status status = line_read(line, data, &total, ended, out);
         json_decref(line);
         if (status != GRAFT_OK)
             return status;
-        at = (size_t)(newline - listing->text) + 1;
+        at = (size_t)(newline - listing.ptr) + 1;
     }
     return GRAFT_OK;
 }
@@ -220,7 +220,7 @@ graft_status h5_read(const char *path, bytes data, size_t offset, struct tensor_
     bool ended = false;
     graft_status status = helper_run(path, offset, data.size, &listing, &how);
     if (status == GRAFT_OK)
-        status = listing_read(&listing, data, &ended, out);
+        status = h5_listing_read((bytes){(const uint8_t *)listing.text, listing.size}, data, &ended, out);
     if (status == GRAFT_OK && !ended && WIFEXITED(how) && WEXITSTATUS(how) == 127)
         status = fail(GRAFT_FAILED, "graft-h5 does not start; is it or the HDF5 library missing?");
     else if (status == GRAFT_OK && !ended)

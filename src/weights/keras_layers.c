@@ -88,8 +88,9 @@ static graft_status node_layer(struct maker *k, int node, const char *class_name
     TRY(layer_add(k, node_name(k, node), class_name, take_config, inputs, n->n_in, &layer));
     struct keras_layer *made = &k->model->layers[layer];
     made->node = node;
-    made->n_params = n->n_params;
-    memcpy(made->param, n->param, sizeof made->param);
+    for (int i = 0; i < n->n_params; i++)
+        if (!k->g->params[n->param[i]].constant)
+            made->param[made->n_params++] = n->param[i];
     k->layer[n->out] = layer;
     return GRAFT_OK;
 }
@@ -313,7 +314,7 @@ static graft_status node_put(struct maker *k, int node)
         return node_layer(k, node, "BatchNormalization",
                           json_pack("{s:i, s:f, s:f, s:b, s:b}", "axis", k->flat[n->in[0]] ? 1 : 3, "momentum",
                                     1 - (double)n->attr.bn.momentum, "epsilon", (double)n->attr.bn.epsilon, "center", 1,
-                                    "scale", 1),
+                                    "scale", !n->attr.bn.unscaled),
                           in);
     case OP_SCALE:
         k->positive[n->out] = false;

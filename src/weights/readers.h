@@ -10,6 +10,8 @@ graft_status pth_zip_read(bytes data, struct tensor_set *out);
 graft_status pth_legacy_read(bytes data, struct tensor_set *out);
 // `data` lies at `offset` of the mapped file `path`; a helper process opens the file once more and lists it.
 graft_status h5_read(const char *path, bytes data, size_t offset, struct tensor_set *out);
+// What the helper says of the file `data`; `*ended`: to its last line.
+graft_status h5_listing_read(bytes listing, bytes data, bool *ended, struct tensor_set *out);
 // A ZIP archive that is no Keras model leaves `*is_keras` false and `out` as it was.
 graft_status keras_zip_read(const char *path, bytes data, struct tensor_set *out, bool *is_keras);
 bool caffe_recognises(bytes data); // protobuf has no magic: the whole file must be fields of a Caffe network

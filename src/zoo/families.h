@@ -17,6 +17,9 @@
 
 // Nodes with parameters in the order of Keras's model.layers; `order` holds n_nodes.
 graft_status keras_order(const struct graph *g, int *order, int *count);
+// The name Keras gives a layer that has none, by its class and how many of it came before: "conv2d", "conv2d_1",
+// "batch_normalization", ...; false for nodes without parameters.
+bool numbered_layer(const struct graph *g, int node, char *out, size_t size);
 
 // Preprocessing as the publishers describe it; `.size`, `.resize`, `.rule` and `.filter` are the row's.
 #define INPUT_TORCH .mean = {123.675f, 116.28f, 103.53f}, .scale = {1 / 58.395f, 1 / 57.12f, 1 / 57.375f}

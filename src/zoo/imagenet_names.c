@@ -6,7 +6,8 @@
 
 #include "zoo/zoo.h"
 
-static const char *const names[1000] = {
+static const char *const names[1001] = {
+    "background", // of networks with 1,001 classes
     "tench", "goldfish", "great white shark", "tiger shark", "hammerhead", "electric ray", "stingray", "cock", "hen",
     "ostrich", "brambling", "goldfinch", "house finch", "junco", "indigo bunting", "robin", "bulbul", "jay", "magpie",
     "chickadee", "water ouzel", "kite", "bald eagle", "vulture", "great grey owl", "European fire salamander",
@@ -134,4 +135,4 @@ static const char *const names[1000] = {
     "toilet tissue",
 };
 
-const char *const *imagenet_names(void) { return names; }
+const char *const *imagenet_names(int classes) { return classes == 1000 ? names + 1 : classes == 1001 ? names : NULL; }

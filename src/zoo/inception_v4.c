@@ -5,7 +5,7 @@
 
 #include "zoo/families.h"
 
-struct inception_v4 { float momentum; bool unbiased; };
+struct inception_v4 { float momentum; bool unbiased, nested; }; // nested: joins within joins
 
 // What building passes along: the graph, the row's numbers and the block whose units are being added ("features.6.").
 struct builder {
@@ -123,7 +123,11 @@ static int block_c(struct builder *b, int src)
     late = same(b, late, "branch2_2", 512, 1, 3);
     const int wide2 = same(b, late, "branch2_3a", 256, 1, 3), tall2 = same(b, late, "branch2_3b", 256, 3, 1);
     const int pool = same(b, average(b, src), "branch3.1", 256, 1, 1);
-    return graph_concat(b->g, (int[]){one, wide, tall, wide2, tall2, pool}, 6);
+    if (!b->net->nested)
+        return graph_concat(b->g, (int[]){one, wide, tall, wide2, tall2, pool}, 6);
+    // The same, joined in twos first: Keras's order of layers depends on it.
+    const int pair = graph_concat(b->g, (int[]){wide, tall}, 2), pair2 = graph_concat(b->g, (int[]){wide2, tall2}, 2);
+    return graph_concat(b->g, (int[]){one, pair, pair2, pool}, 4);
 }
 
 static graft_status build(const struct network *net, struct graph *g, int size, int classes, float dropout)
@@ -145,12 +149,26 @@ static graft_status build(const struct network *net, struct graph *g, int size, 
     return graph_finish(g, graph_dense(g, v, net->head, classes, true));
 }
 
+static bool keras_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
+{
+    (void)net;
+    return numbered_layer(g, node, out, size);
+}
+
 static const struct dialect timm[] = {{"timm", FILE_TORCH, NULL}, {0}};
+static const struct dialect keras[] = {{"Keras", FILE_KERAS, keras_layer}, {"Keras, Theano's order", FILE_THEANO, keras_layer}, {0}};
 
 const struct network inception_v4_networks[] = {
     {.name = "inception_v4", .title = "Inception-V4", .publisher = "timm", .license = "Apache-2.0", .top1 = 80.144,
      .top5 = 94.982, .classes = 1000, .dropout = 0, .head = "last_linear",
      .input = {299, 341, RESIZE_CROP, FILTER_BICUBIC, INPUT_TF}, .files = FILES("inceptionv4-8e4777a0.pth"),
      .dialects = timm, .family = &(const struct inception_v4){.momentum = 0.1f, .unbiased = true}, .build = build},
+    // Class 0 is the background.  The published accuracy is of the pictures that are on no blacklist.
+    {.name = "inception_v4.keras", .title = "Inception-V4 of Keras and cnn_finetune", .publisher = "keras-inceptionV4",
+     .license = "MIT", .top1 = 80.46, .top5 = 95.12, .classes = 1001, .dropout = 0.2f, .head = "last_linear",
+     .input = {299, 341, RESIZE_CROP, FILTER_BILINEAR, INPUT_TF},
+     .files = FILES("inception-v4_weights_tf_dim_ordering_tf_kernels.h5", "inception-v4_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                    "inception-v4_weights_th_dim_ordering_th_kernels.h5"),
+     .dialects = keras, .family = &(const struct inception_v4){.momentum = 0.01f, .nested = true}, .build = build},
 };
 FAMILY_COUNT(inception_v4);

@@ -1,12 +1,20 @@
 // zoo/keras_order.c: the order in which Keras lists a model's layers, for files that name none.
 // In: a graph.  Out: its nodes with parameters, in the order of model.layers.
 // Keras sorts layers by depth, the longest way to an output, the farthest first; equal ones as they are met walking from
-// the outputs to the input, a node before its inputs, these from the first on.
+// the outputs to the input, a node before its inputs, these from the first on.  A ReLU right behind a convolution or dense
+// layer is that layer's activation, none of its own.
 
 #include "zoo/families.h"
 #include "base/memory.h"
 
 struct place { int node, depth, met; };
+
+static bool is_activation(const struct graph *g, int node)
+{
+    const struct node *n = &g->nodes[node];
+    const int producer = n->op == OP_RELU ? g->values[n->in[0]].producer : -1;
+    return producer >= 0 && (g->nodes[producer].op == OP_CONV || g->nodes[producer].op == OP_DENSE);
+}
 
 static int by_place(const void *a, const void *b)
 {
@@ -35,8 +43,9 @@ graft_status keras_order(const struct graph *g, int *order, int *count)
     for (int i = g->n_nodes - 1; i >= 0; i--) // a node comes after its inputs
         for (int k = 0; k < g->nodes[i].n_in; k++) {
             const int producer = g->values[g->nodes[i].in[k]].producer;
-            if (producer >= 0 && places[producer].depth <= places[i].depth)
-                places[producer].depth = places[i].depth + 1;
+            const int depth = places[i].depth + !is_activation(g, i);
+            if (producer >= 0 && places[producer].depth < depth)
+                places[producer].depth = depth;
         }
     for (int i = 0; i < g->n_nodes; i++)
         if (g->nodes[i].n_params > 0 && places[i].met >= 0)

@@ -105,6 +105,17 @@ static const char *keras_class(const struct node *node)
     }
 }
 
+bool numbered_layer(const struct graph *g, int node, char *out, size_t size)
+{
+    const char *class = keras_class(&g->nodes[node]);
+    int before = 0;
+    if (g->nodes[node].n_params == 0)
+        return false;
+    for (int i = 0; i < node; i++)
+        before += g->nodes[i].n_params > 0 && strcmp(keras_class(&g->nodes[i]), class) == 0;
+    return before > 0 ? snprintf(out, size, "%s_%d", class, before) < (int)size : snprintf(out, size, "%s", class) < (int)size;
+}
+
 // --- the file's side -------------------------------------------------------------------------------------------------
 
 static bool is_keras(const struct tensor_set *set) { return set->count > 0 && strstr(set->items[0].name, "//") != NULL; }
@@ -224,11 +235,13 @@ graft_status keys_expected(const struct network *net, const struct graph *g, con
     for (size_t k = 0; status == GRAFT_OK && k < layers.count; k++) {
         const struct node *node = &g->nodes[layers.items[k].index];
         const char *layer = layers.items[k].text;
-        for (int p = 0; status == GRAFT_OK && p < node->n_params; p++)
-            status = keys_add(out, dialect->layout == FILE_TORCH
-                                       ? mem_format("%s%s", layer, strrchr(g->params[node->param[p]].name, '.'))
-                                       : mem_format("%s//%d", layer, p),
-                              node->param[p]);
+        for (int p = 0, place = 0; status == GRAFT_OK && p < node->n_params; p++) {
+            const struct graph_param *param = &g->params[node->param[p]];
+            if (dialect->layout == FILE_TORCH)
+                status = keys_add(out, mem_format("%s%s", layer, strrchr(param->name, '.')), node->param[p]);
+            else if (!param->constant)
+                status = keys_add(out, mem_format("%s//%d", layer, place++), node->param[p]);
+        }
     }
     keys_free(&layers);
     keys_sort(out);

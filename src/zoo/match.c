@@ -309,7 +309,7 @@ static graft_status complain(const struct candidate *c, const struct graph *g, c
     struct list missing = {0}, extra = {0}, misshapen = {0};
     const int rows = rows_kept(g, tensor_of);
     for (int i = 0; i < g->n_params; i++)
-        if (tensor_of[i] < 0 && g->nodes[g->params[i].node].row < rows)
+        if (tensor_of[i] < 0 && !g->params[i].constant && g->nodes[g->params[i].node].row < rows)
             list_add(&missing, g->params[i].name, shape_text(g->params[i].shape));
     for (size_t i = 0; i < found->count; i++) {
         const int tensor = found->items[i].index, param = param_of[tensor];

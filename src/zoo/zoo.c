@@ -126,12 +126,12 @@ bool dialect_layer(const struct dialect *dialect, const struct network *net, con
     return dialect->layer != NULL ? dialect->layer(net, g, node, out, size) : node_prefix(g, node, out, size);
 }
 
-// Rows up to the last node of that name, or of a name that goes on after a separator ("conv2_block1" + "_1_conv").
+// Rows up to the last node of that name; else, of a name that goes on after a separator ("conv2_block1" + "_1_conv").
 static int rows_in_dialect(const struct dialect *dialect, const struct network *net, const struct graph *g,
                            const char *name)
 {
     const size_t length = strlen(name);
-    int rows = -1, before = 0; // rows of the nodes so far
+    int rows = -1, exact = -1, before = 0; // rows of the nodes so far
     for (int i = 0; i < g->n_nodes; i++) {
         char layer[128];
         if (g->nodes[i].row + 1 > before)
@@ -144,8 +144,10 @@ static int rows_in_dialect(const struct dialect *dialect, const struct network *
         const int here = holds ? g->nodes[i].row + 1 : before;
         if (here > rows)
             rows = here;
+        if (layer[length] == '\0' && here > exact)
+            exact = here;
     }
-    return rows;
+    return exact >= 0 ? exact : rows;
 }
 
 // What stands before the first dense layer, as frameworks call it: no node of ours.

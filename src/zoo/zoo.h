@@ -88,5 +88,5 @@ enum file_way { FROM_FILE, TO_FILE };
 void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param, const float *src,
                 float *dst);
 
-const char *const *imagenet_names(void);               // 1,000 names, class order
+const char *const *imagenet_names(int classes);        // in class order, of 1,000 or 1,001; NULL: of no other number
 void input_scaled(struct input_spec *spec, int size);  // another input size, keeping the crop fraction

@@ -244,6 +244,10 @@ expect 0 'the picture is why.png' 'explain' "$graft" explain run/model.safetenso
 expect 2 'a single place' 'explain on a map of one place' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 32 -o why2.png
 expect 2 'no such class' 'explain an unknown class' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 --class zebra
 expect 2 'graft writes .png and .jpg' 'explain into what' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.txt
+expect 0 'best' 'drop path' "$graft" train --weights none -d set --imgsz 32 --val 24 -b 8 --lr 1e-4 --epochs 1 --drop-path 0.2 -o dropped
+expect 2 'this network has none' 'drop path where no branch is' "$graft" train -m vgg16 --weights none -d set --imgsz 32 --drop-path 0.2 -o dropped2
+expect 0 'suggested: --lr' 'lr-find' "$graft" lr-find -d set --weights run/model.safetensors --batch 8 --steps 40 -o rates.svg
+expect 2 'no option --epochs' 'lr-find has no epochs' "$graft" lr-find -d set --epochs 3
 expect 0 'efficientnet_lite0' 'runs' "$graft" runs . --sort top1
 expect 0 'is finished' 'watch a run that is over' "$graft" watch run
 expect 0 'stays' 'runs rm asks' "$graft" runs rm run2 </dev/null

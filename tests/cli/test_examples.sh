@@ -27,3 +27,4 @@ example() {
     fi
 }
 example vgg16 32
+example inception_v3 96

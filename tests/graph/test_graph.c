@@ -180,6 +180,28 @@ static void test_freeze(void **state)
     graph_fini(&g);
 }
 
+// A BatchNorm without gamma keeps one of ones, which is no parameter of the network's and never trains.
+static void test_unscaled(void **state)
+{
+    struct graph g;
+    (void)state;
+    graph_init(&g, 3, 8, 8);
+    const int v = graph_bn(&g, graph_conv(&g, 0, "c", conv_pad(4, 1, 1, 0, 1, false)), "n",
+                           (struct bn_attr){.epsilon = 1e-3f, .unscaled = true});
+    assert_int_equal(graph_finish(&g, graph_dense(&g, graph_global_avgpool(&g, v), "d", 2, true)), GRAFT_OK);
+    assert_int_equal(graph_parameters(&g, false), 12 + 4 + 8 + 2); // kernel, beta, dense
+    for (int frozen = 0; frozen <= 1; frozen++) {
+        assert_int_equal(graph_freeze(&g, frozen, BN_TRAIN), GRAFT_OK);
+        for (int i = 0; i < g.n_params; i++) {
+            const bool gamma = strcmp(g.params[i].name, "n.weight") == 0, beta = strcmp(g.params[i].name, "n.bias") == 0;
+            assert_int_equal(g.params[i].constant, gamma);
+            assert_true(!gamma || !g.params[i].trains);
+            assert_true(!beta || g.params[i].trains == !frozen);
+        }
+    }
+    graph_fini(&g);
+}
+
 // The first failure stays, names its layer, and later calls do nothing.
 static void test_sticky(void **state)
 {
@@ -214,7 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_padding), cmocka_unit_test(test_ceil_mode), cmocka_unit_test(test_rows_and_cost),
         cmocka_unit_test(test_scale_and_lrn), cmocka_unit_test(test_outputs), cmocka_unit_test(test_freeze),
-        cmocka_unit_test(test_sticky),
+        cmocka_unit_test(test_unscaled), cmocka_unit_test(test_sticky),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

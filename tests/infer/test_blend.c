@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "infer/fit.h"
 #include "infer/metrics.h"
 #include "infer/scores.h"
 #include <math.h>
@@ -91,6 +92,76 @@ static void test_geometric_of_nothing(void **state)
     blend_fini(&b);
     near(out[0], 0.5); // not 0 / 0
     near(out[1], 0.5);
+}
+
+// ---- weights and stacking
+
+static const float *const opinions_of[] = {members[0], members[1], members[2]};
+
+static struct opinions opinions_make(void)
+{
+    static uint32_t rows[N];
+    for (uint32_t i = 0; i < N; i++)
+        rows[i] = i;
+    return (struct opinions){opinions_of, MEMBERS, CLASSES, labels, rows, N};
+}
+
+static double golden_weight(const char *name, int m)
+{
+    return json_real_value(json_array_get(json_object_get(golden, name), (size_t)m));
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    static float out[N * CLASSES];
+    const struct opinions o = opinions_make();
+    double w[MEMBERS], sum = 0;
+    assert_int_equal(fit_weights(&o, w), GRAFT_OK);
+    near(loss_of(MEAN_ARITHMETIC, w, out), json_real_value(json_object_get(golden, "fitted")));
+    for (int m = 0; m < MEMBERS; m++) {
+        sum += w[m];
+        assert_true(w[m] >= 0);
+        assert_true(fabs(w[m] - golden_weight("fitted_weights", m)) < 1e-3); // the minimum is flat: SLSQP stops nearby
+    }
+    near(sum, 1);
+    assert_int_equal(fit_greedy(&o, 20, w), GRAFT_OK);
+    for (int m = 0; m < MEMBERS; m++)
+        near(w[m], golden_weight("greedy_weights", m));
+    near(loss_of(MEAN_ARITHMETIC, w, out), json_real_value(json_object_get(golden, "greedy")));
+}
+
+static void test_stack(void **state)
+{
+    (void)state;
+    static float out[N * CLASSES];
+    static double stack[CLASSES * (MEMBERS * CLASSES + 1)];
+    const struct opinions o = opinions_make();
+    assert_int_equal(fit_stack(&o, 1, stack), GRAFT_OK);
+    for (size_t i = 0; i < N; i++) {
+        const float *rows[] = {members[0] + i * CLASSES, members[1] + i * CLASSES, members[2] + i * CLASSES};
+        stack_apply(stack, rows, MEMBERS, CLASSES, out + i * CLASSES);
+    }
+    near(metrics_of(out, labels, N, CLASSES).log_loss, json_real_value(json_object_get(golden, "stack")));
+    for (int c = 0; c < CLASSES; c++) // both stop where the gradient is small: 2e-6 of a probability
+        assert_true(fabs(out[c] - golden_weight("first_stack", c)) < 2e-6);
+}
+
+static void test_of_some_rows(void **state)
+{
+    (void)state;
+    struct opinions o = opinions_make(); // the second half alone must give what the second half says
+    static const float *halves[] = {members[0] + N / 2 * CLASSES, members[1] + N / 2 * CLASSES, members[2] + N / 2 * CLASSES};
+    double a[MEMBERS], b[MEMBERS];
+    o.row += N / 2;
+    o.n = N / 2;
+    assert_int_equal(fit_weights(&o, a), GRAFT_OK);
+    struct opinions half = opinions_make();
+    half.p = halves;
+    half.labels += N / 2;
+    half.n = N / 2;
+    assert_int_equal(fit_weights(&half, b), GRAFT_OK);
+    assert_memory_equal(a, b, sizeof a);
 }
 
 // ---- views
@@ -240,6 +311,8 @@ static void test_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_geometric_of_nothing),
+                                       cmocka_unit_test(test_weights),
+                                       cmocka_unit_test(test_stack), cmocka_unit_test(test_of_some_rows),
                                        cmocka_unit_test(test_views), cmocka_unit_test(test_bad_picture),
                                        cmocka_unit_test(test_texts)};
     return cmocka_run_group_tests(tests, setup, teardown);

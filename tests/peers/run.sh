@@ -64,7 +64,7 @@ losses()
         "$PYTHON" $peers check-losses "$2/losses.json" "$2/run/events.jsonl" &&
         "$GRAFT" predict "$2/run/model.safetensors" "$(ls "$2"/input*.npy | tail -n 1)" --logits "$2/found.npy" \
             > "$2/predict.log" 2>&1 &&
-        "$PYTHON" $peers check-logits "$2/after.npy" "$2/found.npy" 1e-3
+        "$PYTHON" $peers check-after "$2" "$2/found.npy"
 }
 
 everything=$#

@@ -527,6 +527,26 @@ static void test_from_outside(void **state)
     free(args);
 }
 
+// The step on which the expected time is measured leaves nothing behind, at the start as when going on.
+static void test_estimate_changes_nothing(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("long"), parted = tiny_of("longparted");
+    t.epochs = parted.epochs = 12;
+    expect(&t, GRAFT_OK);
+    parted.stop_after = 7;
+    expect(&parted, GRAFT_CANCELLED);
+    char *log = text_of_file("tiny.log");
+    assert_non_null(strstr(log, "time: about"));
+    free(log);
+    parted.stop_after = 0;
+    expect(&parted, GRAFT_OK);
+    log = text_of_file("tiny.log");
+    assert_non_null(strstr(log, "time: about"));
+    free(log);
+    tiny_compare("longparted", "long");
+}
+
 static int setup(void **state)
 {
     if (toy_setup(state) != 0)
@@ -547,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_cancelled_at_every_step), cmocka_unit_test(test_recipes_go_on),
         cmocka_unit_test(test_finished_goes_on),
         cmocka_unit_test(test_best_model_is_lost), cmocka_unit_test(test_folder_is_taken),
-        cmocka_unit_test(test_from_outside)};
+        cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
+    cmocka_set_test_filter(getenv("GRAFT_ONLY")); // NULL: all
     return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);
 }

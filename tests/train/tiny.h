@@ -5,6 +5,7 @@
 #include "train/train.h"
 
 struct recipe tiny_guide(int epochs);
+graft_status tiny_model(struct model *m, const struct dataset *d, int freeze); // always the same weights
 struct tiny {
     const char *folder;
     int epochs, stop_after;      // stop_after: cancels once so many training steps were seen; 0: never

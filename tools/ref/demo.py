@@ -7,7 +7,6 @@ Both: EfficientNet-Lite0 with its ImageNet weights, 128x128 (146, bicubic, centr
 0.2, a Glorot head; the epoch of lowest log-loss counts.  Order, head and dropout are each program's own random numbers.
 The means must be within 0.01 accuracy and 0.03 log-loss; exits 1 otherwise.
 """
-import gzip
 import json
 import shutil
 import subprocess
@@ -17,19 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from efficientnet_lite_pytorch import EfficientNet
-from PIL import Image
+
+from demo_data import read
 
 EPOCHS, BATCH, RATE, DECAY = 4, 16, 1e-3, 1e-6
-
-
-def read(fashion, stem, count):
-    with gzip.open(fashion / f"{stem}-images-idx3-ubyte.gz") as file:
-        grey = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:count]
-    with gzip.open(fashion / f"{stem}-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), np.uint8, offset=8)[:count].astype(np.int64)
-    crops = [np.asarray(Image.fromarray(g).convert("RGB").resize((146, 146), Image.BICUBIC))[9:137, 9:137] for g in grey]
-    x = (np.stack(crops).astype(np.float32) - 127) / 128
-    return torch.from_numpy(x.transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels)
 
 
 def pytorch(seed, weights, train, val):

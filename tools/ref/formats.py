@@ -5,6 +5,7 @@ NETWORK: peers.py's and golden_networks.py's names (efficientnet_lite0, vgg16, r
 The framework saves seeded weights in each of its own formats, and graft's outputs are compared with the framework's.
 Then they go from format to format, each file written from the one before; the tool of each predicts the same pictures.
 Outputs must stay within 1e-5 of the framework's, of the largest logit; probabilities likewise.
+Without NETWORK also: a model that graft has fine-tuned says the same in PyTorch, Keras and ONNX Runtime.
 Needs what peers.py needs, and onnx, onnxruntime, opencv-python-headless, safetensors.
 """
 import os
@@ -128,6 +129,7 @@ def keras_targets(name, network, source, folder, x, expected):
             model.load_weights(folder / file)
             compare(f"{name}: {file}, by Keras's load_weights", expected, network.logits(model, x))
             if file == "alone.h5":
+                network.keras.utils.clear_session()  # Inception's layers have Keras's own numbers, which go on
                 model = network.make()
                 model.load_weights(folder / file, by_name=True)
                 compare(f"{name}: {file}, by name", expected, network.logits(model, x))
@@ -223,12 +225,45 @@ def chain(folder, name):
         heads(name, folder, x, model)
 
 
+def tuned(folder, name):
+    folder.mkdir(parents=True, exist_ok=True)
+    network = find(name)
+    network.start()
+    source, model = folder / network.file, folder / "run" / "model.safetensors"
+    network.save(network.build(), source)
+    x = peers.pictures(4, peers.SEED, network.sides[0])
+    y = np.random.default_rng(peers.SEED).integers(0, 7, 16)
+    y[:7] = range(7)
+    np.savez(folder / "data.npz", x=peers.pictures(len(y), peers.SEED + 1, network.sides[0]), y=y)
+    if not run(graft, "train", "-q", "-m", name, "--weights", source, "-d", folder / "data.npz", "--val", "0",
+               "--epochs", "2", "--batch", "8", "-o", folder / "run"):
+        return
+    expected = by_graft(name, model, x)
+    report(expected.shape[1] == 7, f"{name}, fine-tuned: a new head of seven classes")
+    for suffix, tool, use in ((".keras", "Keras", by_keras), (".h5", "Keras", by_keras), (".onnx", "ONNX Runtime", by_onnx)):
+        target = folder / ("model" + suffix)
+        if run(graft, "convert", "-q", model, target):
+            compare(f"{name}, fine-tuned: {target.name}, by {tool}", expected, use(name, str(target), x))
+    if not isinstance(network, peers.Keras):
+        from safetensors.torch import load_file
+        classes, peers.CLASSES = peers.CLASSES, 7
+        module = network.make()
+        peers.CLASSES = classes
+        module.load_state_dict(load_file(model), strict=False)
+        compare(f"{name}, fine-tuned: {model.name}, by PyTorch", expected, network.logits(module, x))
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     graft = sys.argv[1]
-    for network in sys.argv[3:] or ["efficientnet_lite0", "vgg16", "resnet50.keras", "googlenet", "googlenet.tv"]:
+    for network in sys.argv[3:] or ["efficientnet_lite0", "vgg16", "resnet50.keras", "inception_v3.keras", "googlenet",
+                                    "googlenet.tv"]:
         where = pathlib.Path(sys.argv[2]) / network
         chain(where, network)
+        shutil.rmtree(where)
+    for network in [] if sys.argv[3:] else ["efficientnet_lite0", "inception_v3.keras"]:
+        where = pathlib.Path(sys.argv[2]) / network
+        tuned(where, network)
         shutil.rmtree(where)
     sys.exit(failed > 0)

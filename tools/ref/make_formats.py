@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes tests/golden/data/formats/: small TIFF, AVIF and HEIC pictures, and ones with a colour profile, with what Pillow makes
-of them (NAME.ppm; of the HEIC, heif-convert's pixels).  Needs numpy, Pillow; heif-enc and heif-convert for the HEIC.
+of them (NAME.ppm; of the HEIC, heif-convert's pixels).  Needs numpy, Pillow, tifffile; heif-enc and heif-convert for the HEIC.
 Usage: make_formats.py FOLDER PICTURE"""
 import os
 import struct
@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 folder, source = sys.argv[1:]
@@ -38,6 +39,9 @@ alpha.save(at("alpha.tif"), compression="tiff_lzw")
 picture.convert("CMYK").save(at("cmyk.tif"))
 picture.save(at("turned.tif"), tiffinfo={274: 6})
 picture.save(at("pages.tif"), save_all=True, append_images=[ImageOps.invert(picture)])
+tifffile.imwrite(at("tiles.tif"), np.asarray(alpha), photometric="rgb", extrasamples=["unassalpha"], tile=(16, 16),
+                 compression="zlib")
+picture.save(at("tiles.tif.ppm"))  # alpha is dropped, whatever it says
 for name in "lzw deflate jpeg grey palette fax alpha cmyk turned pages".split():
     golden(name + ".tif")
 wide = rng.integers(0, 65536, (h, w), dtype=np.uint16)

@@ -25,7 +25,7 @@ import peers
 LOGITS = ("efficientnet_lite0 efficientnet_lite0.tf efficientnet_lite0.ra efficientnet_lite3 mobilenet_v2 "
           "mobilenet_v2.keras mobilenet_v2.keras@0.35 mobilenet_v2.keras@1.4 resnet18 resnet50 resnet50.keras densenet121 "
           "densenet121.keras resnet50.keras1 resnet101.cf densenet121.cf vgg11 vgg16.keras googlenet googlenet.tv "
-          "inception_v3 inception_v4").split()
+          "inception_v3 inception_v4 inception_v3.keras inception_v3.keras1 inception_v4.keras").split()
 
 
 def fnv(data):

@@ -1,0 +1,508 @@
+// api/run_ensemble.c: `graft ensemble`: members and their out-of-fold predictions, the weights, the score, the result.
+// What is fitted is scored by cross-fitting: the weights that score a fold are fitted on the other folds.
+
+#include "api/run.h"
+#include "base/hash.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "infer/ensemble.h"
+#include "infer/fit.h"
+#include "infer/metrics.h"
+#include "infer/table.h"
+#include "train/folds.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum rule { RULE_ARITHMETIC, RULE_GEOMETRIC, RULE_WEIGHTS, RULE_GREEDY, RULE_STACK };
+static const char *const rules[] = {"arithmetic", "geometric", "weights", "greedy", "stack", NULL};
+enum { PARTS = 5 }; // of cross-fitting, where the predictions name no folds
+
+struct entry {
+    const char *input;
+    char **files; // models
+    int n_files;
+    struct table oof; // n = 0: none
+    uint32_t *row;    // of a common picture
+};
+struct gathering {
+    struct entry *entries;
+    int n;
+    enum rule rule;
+    double c;
+    long rounds;
+    char **classes; // borrowed
+    int n_classes;
+    size_t common;      // pictures that every member predicted
+    const float **p;    // by member: (common, classes)
+    int *labels, *part; // by common picture
+    bool labelled;
+    double *weights;
+    double *stack;
+    float *combined; // (common, classes)
+};
+
+static void gathering_free(struct gathering *g)
+{
+    for (int i = 0; i < g->n; i++) {
+        names_release(g->entries[i].files, g->entries[i].n_files);
+        table_free(&g->entries[i].oof);
+        mem_free(g->entries[i].row);
+        if (g->p != NULL)
+            mem_free((void *)g->p[i]);
+    }
+    mem_free(g->entries);
+    mem_free(g->p);
+    mem_free(g->labels);
+    mem_free(g->part);
+    mem_free(g->weights);
+    mem_free(g->stack);
+    mem_free(g->combined);
+}
+
+// ---- members
+
+static graft_status file_add(struct entry *e, char *take_path)
+{
+    char **longer = take_path != NULL ? mem_resize(e->files, (size_t)e->n_files + 1, sizeof *longer) : NULL;
+    if (longer == NULL) {
+        mem_free(take_path);
+        return fail_memory("the members");
+    }
+    e->files = longer;
+    e->files[e->n_files++] = take_path;
+    return GRAFT_OK;
+}
+
+static graft_status predictions_read(struct entry *e, char *take_path, bool needed)
+{
+    graft_status status = take_path != NULL ? GRAFT_OK : fail_memory("a path");
+    if (status == GRAFT_OK && (needed || file_exists(take_path)))
+        status = table_read(take_path, &e->oof);
+    mem_free(take_path);
+    return status;
+}
+
+static graft_status fold_run_add(struct entry *e)
+{
+    for (int f = 0;; f++) {
+        char *path = mem_format("%s/fold-%d/model.safetensors", e->input, f);
+        if (path != NULL && !file_exists(path)) {
+            mem_free(path);
+            break;
+        }
+        TRY(file_add(e, path));
+    }
+    char *path = path_join(e->input, FOLDS_PREDICTIONS);
+    if (path != NULL && !file_exists(path)) {
+        mem_free(path);
+        return fail(GRAFT_BAD_FILE, "the folds in '%s' are not complete; `graft train --resume %s` goes on", e->input, e->input);
+    }
+    return predictions_read(e, path, true);
+}
+
+// The folder of a run: its model and what it said of the pictures that it held out.
+static graft_status run_add(struct entry *e, const char *folder)
+{
+    TRY(file_add(e, path_join(folder, "model.safetensors")));
+    return predictions_read(e, path_join(folder, "val_predictions.csv"), false);
+}
+
+static graft_status entry_open(struct entry *e)
+{
+    char *list = path_join(e->input, FOLDS_FILE), *model = path_join(e->input, "model.safetensors"), *folder = mem_text(e->input);
+    graft_status status = GRAFT_OK;
+    if (list == NULL || model == NULL || folder == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    if (ensemble_is(e->input))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is an ensemble itself; name its members", e->input));
+    if (file_exists(list))
+        status = fold_run_add(e);
+    else if (file_exists(model))
+        status = run_add(e, e->input);
+    else if (path_has_suffix(e->input, ".csv"))
+        status = table_read(e->input, &e->oof);
+    else if (strcmp(path_name(e->input), "model.safetensors") == 0 && path_name(e->input) != e->input) {
+        folder[path_name(e->input) - e->input - 1] = '\0';
+        status = run_add(e, folder);
+    } else
+        status = file_add(e, mem_text(e->input));
+done:
+    mem_free(list);
+    mem_free(model);
+    mem_free(folder);
+    return status;
+}
+
+// Every model and table has the first one's classes, by name.
+static graft_status classes_settle(struct gathering *g, char ***owned, int *n_owned)
+{
+    const struct entry *first = &g->entries[0];
+    if (first->n_files > 0) {
+        TRY(model_file_classes(first->files[0], owned, n_owned));
+        g->classes = *owned;
+        g->n_classes = *n_owned;
+    } else {
+        g->classes = first->oof.classes;
+        g->n_classes = first->oof.n_classes;
+    }
+    for (int i = 0; i < g->n; i++) {
+        struct entry *e = &g->entries[i];
+        for (int k = 0; k < e->n_files; k++) {
+            char **classes;
+            int n;
+            TRY(model_file_classes(e->files[k], &classes, &n));
+            const graft_status status = classes_compare(classes, n, g->classes, g->n_classes, e->files[k], first->input);
+            names_release(classes, n);
+            TRY(status);
+        }
+        if (e->oof.n > 0 && (i > 0 || e->n_files > 0))
+            TRY(table_order(&e->oof, g->classes, g->n_classes, first->input));
+    }
+    return GRAFT_OK;
+}
+
+// ---- pictures that all have predicted
+
+static graft_status missing_tell(const struct gathering *g)
+{
+    for (int i = 0; i < g->n; i++)
+        for (int k = 0; k < g->n; k++)
+            for (size_t r = 0; r < g->entries[i].oof.n; r++)
+                if (table_find(&g->entries[k].oof, g->entries[i].oof.path[r]) < 0)
+                    return fail(GRAFT_BAD_FILE, "%s predicts '%s', %s does not: without labels all must be of the same pictures",
+                                g->entries[i].oof.file, g->entries[i].oof.path[r], g->entries[k].oof.file);
+    return GRAFT_OK;
+}
+
+static graft_status rows_match(struct gathering *g)
+{
+    const struct table *first = &g->entries[0].oof;
+    for (int i = 0; i < g->n; i++)
+        if ((g->entries[i].row = mem_alloc((first->n + 1) * sizeof(uint32_t))) == NULL)
+            return fail_memory("the pictures");
+    for (size_t r = 0; r < first->n; r++) {
+        bool all = true;
+        for (int i = 0; i < g->n && all; i++) {
+            const struct table *t = &g->entries[i].oof;
+            const int at = table_find(t, first->path[r]);
+            all = at >= 0;
+            g->entries[i].row[g->common] = (uint32_t)at;
+            if (all && g->labelled && t->label[at] != first->label[r])
+                return fail(GRAFT_BAD_FILE, "'%s' is '%s' in %s and '%s' in %s", first->path[r], g->classes[first->label[r]],
+                            first->file, g->classes[t->label[at]], t->file);
+        }
+        g->common += all;
+    }
+    return GRAFT_OK;
+}
+
+static graft_status rows_copy(struct gathering *g)
+{
+    const size_t k = (size_t)g->n_classes;
+    const struct table *first = &g->entries[0].oof;
+    g->p = mem_zero((size_t)g->n, sizeof *g->p);
+    g->labels = mem_zero(g->common + 1, sizeof *g->labels);
+    g->part = mem_zero(g->common + 1, sizeof *g->part);
+    g->combined = mem_alloc((g->common * k + 1) * sizeof *g->combined);
+    if (g->p == NULL || g->labels == NULL || g->part == NULL || g->combined == NULL)
+        return fail_memory("predictions");
+    for (int i = 0; i < g->n; i++) {
+        float *rows = mem_alloc((g->common * k + 1) * sizeof *rows);
+        if (rows == NULL)
+            return fail_memory("predictions");
+        for (size_t r = 0; r < g->common; r++)
+            memcpy(rows + r * k, g->entries[i].oof.p + g->entries[i].row[r] * k, k * sizeof *rows);
+        g->p[i] = rows;
+    }
+    for (size_t r = 0; r < g->common; r++) {
+        const uint32_t at = g->entries[0].row[r];
+        const char *path = first->path[at];
+        g->labels[r] = g->labelled ? first->label[at] : 0;
+        g->part[r] = first->fold != NULL ? first->fold[at]
+                                         : (int)(hash_of((bytes){(const uint8_t *)path, strlen(path)}) % PARTS);
+    }
+    return GRAFT_OK;
+}
+
+static graft_status pictures_gather(struct gathering *g)
+{
+    int tables = 0, labelled = 0;
+    for (int i = 0; i < g->n; i++) {
+        tables += g->entries[i].oof.n > 0;
+        labelled += g->entries[i].oof.label != NULL;
+    }
+    g->labelled = labelled == g->n;
+    if (tables < g->n) {
+        log_warning("%d of %d members have no predictions of pictures that they were not trained on, so nothing can be scored",
+                    g->n - tables, g->n);
+        return GRAFT_OK;
+    }
+    if (labelled > 0 && labelled < g->n)
+        return fail(GRAFT_BAD_FILE, "some of the predictions have labels, others do not; give all or none");
+    if (!g->labelled)
+        TRY(missing_tell(g));
+    TRY(rows_match(g));
+    if (g->common == 0)
+        log_warning("no picture was held out from all %d members, so nothing can be scored", g->n);
+    return rows_copy(g);
+}
+
+// ---- weights
+
+static graft_status fit(struct gathering *g, const uint32_t *rows, size_t n, double *weights, double *stack)
+{
+    const struct opinions o = {g->p, g->n, g->n_classes, g->labels, rows, n};
+    if (g->rule == RULE_STACK)
+        return fit_stack(&o, g->c, stack);
+    return g->rule == RULE_GREEDY ? fit_greedy(&o, (int)g->rounds, weights) : fit_weights(&o, weights);
+}
+
+// An ensemble as the rule has it; borrows all.
+static graft_status ensemble_of(const struct gathering *g, const double *weights, double *stack, struct ensemble *e)
+{
+    *e = (struct ensemble){.rule = g->rule == RULE_STACK       ? ENSEMBLE_STACK
+                                   : g->rule == RULE_GEOMETRIC ? ENSEMBLE_GEOMETRIC
+                                                               : ENSEMBLE_ARITHMETIC,
+                           .classes = g->classes, .n_classes = g->n_classes, .n_members = g->n, .stack = stack};
+    e->members = mem_zero((size_t)g->n, sizeof *e->members);
+    if (e->members == NULL)
+        return fail_memory("the members");
+    for (int i = 0; i < g->n; i++)
+        e->members[i] = (struct ensemble_member){(char *)g->entries[i].input, g->entries[i].files, g->entries[i].n_files, weights[i]};
+    return GRAFT_OK;
+}
+
+// Rows of `part` (-1: all) combined with these weights.
+static graft_status combine(struct gathering *g, const double *weights, double *stack, int part)
+{
+    struct ensemble e;
+    const size_t k = (size_t)g->n_classes;
+    const float **row = mem_alloc((size_t)g->n * sizeof *row);
+    graft_status status = row != NULL ? ensemble_of(g, weights, stack, &e) : fail_memory("predictions");
+    for (size_t r = 0; status == GRAFT_OK && r < g->common; r++) {
+        if (part >= 0 && g->part[r] != part)
+            continue;
+        for (int i = 0; i < g->n; i++)
+            row[i] = g->p[i] + r * k;
+        ensemble_combine(&e, row, g->combined + r * k);
+    }
+    if (status == GRAFT_OK)
+        mem_free(e.members);
+    mem_free(row);
+    return status;
+}
+
+// Each part by what was fitted on the others; then the fit on all is what stays.
+static graft_status cross_fit(struct gathering *g)
+{
+    uint32_t *rows = mem_alloc((g->common + 1) * sizeof *rows);
+    double *weights = mem_alloc((size_t)g->n * sizeof *weights);
+    int parts = 0;
+    graft_status status = rows != NULL && weights != NULL ? GRAFT_OK : fail_memory("the weights");
+    for (size_t r = 0; r < g->common; r++)
+        parts = g->part[r] >= parts ? g->part[r] + 1 : parts;
+    for (int part = 0; part <= parts && status == GRAFT_OK; part++) { // the last round leaves nothing out
+        size_t n = 0;
+        for (size_t r = 0; r < g->common; r++)
+            if (g->part[r] != part)
+                rows[n++] = (uint32_t)r;
+        if (n == g->common && part < parts)
+            continue;
+        if (n == 0)
+            status = fail(GRAFT_BAD_FILE, "all %zu predictions are of one fold, so what is fitted on them cannot be scored; use "
+                          "predictions of several folds, or --rule geometric", g->common);
+        for (int i = 0; i < g->n; i++)
+            weights[i] = 1;
+        if (status == GRAFT_OK)
+            status = fit(g, rows, n, weights, g->stack);
+        if (status == GRAFT_OK && part < parts)
+            status = combine(g, weights, g->stack, part);
+    }
+    if (status == GRAFT_OK)
+        memcpy(g->weights, weights, (size_t)g->n * sizeof *weights);
+    mem_free(rows);
+    mem_free(weights);
+    return status;
+}
+
+static graft_status weights_read_option(const graft_options *o, struct gathering *g)
+{
+    const char *text = option_text(o, "weights");
+    int n = 0;
+    for (int i = 0; i < g->n; i++)
+        g->weights[i] = 1.0 / g->n;
+    if (text == NULL)
+        return GRAFT_OK;
+    if (g->rule > RULE_GEOMETRIC)
+        return fail(GRAFT_BAD_OPTION, "--weights go with --rule arithmetic or geometric; --rule %s finds its own", rules[g->rule]);
+    double sum = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        const double weight = strtod(at, &end);
+        if (end == at || (*end != ',' && *end != '\0') || !(weight >= 0 && weight <= 1e6))
+            return fail(GRAFT_BAD_OPTION, "--weights %s: numbers of at least 0 with commas between are expected", text);
+        if (n < g->n)
+            g->weights[n] = weight;
+        sum += weight;
+        n++;
+        at = end;
+        if (*end == '\0')
+            break;
+    }
+    if (n != g->n || !(sum > 0))
+        return fail(GRAFT_BAD_OPTION, "--weights %s: %d numbers for %d members, one of them above 0, are expected", text, g->n, g->n);
+    for (int i = 0; i < g->n; i++)
+        g->weights[i] /= sum;
+    return GRAFT_OK;
+}
+
+static graft_status combine_all(const graft_options *o, struct gathering *g)
+{
+    g->weights = mem_alloc((size_t)g->n * sizeof *g->weights);
+    g->stack = mem_alloc((size_t)g->n_classes * ((size_t)g->n * (size_t)g->n_classes + 1) * sizeof *g->stack);
+    if (g->weights == NULL || g->stack == NULL)
+        return fail_memory("the weights");
+    TRY(weights_read_option(o, g));
+    if (g->rule <= RULE_GEOMETRIC)
+        return g->common > 0 ? combine(g, g->weights, g->stack, -1) : GRAFT_OK;
+    if (g->common == 0 || !g->labelled)
+        return fail(GRAFT_BAD_FILE,
+                    "--rule %s is fitted on labelled predictions of the same pictures by members that were not trained on them: "
+                    "fold runs (train --folds), runs with the same --val, or CSVs with a column label", rules[g->rule]);
+    return cross_fit(g);
+}
+
+// ---- what came of it
+
+static json_t *result_make(const struct gathering *g, const char *output)
+{
+    json_t *members = json_array(), *o = json_pack("{s:s, s:o}", "rule", rules[g->rule], "members", members);
+    for (int i = 0; i < g->n; i++) {
+        const struct table *t = &g->entries[i].oof;
+        json_t *one = json_pack("{s:f, s:i}", "weight", g->weights[i], "models", g->entries[i].n_files);
+        if (json_object_set_new(one, "name", json_string(g->entries[i].input)) != 0)
+            json_object_set_new(one, "name", json_string("(a name that is not UTF-8)"));
+        if (g->labelled && t->n > 0) {
+            const struct metrics all = metrics_of(t->p, t->label, t->n, g->n_classes);
+            json_object_set_new(one, "n", json_integer((json_int_t)all.n));
+            json_object_set_new(one, "log_loss", json_real(all.log_loss));
+            json_object_set_new(one, "top1", json_real(all.top1));
+        }
+        if (g->labelled && g->common > 0) // beside the whole: on its pictures
+            json_object_set_new(one, "common_log_loss",
+                                json_real(metrics_of(g->p[i], g->labels, g->common, g->n_classes).log_loss));
+        json_array_append_new(members, one);
+    }
+    if (g->labelled && g->common > 0) {
+        const struct metrics whole = metrics_of(g->combined, g->labels, g->common, g->n_classes);
+        json_object_set_new(o, "n", json_integer((json_int_t)g->common));
+        json_object_set_new(o, "log_loss", json_real(whole.log_loss));
+        json_object_set_new(o, "top1", json_real(whole.top1));
+    }
+    if (output != NULL)
+        json_object_set_new(o, "output", json_string(output));
+    return o;
+}
+
+static graft_status predictions_write(const struct gathering *g, const char *folder)
+{
+    const struct table *first = &g->entries[0].oof;
+    struct text t = {0};
+    char *path = path_join(folder, g->labelled ? FOLDS_PREDICTIONS : "predictions.csv");
+    graft_status status = GRAFT_OK;
+    text_put(&t, g->labelled ? first->fold != NULL ? "path,label,fold" : "path,label" : "path");
+    for (int c = 0; c < g->n_classes; c++) {
+        text_put(&t, ",");
+        text_put_field(&t, g->classes[c]);
+    }
+    for (size_t r = 0; r < g->common; r++) {
+        text_put(&t, "\n");
+        text_put_field(&t, first->path[g->entries[0].row[r]]);
+        if (g->labelled) {
+            text_put(&t, ",");
+            text_put_field(&t, g->classes[g->labels[r]]);
+        }
+        if (g->labelled && first->fold != NULL)
+            text_put(&t, ",%d", g->part[r]);
+        for (int c = 0; c < g->n_classes; c++)
+            text_put(&t, ",%.7g", (double)g->combined[r * (size_t)g->n_classes + (size_t)c]);
+    }
+    text_put(&t, "\n");
+    status = path == NULL ? fail_memory("a path") : text_status(&t);
+    if (status == GRAFT_OK)
+        status = file_write_all(path, t.data, t.size);
+    text_fini(&t);
+    mem_free(path);
+    return status;
+}
+
+static graft_status write(const struct gathering *g, const char *folder, const json_t *result)
+{
+    struct ensemble e;
+    char *path = path_join(folder, "results.json");
+    bool models = true;
+    graft_status status = path != NULL ? file_make_folder(folder) : fail_memory("a path");
+    if (status == GRAFT_OK && g->common > 0)
+        status = predictions_write(g, folder);
+    if (status == GRAFT_OK)
+        status = json_write_file(path, result);
+    mem_free(path);
+    TRY(status);
+    for (int i = 0; i < g->n; i++)
+        models &= g->entries[i].n_files > 0;
+    if (!models) {
+        log_info("a CSV predicts no other pictures, so '%s' holds predictions and no model", folder);
+        return GRAFT_OK;
+    }
+    TRY(ensemble_of(g, g->weights, g->stack, &e));
+    status = ensemble_write(&e, folder);
+    mem_free(e.members);
+    return status;
+}
+
+graft_status run_ensemble(const graft_options *o)
+{
+    struct gathering g = {0};
+    const char *folder = option_text(o, "output");
+    char **owned = NULL;
+    int rule, n_owned = 0;
+    json_t *result = NULL;
+    graft_status status = GRAFT_OK;
+    TRY(option_choice(o, "rule", rules, &rule));
+    TRY(option_long(o, "rounds", 1, 10000, &g.rounds));
+    TRY(option_double(o, "c", 1e-6, 1e6, &g.c));
+    g.rule = (enum rule)rule;
+    if (o->n_inputs == 0)
+        return fail(GRAFT_BAD_OPTION, "which members? graft ensemble MEMBER... [-o DIR]");
+    if (folder != NULL && file_exists(folder) && !ensemble_is(folder)) {
+        char *other = path_join(folder, "args.json");
+        const bool taken = other == NULL || file_exists(other);
+        mem_free(other);
+        if (taken)
+            return fail(GRAFT_BAD_OPTION, "'%s' holds a run; name another folder with -o", folder);
+    }
+    g.entries = mem_zero(o->n_inputs, sizeof *g.entries);
+    if (g.entries == NULL)
+        return fail_memory("the members");
+    for (size_t i = 0; i < o->n_inputs; i++) {
+        g.n++;
+        g.entries[i].input = o->inputs[i];
+        TRY_GOTO(entry_open(&g.entries[i]));
+    }
+    TRY_GOTO(classes_settle(&g, &owned, &n_owned));
+    TRY_GOTO(pictures_gather(&g));
+    TRY_GOTO(combine_all(o, &g));
+    result = result_make(&g, folder);
+    if (folder != NULL)
+        TRY_GOTO(write(&g, folder, result));
+    result_take(result);
+    result = NULL;
+done:
+    json_decref(result);
+    gathering_free(&g);
+    names_release(owned, n_owned);
+    return status;
+}

@@ -1,0 +1,362 @@
+// infer/ensemble.c: the folder of an ensemble, and its predictions.
+
+#include "infer/ensemble.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "infer/fit.h"
+#include "infer/table.h"
+#include "weights/weights.h"
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ENSEMBLE_VERSION = 1 };
+static const char *const rule_names[] = {"arithmetic", "geometric", "stack"};
+
+void names_release(char **names, int n)
+{
+    for (int i = 0; names != NULL && i < n; i++)
+        mem_free(names[i]);
+    mem_free(names);
+}
+
+void ensemble_free(struct ensemble *e)
+{
+    for (int m = 0; m < e->n_members; m++) {
+        names_release(e->members[m].files, e->members[m].n_files);
+        mem_free(e->members[m].name);
+    }
+    names_release(e->classes, e->n_classes);
+    mem_free(e->members);
+    mem_free(e->stack);
+    *e = (struct ensemble){0};
+}
+
+static char *description_of(const char *path) // heap: the path of ensemble.json; NULL: no memory
+{
+    return strcmp(path_name(path), "ensemble.json") == 0 ? mem_text(path) : path_join(path, "ensemble.json");
+}
+
+bool ensemble_is(const char *path)
+{
+    char *description = description_of(path);
+    const bool found = description != NULL && file_exists(description);
+    mem_free(description);
+    return found;
+}
+
+// A JSON array of names into a heap list.
+static graft_status names_of(const json_t *array, char ***out, int *n)
+{
+    *n = 0;
+    *out = mem_zero(json_array_size(array) + 1, sizeof **out);
+    if (*out == NULL)
+        return fail_memory("names");
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const char *text = json_string_value(json_array_get(array, i));
+        if (text == NULL)
+            return fail(GRAFT_BAD_FILE, "names are expected");
+        if (((*out)[*n] = mem_text(text)) == NULL)
+            return fail_memory("names");
+        ++*n;
+    }
+    return GRAFT_OK;
+}
+
+graft_status model_file_classes(const char *file, char ***out, int *n)
+{
+    struct tensor_set set = {0};
+    json_t *meta = NULL, *classes = NULL;
+    graft_status status = GRAFT_OK;
+    *out = NULL;
+    *n = 0;
+    TRY(weights_read(file, &set));
+    if (set.metadata != NULL)
+        TRY_GOTO(json_parse((bytes){(const uint8_t *)set.metadata, strlen(set.metadata)}, file, &meta));
+    const char *text = json_string_value(json_object_get(meta, "graft.classes"));
+    if (text == NULL)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: not a graft model, so nobody knows its classes; `graft convert` makes one", file));
+    TRY_GOTO(json_parse((bytes){(const uint8_t *)text, strlen(text)}, file, &classes));
+    TRY_GOTO(names_of(classes, out, n));
+done:
+    json_decref(meta);
+    json_decref(classes);
+    tensor_set_free(&set);
+    if (status != GRAFT_OK) {
+        names_release(*out, *n);
+        *out = NULL;
+    }
+    return status;
+}
+
+// ---- the folder
+
+static graft_status member_read(const json_t *o, const char *folder, struct ensemble_member *m)
+{
+    const char *name = json_string_value(json_object_get(o, "name"));
+    const json_t *files = json_object_get(o, "files");
+    m->weight = json_number_value(json_object_get(o, "weight"));
+    m->name = mem_text(name != NULL ? name : "");
+    if (m->name == NULL)
+        return fail_memory("a member");
+    if (!(m->weight >= 0 && m->weight <= 1e6) || json_array_size(files) == 0)
+        return fail(GRAFT_BAD_FILE, "the member '%s' needs a weight of at least 0 and files", m->name);
+    TRY(names_of(files, &m->files, &m->n_files));
+    for (int i = 0; i < m->n_files; i++) {
+        if (strchr(m->files[i], '/') != NULL || m->files[i][0] == '.')
+            return fail(GRAFT_BAD_FILE, "the file '%s' is not in the folder", m->files[i]);
+        char *path = path_join(folder, m->files[i]);
+        if (path == NULL)
+            return fail_memory("a path");
+        mem_free(m->files[i]);
+        m->files[i] = path;
+    }
+    return GRAFT_OK;
+}
+
+static graft_status stack_read(const json_t *rows, struct ensemble *e)
+{
+    const size_t width = (size_t)e->n_members * (size_t)e->n_classes + 1;
+    if (json_array_size(rows) != (size_t)e->n_classes)
+        return fail(GRAFT_BAD_FILE, "\"stack\" needs a row a class");
+    e->stack = mem_alloc((size_t)e->n_classes * width * sizeof *e->stack);
+    if (e->stack == NULL)
+        return fail_memory("stacking");
+    for (int c = 0; c < e->n_classes; c++) {
+        const json_t *row = json_array_get(rows, (size_t)c);
+        if (json_array_size(row) != width)
+            return fail(GRAFT_BAD_FILE, "a row of \"stack\" needs %zu numbers, not %zu", width, json_array_size(row));
+        for (size_t i = 0; i < width; i++)
+            if (!json_is_number(json_array_get(row, i)))
+                return fail(GRAFT_BAD_FILE, "\"stack\" holds something that is no number");
+            else
+                e->stack[(size_t)c * width + i] = json_number_value(json_array_get(row, i));
+    }
+    return GRAFT_OK;
+}
+
+static graft_status object_read(const json_t *o, const char *folder, struct ensemble *e)
+{
+    const char *rule = json_string_value(json_object_get(o, "rule"));
+    const json_t *members = json_object_get(o, "members");
+    const json_int_t version = json_integer_value(json_object_get(o, "graft.ensemble"));
+    int known = -1;
+    double weights = 0;
+    if (version < 1 || version > ENSEMBLE_VERSION)
+        return fail(GRAFT_BAD_FILE, "ensemble format %lld; this graft reads up to %d", (long long)version, ENSEMBLE_VERSION);
+    for (int i = 0; rule != NULL && i < (int)COUNT_OF(rule_names); i++)
+        known = strcmp(rule, rule_names[i]) == 0 ? i : known;
+    if (known < 0)
+        return fail(GRAFT_BAD_FILE, "the rule '%s' is none of arithmetic, geometric, stack", rule != NULL ? rule : "");
+    e->rule = (enum ensemble_rule)known;
+    TRY(names_of(json_object_get(o, "classes"), &e->classes, &e->n_classes));
+    const size_t n = json_array_size(members);
+    e->members = mem_zero(n + 1, sizeof *e->members);
+    if (e->members == NULL)
+        return fail_memory("the members");
+    for (size_t i = 0; i < n; i++) {
+        e->n_members++;
+        TRY(member_read(json_array_get(members, i), folder, &e->members[i]));
+        weights += e->members[i].weight;
+    }
+    if (e->n_classes == 0 || e->n_members == 0 || !(weights > 0))
+        return fail(GRAFT_BAD_FILE, "an ensemble needs classes, members, and a weight above 0");
+    return e->rule == ENSEMBLE_STACK ? stack_read(json_object_get(o, "stack"), e) : GRAFT_OK;
+}
+
+graft_status ensemble_read(const char *path, struct ensemble *out)
+{
+    char *file = description_of(path), *folder = file != NULL ? mem_text(file) : NULL;
+    json_t *o = NULL;
+    graft_status status = GRAFT_OK;
+    *out = (struct ensemble){0};
+    if (file == NULL || folder == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    folder[path_name(folder) - folder] = '\0';
+    TRY_GOTO(json_read_file(file, &o));
+    status = object_read(o, folder[0] != '\0' ? folder : ".", out);
+    if (status != GRAFT_OK) {
+        fail_prefix(status, "%s", file);
+        ensemble_free(out);
+    }
+done:
+    json_decref(o);
+    mem_free(file);
+    mem_free(folder);
+    return status;
+}
+
+// A model file is never changed in place, only replaced, so another name for it stays what it is.
+static graft_status place(const char *from, const char *to)
+{
+    struct file_map map;
+    unlink(to);
+    if (link(from, to) == 0)
+        return GRAFT_OK;
+    TRY(file_map_open(from, &map));
+    const graft_status status = file_write_all(to, map.data.ptr, map.data.size);
+    file_map_close(&map);
+    return status;
+}
+
+static graft_status member_write(const struct ensemble_member *m, int number, const char *folder, json_t *members)
+{
+    json_t *files = json_array(), *o = json_pack("{s:f, s:o}", "weight", m->weight, "files", files);
+    if (o == NULL)
+        return fail_memory("the ensemble");
+    if (json_object_set_new(o, "name", json_string(m->name)) != 0)
+        json_object_set_new(o, "name", json_string("(a name that is not UTF-8)"));
+    graft_status status = json_array_append_new(members, o) == 0 ? GRAFT_OK : fail_memory("the ensemble");
+    for (int i = 0; status == GRAFT_OK && i < m->n_files; i++) {
+        char *name = mem_format("member-%d-%d.safetensors", number, i), *to = name != NULL ? path_join(folder, name) : NULL;
+        status = to == NULL || json_array_append_new(files, json_string(name)) != 0 ? fail_memory("the ensemble")
+                                                                                    : place(m->files[i], to);
+        mem_free(name);
+        mem_free(to);
+    }
+    return status;
+}
+
+graft_status ensemble_write(const struct ensemble *e, const char *folder)
+{
+    json_t *classes = json_array(), *members = json_array();
+    json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "graft.ensemble", ENSEMBLE_VERSION, "rule", rule_names[e->rule], "classes",
+                          classes, "members", members);
+    char *path = path_join(folder, "ensemble.json");
+    graft_status status = GRAFT_OK;
+    if (o == NULL || path == NULL)
+        TRY_GOTO(fail_memory("the ensemble"));
+    for (int c = 0; c < e->n_classes; c++)
+        json_array_append_new(classes, json_string(e->classes[c]));
+    for (int m = 0; m < e->n_members; m++)
+        TRY_GOTO(member_write(&e->members[m], m, folder, members));
+    if (e->rule == ENSEMBLE_STACK) {
+        const int width = e->n_members * e->n_classes + 1;
+        json_t *rows = json_array();
+        for (int c = 0; c < e->n_classes; c++) {
+            json_t *row = json_array();
+            for (int i = 0; i < width; i++)
+                json_array_append_new(row, json_real(e->stack[c * width + i]));
+            json_array_append_new(rows, row);
+        }
+        json_object_set_new(o, "stack", rows);
+    }
+    TRY_GOTO(json_write_file(path, o));
+done:
+    json_decref(o);
+    mem_free(path);
+    return status;
+}
+
+// ---- its predictions
+
+// The weighted mean of class c's probabilities, or of their logarithms.
+static double mean_of(const struct ensemble *e, const float *const *p, int c)
+{
+    double sum = 0, weights = 0;
+    for (int m = 0; m < e->n_members; m++) {
+        const double weight = e->members[m].weight;
+        weights += weight;
+        if (weight > 0)
+            sum += weight * (e->rule == ENSEMBLE_GEOMETRIC ? log(fmax(p[m][c], FLT_TRUE_MIN)) : p[m][c]);
+    }
+    return sum / weights;
+}
+
+void ensemble_combine(const struct ensemble *e, const float *const *p, float *out)
+{
+    double top = -INFINITY, total = 0;
+    if (e->rule == ENSEMBLE_STACK) {
+        stack_apply(e->stack, p, e->n_members, e->n_classes, out);
+        return;
+    }
+    if (e->rule == ENSEMBLE_ARITHMETIC) {
+        for (int c = 0; c < e->n_classes; c++)
+            out[c] = (float)mean_of(e, p, c);
+        return;
+    }
+    for (int c = 0; c < e->n_classes; c++)
+        top = fmax(top, mean_of(e, p, c));
+    for (int c = 0; c < e->n_classes; c++)
+        total += exp(mean_of(e, p, c) - top);
+    for (int c = 0; c < e->n_classes; c++)
+        out[c] = (float)(exp(mean_of(e, p, c) - top) / total);
+}
+
+// One model's, in the ensemble's order of classes, added to the member's mean.
+static graft_status file_add(const struct ensemble *e, const char *file, const struct dataset *d, const uint32_t *order,
+                             size_t n, const struct scoring *how, member_open open, void *user, struct blend *b,
+                             struct scores *out)
+{
+    struct model m = {0};
+    struct tta tta = {.views = 1};
+    struct scores s = {0};
+    struct scoring own = *how;
+    const size_t k = (size_t)e->n_classes;
+    int *to = mem_alloc(k * sizeof *to);
+    float *row = mem_alloc(k * sizeof *row);
+    graft_status status = GRAFT_OK;
+    if (to == NULL || row == NULL)
+        TRY_GOTO(fail_memory("the order of classes"));
+    TRY_GOTO(open(user, file, &m, &tta));
+    TRY_GOTO(classes_compare(m.classes, m.n_classes, e->classes, e->n_classes, file, "the ensemble"));
+    for (int c = 0; c < m.n_classes; c++)
+        for (int i = 0; i < e->n_classes; i++)
+            if (strcmp(m.classes[c], e->classes[i]) == 0)
+                to[c] = i;
+    own.tta = tta.views > 1 ? &tta : NULL;
+    TRY_GOTO(scores_make(&m, d, order, n, &own, &s));
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t at = order[i];
+        if (s.error[at] != NULL && out->error[at] == NULL) {
+            out->error[at] = s.error[at];
+            s.error[at] = NULL;
+            out->bad++;
+        }
+        for (size_t c = 0; c < k; c++)
+            row[to[c]] = s.p[at * k + c];
+        blend_add(b, at, row, 1);
+    }
+done:
+    scores_fini(&s);
+    model_close(&m);
+    mem_free(to);
+    mem_free(row);
+    return status;
+}
+
+graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, const uint32_t *order, size_t n,
+                             const struct scoring *how, member_open open, void *user, struct scores *out)
+{
+    const size_t k = (size_t)e->n_classes, size = d->count * k;
+    float *all = mem_alloc(((size_t)e->n_members * size + 1) * sizeof *all);
+    const float **row = mem_alloc((size_t)e->n_members * sizeof *row);
+    struct blend b = {0};
+    graft_status status = scores_init(out, d->count, e->n_classes);
+    if (status == GRAFT_OK && (all == NULL || row == NULL))
+        status = fail_memory("predictions");
+    for (int m = 0; status == GRAFT_OK && m < e->n_members; m++) {
+        const struct ensemble_member *member = &e->members[m];
+        status = blend_init(&b, e->rule == ENSEMBLE_GEOMETRIC ? MEAN_GEOMETRIC : MEAN_ARITHMETIC, d->count, e->n_classes);
+        for (int i = 0; status == GRAFT_OK && i < member->n_files; i++) {
+            log_info("member %d of %d, model %d of %d: %s", m + 1, e->n_members, i + 1, member->n_files, member->files[i]);
+            status = file_add(e, member->files[i], d, order, n, how, open, user, &b, out);
+        }
+        for (size_t i = 0; status == GRAFT_OK && i < n; i++)
+            blend_end(&b, order[i], member->n_files, all + (size_t)m * size + order[i] * k);
+        blend_fini(&b);
+    }
+    for (size_t i = 0; status == GRAFT_OK && i < n; i++) {
+        for (int m = 0; m < e->n_members; m++)
+            row[m] = all + (size_t)m * size + order[i] * k;
+        ensemble_combine(e, row, out->p + order[i] * k);
+    }
+    mem_free(all);
+    mem_free(row);
+    if (status != GRAFT_OK)
+        scores_fini(out);
+    return status;
+}

@@ -1,0 +1,37 @@
+// infer/ensemble.h: several models that predict as one: a folder that `predict` and `val` take like a model.
+// ensemble.json: {"graft.ensemble": 1, "rule": "arithmetic" | "geometric" | "stack", "classes": [name], "members": [{"name",
+// "weight", "files": [name of a model in the folder]}], "stack": [[number]] (classes rows of members * classes + 1)}.
+// A member of several files (the models of a fold run) is their mean, geometric under that rule, else arithmetic.
+#pragma once
+
+#include "infer/scores.h"
+
+enum ensemble_rule { ENSEMBLE_ARITHMETIC, ENSEMBLE_GEOMETRIC, ENSEMBLE_STACK };
+struct ensemble_member {
+    char *name, **files; // paths
+    int n_files;
+    double weight;
+};
+struct ensemble {
+    enum ensemble_rule rule;
+    char **classes;
+    int n_classes;
+    struct ensemble_member *members;
+    int n_members;
+    double *stack; // fit.h's
+};
+bool ensemble_is(const char *path); // a folder with ensemble.json, or that file
+graft_status ensemble_read(const char *path, struct ensemble *out);
+void ensemble_free(struct ensemble *e); // a zeroed one is fine
+// The models go into `folder` (as links where the disk allows, else as copies), the description last.
+graft_status ensemble_write(const struct ensemble *e, const char *folder);
+graft_status model_file_classes(const char *file, char ***out, int *n); // of a graft model; heap: names and the list
+void names_release(char **names, int n);
+
+// Opens a member's model as the options have it, and says in which views it looks.
+typedef graft_status (*member_open)(void *user, const char *file, struct model *out, struct tta *tta);
+// As scores_make of one model; the members' classes are matched by name.
+graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, const uint32_t *order, size_t n,
+                             const struct scoring *how, member_open open, void *user, struct scores *out);
+// How `members` rows of probabilities make one.
+void ensemble_combine(const struct ensemble *e, const float *const *p, float *out);

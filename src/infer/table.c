@@ -1,0 +1,199 @@
+// infer/table.c: reading predictions, distrustfully: they may come from anywhere.
+
+#include "infer/table.h"
+#include "base/csv.h"
+#include "base/memory.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATHS, LABELS, FOLDS, ROWS }; // capacities
+
+void table_free(struct table *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        mem_free(t->path[i]);
+    for (int c = 0; c < t->n_classes; c++)
+        mem_free(t->classes[c]);
+    name_index_free(&t->index);
+    mem_free(t->path);
+    mem_free(t->label);
+    mem_free(t->fold);
+    mem_free(t->p);
+    mem_free(t->classes);
+    mem_free(t->file);
+    *t = (struct table){0};
+}
+
+int table_find(const struct table *t, const char *path) { return name_index_find(&t->index, t->path, path); }
+
+struct columns { int label, fold, first; }; // first: of the classes
+
+static graft_status header_read(struct csv *c, struct table *t, struct columns *at)
+{
+    bool more;
+    TRY(csv_next(c, &more));
+    if (!more || c->n < 2)
+        return fail(GRAFT_BAD_FILE, "%s:1: a header of path and the classes' names is expected", c->path);
+    if (c->n > at->first + 1 && strcmp(c->field[at->first], "label") == 0)
+        at->label = at->first++;
+    if (c->n > at->first + 1 && strcmp(c->field[at->first], "fold") == 0)
+        at->fold = at->first++;
+    const int last = c->n - (strcmp(c->field[c->n - 1], "answer") == 0); // of predict --reject
+    t->classes = mem_zero((size_t)c->n, sizeof *t->classes);
+    if (t->classes == NULL)
+        return fail_memory("class names");
+    for (int i = at->first; i < last; i++) {
+        for (int k = 0; k < t->n_classes; k++)
+            if (strcmp(t->classes[k], c->field[i]) == 0)
+                return fail(GRAFT_BAD_FILE, "%s:1: the class '%s' has two columns", c->path, c->field[i]);
+        t->classes[t->n_classes] = mem_text(c->field[i]);
+        if (t->classes[t->n_classes] == NULL)
+            return fail_memory("class names");
+        t->n_classes++;
+    }
+    return GRAFT_OK;
+}
+
+static graft_status label_read(const struct csv *c, const struct table *t, const char *text, int *out)
+{
+    char *end;
+    for (*out = 0; *out < t->n_classes; ++*out)
+        if (strcmp(t->classes[*out], text) == 0)
+            return GRAFT_OK;
+    const long number = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || number < 0 || number >= t->n_classes)
+        return fail(GRAFT_BAD_FILE, "%s:%d: the label '%s' is none of its %d classes", c->path, c->line, text, t->n_classes);
+    *out = (int)number;
+    return GRAFT_OK;
+}
+
+static graft_status probabilities_read(const struct csv *c, const struct table *t, int first, float *p)
+{
+    double sum = 0;
+    for (int k = 0; k < t->n_classes; k++) {
+        char *end;
+        const char *text = c->field[first + k];
+        const double value = strtod(text, &end);
+        if (end == text || *end != '\0' || !(value >= 0 && value <= 1.001))
+            return fail(GRAFT_BAD_FILE, "%s:%d: '%s' of '%s' is no probability: '%s'", c->path, c->line, t->classes[k],
+                        c->field[0], text);
+        p[k] = (float)value;
+        sum += value;
+    }
+    if (fabs(sum - 1) > 1e-3)
+        return fail(GRAFT_BAD_FILE, "%s:%d: the probabilities of '%s' add up to %.6g, not to 1", c->path, c->line,
+                    c->field[0], sum);
+    return GRAFT_OK;
+}
+
+static graft_status row_read(struct csv *c, struct table *t, const struct columns *at)
+{
+    const size_t k = (size_t)t->n_classes;
+    if (c->n < at->first + t->n_classes)
+        return fail(GRAFT_BAD_FILE, "%s:%d: %d fields, the header has %d", c->path, c->line, c->n, at->first + t->n_classes);
+    if (table_find(t, c->field[0]) >= 0)
+        return fail(GRAFT_BAD_FILE, "%s:%d: '%s' is in it a second time", c->path, c->line, c->field[0]);
+    if (!mem_grow(&t->path, &t->capacity[PATHS], t->n + 1, sizeof *t->path) ||
+        !mem_grow(&t->p, &t->capacity[ROWS], (t->n + 1) * k, sizeof *t->p) ||
+        (at->label >= 0 && !mem_grow(&t->label, &t->capacity[LABELS], t->n + 1, sizeof *t->label)) ||
+        (at->fold >= 0 && !mem_grow(&t->fold, &t->capacity[FOLDS], t->n + 1, sizeof *t->fold)))
+        return fail_memory("predictions");
+    if (at->label >= 0)
+        TRY(label_read(c, t, c->field[at->label], &t->label[t->n]));
+    if (at->fold >= 0)
+        t->fold[t->n] = (int)strtol(c->field[at->fold], NULL, 10);
+    TRY(probabilities_read(c, t, at->first, t->p + t->n * k));
+    t->path[t->n] = mem_text(c->field[0]);
+    if (t->path[t->n] == NULL || !name_index_put(&t->index, t->path, t->n)) {
+        mem_free(t->path[t->n]);
+        return fail_memory("predictions");
+    }
+    t->n++;
+    return GRAFT_OK;
+}
+
+graft_status table_read(const char *file, struct table *out)
+{
+    struct csv c;
+    struct columns at = {-1, -1, 1};
+    graft_status status = GRAFT_OK;
+    *out = (struct table){.file = mem_text(file)};
+    if (out->file == NULL)
+        return fail_memory("predictions");
+    status = csv_open(file, &c);
+    if (status != GRAFT_OK) {
+        table_free(out);
+        return status;
+    }
+    TRY_GOTO(header_read(&c, out, &at));
+    for (;;) {
+        bool more;
+        TRY_GOTO(csv_next(&c, &more));
+        if (!more)
+            break;
+        TRY_GOTO(row_read(&c, out, &at));
+    }
+    if (out->n == 0)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: there is no prediction in it", file));
+done:
+    csv_close(&c);
+    if (status != GRAFT_OK)
+        table_free(out);
+    return status;
+}
+
+static int place_of(const char *name, char *const *classes, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(classes[i], name) == 0)
+            return i;
+    return -1;
+}
+
+graft_status classes_compare(char *const *a, int n, char *const *b, int m, const char *what, const char *whose)
+{
+    char list[512] = "";
+    for (int i = 0; i < n + m; i++) {
+        const char *name = i < n ? a[i] : b[i - n];
+        const bool known = i < n ? place_of(name, b, m) >= 0 : place_of(name, a, n) >= 0;
+        if (!known && strlen(list) < 400)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%.60s' only in %s", list[0] != '\0' ? ", " : "",
+                     name, i < n ? what : whose);
+    }
+    if (list[0] == '\0')
+        return GRAFT_OK;
+    return fail(GRAFT_BAD_FILE, "%s has other classes than %s: %s", what, whose, list);
+}
+
+graft_status table_order(struct table *t, char *const *classes, int n, const char *whose)
+{
+    TRY(classes_compare(t->classes, t->n_classes, classes, n, t->file, whose));
+    int *to = mem_alloc((size_t)n * sizeof *to);
+    float *row = mem_alloc((size_t)n * sizeof *row);
+    char **names = mem_alloc((size_t)n * sizeof *names);
+    if (to == NULL || row == NULL || names == NULL) {
+        mem_free(to);
+        mem_free(row);
+        mem_free(names);
+        return fail_memory("the order of classes");
+    }
+    for (int c = 0; c < n; c++)
+        to[c] = place_of(t->classes[c], classes, n);
+    for (size_t i = 0; i < t->n; i++) {
+        float *p = t->p + i * (size_t)n;
+        for (int c = 0; c < n; c++)
+            row[to[c]] = p[c];
+        memcpy(p, row, (size_t)n * sizeof *row);
+        if (t->label != NULL)
+            t->label[i] = to[t->label[i]];
+    }
+    for (int c = 0; c < n; c++)
+        names[to[c]] = t->classes[c];
+    memcpy(t->classes, names, (size_t)n * sizeof *names);
+    mem_free(to);
+    mem_free(row);
+    mem_free(names);
+    return GRAFT_OK;
+}

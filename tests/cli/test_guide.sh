@@ -1,0 +1,49 @@
+#!/bin/sh
+# tests/cli/test_guide.sh GRAFT: every command of docs/guide.md, on a toy CIFAR-10, small inputs and random weights.
+# Changed are only the counts, the epochs and the size of the input.
+set -u
+graft=$1
+guide=$(cd "$(dirname "$0")/../.." && pwd)/docs/guide.md
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export XDG_CACHE_HOME="$work" HOME="$work"
+
+# Forty-eight records of CIFAR-10: dark pictures of class 0, bright ones of class 1.
+mkdir cifar-10-batches-bin
+for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
+    for i in 1 2 3 4; do
+        { printf '\0' && head -c 3072 /dev/zero && printf '\1' && head -c 3072 /dev/zero | tr '\0' '\360'; } \
+            >>cifar-10-batches-bin/$file.bin
+    done
+done
+printf 'airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n' >cifar-10-batches-bin/batches.meta.txt
+cp "$(dirname "$guide")/../tests/golden/data/rgb.png" picture.png
+
+# Random weights under the published names, in Keras's layout.
+for network in vgg16 inception_v3; do
+    side=32
+    [ $network = vgg16 ] || side=96
+    "$graft" train -q -m $network.keras --weights none -d cifar-10-batches-bin --train-limit 2 --val 2 --imgsz $side \
+        --epochs 1 -o random_$network >log 2>&1 &&
+        "$graft" convert -q --weights-only random_$network/model.safetensors \
+            ${network}_weights_tf_dim_ordering_tf_kernels.h5 >>log 2>&1
+    if [ $? = 0 ]; then echo "ok a .h5 of $network"; else echo "not ok a .h5 of $network"; sed 's/^/    /' log; fi
+    rm -rf random_$network
+done
+
+# The commands: lines of `sh` blocks.
+sed -n '/^```sh$/,/^```$/p' "$guide" | grep '^graft ' >commands
+[ "$(wc -l <commands)" -ge 10 ] || echo "not ok the guide has commands"
+while read -r line; do
+    side=32
+    case $line in *inception_v3*) side=96 ;; esac
+    small=$(echo "$line" | sed "s/--train-limit 3000/--train-limit 16/; s/--val 100/--val 8/; s/--epochs 10/--epochs 1/
+        s/^graft train/& --imgsz $side/")
+    if eval "\"$graft\" ${small#graft }" </dev/null >log 2>&1; then
+        echo "ok $line"
+    else
+        echo "not ok $line"
+        sed 's/^/    /' log
+    fi
+done <commands

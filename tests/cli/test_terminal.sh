@@ -1,0 +1,75 @@
+#!/bin/sh
+# tests/cli/test_terminal.sh GRAFT: what a terminal shows: the live line at any width, colour or none, tables.
+set -u
+graft=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+ok() { printf 'ok %s\n' "$1"; }
+not_ok() { printf 'not ok %s\n' "$1"; [ ! -f shown ] || tr '\r\033' '\n~' <shown | tail -n 40 | sed 's/^/    /'; }
+is() { if [ "$2" = 0 ]; then ok "$1"; else not_ok "$1"; fi; } # NAME STATUS
+
+idx() { # name: an IDX pair of 24 pictures, bright and dark
+    printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte
+    printf '\0\0\10\1\0\0\0\30' >set/$1-labels-idx1-ubyte
+    i=0
+    while [ $i -lt 24 ]; do
+        if [ $((i % 2)) = 0 ]; then c='\360' l='\0'; else c='\20' l='\1'; fi
+        row=$(printf '%s%s%s%s%s%s%s%s' $c $c $c $c $c $c $c $c)
+        printf "$row$row$row$row$row$row$row$row" >>set/$1-images-idx3-ubyte
+        printf "$l" >>set/$1-labels-idx1-ubyte
+        i=$((i + 1))
+    done
+}
+mkdir set && idx train && idx t10k
+command -v script >/dev/null || { ok 'no script(1) here: nothing is asked of a terminal'; exit 0; }
+
+# on COLUMNS COMMAND: what it shows on a terminal of that width, in the file `shown`.
+on() { TERM=xterm script -qec "stty cols $1; $2" /dev/null </dev/null >shown 2>&1; }
+# The longest line that was drawn, in characters, escape sequences aside.
+widest() { tr '\r' '\n' <shown | sed 's/\x1b\[[0-9;]*[mK]//g' | grep '^epoch [0-9]' | awk '{ if (length > n) n = length } END { print n + 0 }'; }
+run="'$graft' train --weights none -d set --imgsz 32 --val 24 -b 8 --lr 1e-4 --threads 1 --epochs 2"
+
+on 120 "$run -o wide"
+grep -q 'epoch 1/2  step [0-9]*/3  loss [0-9.]*  top-1 [0-9.]*  [0-9.]* images/s  data wait [0-9]*%  [0-9]* MB  [0-9:]* left' shown
+is 'the live line' $?
+grep -q 'epoch  train_loss  val_loss  val_log_loss  val_top1  val_top5          lr  images/s  seconds' shown
+is 'the table' $?
+grep -q "$(printf '\033')\[1m *[12] .*best" shown
+is 'the best epoch is bold' $?
+for text in 'data: 24 pictures to train on, 24 to validate; 2 classes of 12 (0) to 12 (0) training pictures' \
+    'training: all layers' 'memory: about' 'recipe: '; do
+    grep -qF "$text" shown
+    is "before the first step: $text" $?
+done
+
+for columns in 60 40 20; do
+    on $columns "$run -o narrow$columns"
+    n=$(widest)
+    [ "$n" -gt 8 ] && [ "$n" -lt $columns ]
+    is "a terminal of $columns columns (line of $n)" $?
+done
+grep -q 'epoch    train  log_loss   top1    time' shown
+is 'the narrow table' $?
+
+on 120 "(sleep 0.2; stty cols 30 </dev/tty) & $run --epochs 60 -o resized" # resized while it runs
+n=$(tr '\r' '\n' <shown | sed 's/\x1b\[[0-9;]*[mK]//g' | grep '^epoch 60/60' | awk '{ if (length > n) n = length } END { print n + 0 }')
+[ "$n" -gt 8 ] && [ "$n" -lt 30 ]
+is "a terminal that is resized (line of $n)" $?
+
+on 120 "NO_COLOR=1 $run -o plain"
+! grep -q "$(printf '\033')\[[0-9]*m" shown
+is 'NO_COLOR' $?
+on 120 "TERM=dumb $run -o dumb"
+! grep -q "$(printf '\033')" shown
+is 'a dumb terminal' $?
+on 120 "$run -q -o quiet"
+! grep -q 'step\|memory:' shown && grep -q 'train_loss' shown
+is 'quiet: the table alone' $?
+sh -c "$run -o piped" >shown 2>&1
+! grep -q "$(printf '[\033\r]')" shown && grep -q 'train_loss' shown
+is 'no terminal: plain lines' $?
+sh -c "$run --json -o json 2>/dev/null" >shown
+[ "$(wc -l <shown)" = 2 ] && grep -q '^{"epoch":2,"epochs":2,"train_loss":[^ ]*,"lr":[^ ]*,"img_s":[^ ]*,"seconds":.*"val_top5":[^ ]*}$' shown
+is 'JSON: a line an epoch' $?

@@ -1,0 +1,105 @@
+// tests/infer/test_table.c: reading predictions: what is right, and every way of being wrong.
+
+#include "infer/table.h"
+#include "base/file.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static char path[] = "/tmp/graft_table_XXXXXX";
+
+static int setup(void **state)
+{
+    (void)state;
+    const int fd = mkstemp(path);
+    return fd >= 0 ? close(fd) : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static graft_status read_text(const char *text, struct table *t)
+{
+    assert_int_equal(file_write_all(path, text, strlen(text)), GRAFT_OK);
+    return table_read(path, t);
+}
+
+static void test_read(void **state)
+{
+    (void)state;
+    struct table t;
+    assert_int_equal(read_text("img,label,fold,cat,dog\na.jpg,dog,2,0.25,0.75\n\"b,1.jpg\",0,0,1,0\n", &t), GRAFT_OK);
+    assert_int_equal(t.n, 2);
+    assert_int_equal(t.n_classes, 2);
+    assert_int_equal(t.label[0], 1);
+    assert_int_equal(t.label[1], 0); // by number
+    assert_int_equal(t.fold[0], 2);
+    assert_int_equal(table_find(&t, "b,1.jpg"), 1);
+    assert_int_equal(table_find(&t, "c.jpg"), -1);
+    assert_true(t.p[1] == 0.75f);
+    table_free(&t);
+    assert_int_equal(read_text("path,cat,dog,answer\na.jpg,0.25,0.75,unknown\n", &t), GRAFT_OK);
+    assert_null(t.label);
+    assert_int_equal(t.n_classes, 2);
+    table_free(&t);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    struct table t;
+    char *others[] = {"bird", "cat", "dog"}, *less[] = {"cat", "bird"}, *strange[] = {"cat", "cow", "bird"};
+    assert_int_equal(read_text("path,label,dog,bird,cat\na,bird,0.5,0.3,0.2\n", &t), GRAFT_OK);
+    assert_int_equal(table_order(&t, others, 3, "the first"), GRAFT_OK);
+    assert_true(t.p[0] == 0.3f && t.p[1] == 0.2f && t.p[2] == 0.5f);
+    assert_int_equal(t.label[0], 0);
+    assert_string_equal(t.classes[1], "cat");
+    assert_int_equal(table_order(&t, less, 2, "the first"), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "'dog' only in"));
+    assert_int_equal(table_order(&t, strange, 3, "the first"), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "'cow' only in the first"));
+    table_free(&t);
+}
+
+static void test_bad(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *message; } bad[] = {
+        {"", "a header of"},
+        {"path,a,b\n", "no prediction"},
+        {"path,a,b\nx,nan,0.5\n", ":2: 'a' of 'x' is no probability: 'nan'"},
+        {"path,a,b\nx,0.5,0.5\ny,inf,0\n", ":3: 'a' of 'y' is no probability"},
+        {"path,a,b\nx,-0.5,1.5\n", "no probability"},
+        {"path,a,b\nx,0.5,\n", "'b' of 'x' is no probability: ''"},
+        {"path,a,b\nx,0.5,0.4\n", "'x' add up to 0.9, not to 1"},
+        {"path,a,b\nx,0.5\n", ":2: 2 fields, the header has 3"},
+        {"path,a,b\nx,0.5,0.5\nx,0.5,0.5\n", ":3: 'x' is in it a second time"},
+        {"path,label,a,b\nx,c,0.5,0.5\n", "the label 'c' is none of its 2 classes"},
+        {"path,label,a,b\nx,2,0.5,0.5\n", "the label '2' is none"},
+        {"path,a,a\nx,0.5,0.5\n", "two columns"}};
+    struct table t;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(read_text(bad[i].text, &t), GRAFT_BAD_FILE);
+        if (strstr(graft_message(), bad[i].message) == NULL)
+            fail_msg("expected '%s': %s", bad[i].message, graft_message());
+        assert_null(t.path);
+    }
+    assert_int_equal(table_read("/nowhere.csv", &t), GRAFT_BAD_FILE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_order), cmocka_unit_test(test_bad)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
