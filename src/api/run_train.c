@@ -127,12 +127,8 @@ static graft_status memory_option(const graft_options *o, uint64_t *out)
 static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
-<<<<<<< HEAD
-    double minutes, dropout = -1;
-    uint64_t memory;
-=======
     double minutes, drop_path, dropout = -1;
->>>>>>> main
+    uint64_t memory;
     struct recipe recipe;
     int bn, head, bad, decode, resize = -1;
     struct dataset d = {0};

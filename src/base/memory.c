@@ -108,12 +108,6 @@ static size_t remaining(size_t limit, size_t used)
     return limit == SIZE_MAX || used == SIZE_MAX ? SIZE_MAX : limit > used ? limit - used : 0;
 }
 
-uint64_t mem_resident(void)
-{
-    const size_t kilobytes = system_number("/proc/self/status", "VmRSS:");
-    return kilobytes != SIZE_MAX ? (uint64_t)kilobytes * 1024 : 0;
-}
-
 size_t mem_available(void)
 {
     struct rlimit space;

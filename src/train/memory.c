@@ -5,6 +5,7 @@
 #include "train/trainer.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include <math.h>
 #include <stdio.h>
 
 // Batches that the queue holds ready, and the one of a validation that is filled up.
@@ -45,6 +46,8 @@ static graft_status needed_with(struct trainer *t, int batch, int accumulate, do
     o.mode = PLAN_INFER;
     if (status == GRAFT_OK && t->n_val > 0)
         status = plan_build(&m->graph, &t->model->params, arena, &o, &validation);
+    if (status == GRAFT_OK)
+        t->all_flops = plan_flops(train);
     if (status == GRAFT_OK)
         *out = bytes_needed(t, (double)arena_bytes(arena) + own_bytes(train) + own_bytes(validation), batch, accumulate);
     plan_free(train);
@@ -112,13 +115,13 @@ void memory_tell(const struct trainer *t)
 {
     const struct params *p = &t->model->params;
     const struct value *in = &t->model->graph.values[0];
-    const double weights = (double)p->size * (t->average.values != NULL ? 2 : 1) +
-                           (double)p->group_begin[1] * (double)optimizer_blocks(&t->optimizer.options);
+    const double weights = (double)p->size * sizeof(float), plan = (double)plan_bytes(t->full);
     // What was not written to yet: the arena, the batches, the plans' own.
     const double batches = (double)plan_batch(t->full) * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
     const double peak = (double)mem_resident() + (double)arena_bytes(t->arena) + batches + own_bytes(t->prefix) +
                         own_bytes(t->full) + own_bytes(t->validation) + OVERHEAD;
-    log_info("memory: %.0f MB planned for activations and gradients, %.0f MB for weights, optimizer and averages; %.0f MB in all",
-             (double)plan_bytes(t->full) / 1e6, weights * sizeof(float) / 1e6,
-             (peak > (double)mem_resident_peak() ? peak : (double)mem_resident_peak()) / 1e6);
+    const double all = fmax(peak, (double)mem_resident_peak()), rest = all - plan - weights;
+    log_info("memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, averages, "
+             "pictures and the program; %.0f MB are available",
+             all / 1e6, plan / 1e6, weights / 1e6, rest > 0 ? rest / 1e6 : 0, (double)mem_available() / 1e6);
 }

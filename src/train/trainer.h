@@ -40,11 +40,8 @@ struct trainer {
     struct plateau plateau;
     struct phase phases[MAX_PHASES];
     int n_phases, phase;          // phase: the plans are for its freezing
-<<<<<<< HEAD
     int accumulate;               // batches an update; more than asked for where --memory cuts batches into parts
-=======
-    double all_flops;              // of a step of the last phase
->>>>>>> main
+    double all_flops;             // of a step of the last phase
     struct arena *arena;
     struct plan *prefix;          // of what is frozen; NULL: nothing.  The others are then of the rest
     struct plan *full, *partial, *validation;
@@ -98,7 +95,6 @@ graft_status checkpoint_event(struct trainer *t);
 graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r);
 graft_status best_save(struct trainer *t, const struct epoch_result *r); // the best epoch's model and figures
 graft_status trainer_stop(struct trainer *t, const struct epoch_result *r); // asked to: a checkpoint, and how to go on
-size_t bytes_needed(const struct trainer *t, size_t arena, int batch); // plans.c: beyond the weights
 // estimate.c.  *seconds: of what is left of the run; negative: too short to tell.  Changes nothing.
 graft_status run_estimate(struct trainer *t, double *seconds);
 double plan_flops(const struct plan *plan); // of one run

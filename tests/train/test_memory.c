@@ -29,8 +29,8 @@ static struct taken run_of(const char *const *arguments)
         taken.code = toy_run("train", &seen, arguments);
         snprintf(taken.message, sizeof taken.message, "%s", graft_message());
         snprintf(taken.log, sizeof taken.log, "%s", seen.log);
-        const char *line = strstr(seen.log, "memory: "), *all = line != NULL ? strstr(line, "averages; ") : NULL;
-        taken.said = all != NULL ? strtod(all + strlen("averages; "), NULL) : 0;
+        const char *line = strstr(seen.log, "memory: about ");
+        taken.said = line != NULL ? strtod(line + strlen("memory: about "), NULL) : 0;
         taken.peak = (double)mem_resident_peak() / 1e6;
         _exit(write(ends[1], &taken, sizeof taken) == (ssize_t)sizeof taken ? 0 : 1);
     }
