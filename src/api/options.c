@@ -97,6 +97,7 @@ static const graft_option_info train_options[] = {
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"histograms", 0, NULL, NULL, "distribution of weights and gradients by epoch, for TensorBoard", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
+    {"memory", 0, "SIZE", NULL, "most that the run may take, such as 2G or 500M: larger batches go through in parts", NULL},
     {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch", NULL},
     {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
     {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
