@@ -189,15 +189,15 @@ static void show_models(const json_t *o)
     } else {
         if (!header)
             printf("%-24s %12s %10s %6s %7s %7s %5s  %s\n", "network", "parameters", "mult-adds", "input", "top-1",
-                   "top-5", "here", "publisher");
+                   "top-5", "here", "publisher, licence");
         char top1[16] = "-", top5[16] = "-"; // no figure with a source
         if (number_of(o, "top1") > 0)
             snprintf(top1, sizeof top1, "%.2f", number_of(o, "top1"));
         if (number_of(o, "top5") > 0)
             snprintf(top5, sizeof top5, "%.2f", number_of(o, "top5"));
-        printf("%-24s %12.0f %9.2fG %6.0f %7s %7s %5s  %s\n", text_of(o, "name"), number_of(o, "parameters"),
+        printf("%-24s %12.0f %9.2fG %6.0f %7s %7s %5s  %s, %s\n", text_of(o, "name"), number_of(o, "parameters"),
                number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), top1, top5,
-               json_is_true(json_object_get(o, "cached")) ? "yes" : "no", text_of(o, "publisher"));
+               json_is_true(json_object_get(o, "cached")) ? "yes" : "no", text_of(o, "publisher"), text_of(o, "license"));
     }
     header = true;
 }

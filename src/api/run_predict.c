@@ -24,12 +24,13 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
-    const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
+    struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
                                           .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
                                           .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
+    TRY(kernels_option(o, &request.kernels));
     TRY(model_open(&request, out));
     out->input.icc |= option_set(o, "icc");
-    return GRAFT_OK;
+    return profiles_check(&out->input);
 }
 
 graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out)

@@ -1,10 +1,10 @@
-// train/features.c: see train/features.h.
+// train/feature_cache.c: see train/feature_cache.h.
 // The key of a file says all that features depend on but the picture: the frozen weights, the network's frozen part, how
 // pictures are prepared, the batch, and what computes (kernels, library, threads), since bits depend on it.  The key of a row is
 // the picture: where it lies, its state, and, of an augmented copy, how it was changed.
 // Nothing is kept where pictures differ from epoch to epoch.
 
-#include "train/features.h"
+#include "train/feature_cache.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -136,7 +136,7 @@ static const char *why_not(const struct trainer *t)
 
 static graft_status store_open(struct trainer *t, const char *folder)
 {
-    struct features *f = &t->features;
+    struct feature_cache *f = &t->features;
     const size_t row = feature_row_bytes(row_floats(t)), count = t->data->count + 1;
     const uint64_t needed = row * (t->n + t->n_val);
     uint64_t key = 0;
@@ -161,7 +161,7 @@ static graft_status store_open(struct trainer *t, const char *folder)
     return GRAFT_OK;
 }
 
-static void store_drop(struct features *f)
+static void store_drop(struct feature_cache *f)
 {
     feature_store_close(f->store);
     f->store = NULL;
@@ -262,7 +262,7 @@ static graft_status make_missing(struct trainer *t, const uint32_t *order, size_
     return make(t, t->features.list, missing, how);
 }
 
-graft_status features_ready(struct trainer *t, const struct augmentation *how)
+graft_status feature_cache_ready(struct trainer *t, const struct augmentation *how)
 {
     if (!t->features.asked)
         TRY(decide(t));
@@ -307,7 +307,7 @@ static void first_batch(struct trainer *t, const struct augmentation *how, const
     queue_free(queue);
 }
 
-graft_status features_batch(struct trainer *t, const struct augmentation *how, struct batch *out, bool *end)
+graft_status feature_cache_batch(struct trainer *t, const struct augmentation *how, struct batch *out, bool *end)
 {
     const int batch = plan_batch(t->prefix);
     *out = (struct batch){.index = t->features.index};
@@ -322,7 +322,7 @@ graft_status features_batch(struct trainer *t, const struct augmentation *how, s
     return ends_load(t, how, out->index, out->n);
 }
 
-graft_status features_validate(struct trainer *t)
+graft_status feature_cache_validate(struct trainer *t)
 {
     const int batch = plan_batch(t->validation), classes = t->model->n_classes;
     float *probabilities = mem_alloc((size_t)batch * (size_t)classes * sizeof *probabilities);
@@ -356,11 +356,11 @@ done:
     return status;
 }
 
-void features_fini(struct features *f)
+void feature_cache_fini(struct feature_cache *f)
 {
     feature_store_close(f->store);
     mem_free(f->keys);
     mem_free(f->list);
     mem_free(f->index);
-    *f = (struct features){0};
+    *f = (struct feature_cache){0};
 }

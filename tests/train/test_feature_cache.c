@@ -1,4 +1,4 @@
-// tests/train/test_features.c: runs from kept features end with the bits of runs that keep none: when they make them, find
+// tests/train/test_feature_cache.c: runs from kept features end with the bits of runs that keep none: when they make them, find
 // them, find them damaged, share them, are stopped, or have no room for them; and nothing is kept of pictures that change.
 
 #include "toy.h"

@@ -1,4 +1,4 @@
-// train/features.h: what the frozen part of the network makes of each picture, kept on disk (--cache-features), so that the
+// train/feature_cache.h: what the frozen part of the network makes of each picture, kept on disk (--cache-features), so that the
 // epochs after the first, and later runs, only compute the rest.
 #pragma once
 
@@ -7,16 +7,16 @@
 
 struct trainer;
 struct batch;
-struct features {
+struct feature_cache {
     struct feature_store *store; // NULL: nothing is kept
     bool asked;                  // whether to keep them was decided, for the present phase
     uint64_t *keys;              // by sample; 0: not known yet
     uint32_t *list, *index;      // samples to make; those of a batch
 };
 // Before an epoch's pictures are read: decides, says why not, and makes what is not there of them.
-graft_status features_ready(struct trainer *t, const struct augmentation *how);
+graft_status feature_cache_ready(struct trainer *t, const struct augmentation *how);
 // The next batch out of the order from the position on: its ends are in place, it has no input.  As the queue would give it.
-graft_status features_batch(struct trainer *t, const struct augmentation *how, struct batch *out, bool *end);
+graft_status feature_cache_batch(struct trainer *t, const struct augmentation *how, struct batch *out, bool *end);
 // Validation from what is kept.
-graft_status features_validate(struct trainer *t);
-void features_fini(struct features *f);
+graft_status feature_cache_validate(struct trainer *t);
+void feature_cache_fini(struct feature_cache *f);
