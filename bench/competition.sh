@@ -22,7 +22,7 @@ options="--weights $weights --imgsz 64 --epochs ${EPOCHS:-4} --lr ${LR:-0.001} -
 row() { printf '%-44s %8.6s %8.6s\n' "$1" "$2" "$3"; }
 
 for seed; do
-    row "seed $seed" held-out unseen
+    row "seed $seed" held unseen
     "$graft" train $options -d data/train.csv --seed "$seed" --group none --val 0.25 -o plain-$seed --json >>log 2>&1
     row 'one run, held out by picture' "$(sed -n 's/.*"val_log_loss": \([0-9.]*\).*/\1/p' plain-$seed/results.json)" "$(unseen plain-$seed/model.safetensors)"
     "$graft" train $options -d data/train.csv --seed "$seed" --folds 4 -o folds-$seed >>log 2>&1

@@ -13,6 +13,8 @@
 #include <string.h>
 
 enum { SVM_VERSION = 1 };
+// Of the first gradient: liblinear's own tolerance is enough to compare values of C; the fine one leaves a weight within 1e-5.
+static const double ROUGH = 1e-4, FINE = 1e-7;
 const double svm_strengths[SVM_STRENGTHS] = {1e-4, 1e-3, 1e-2, 1e-1, 1, 10};
 
 void svm_free(struct svm *s)
@@ -26,9 +28,9 @@ void svm_free(struct svm *s)
 }
 
 graft_status svm_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes, double c,
-                       double *w)
+                       double tolerance, double *w)
 {
-    return liblinear_train(x, labels, row, n, width, classes, c, w);
+    return liblinear_train(x, labels, row, n, width, classes, c, tolerance, w);
 }
 
 void svm_values(const double *w, const float *x, int width, int classes, double *f)
@@ -103,7 +105,8 @@ static graft_status platt_fit(const double *values, const int *labels, size_t n,
 
 // Every row's values by the weights of the other folds; *right: how many of them are largest at the label.
 static graft_status values_out_of_fold(const struct svm *s, const float *x, const int *labels, const int *fold, size_t n,
-                                       int folds, double c, double *w, uint32_t *rows, double *values, size_t *right)
+                                       int folds, double c, double tolerance, double *w, uint32_t *rows, double *values,
+                                       size_t *right)
 {
     *right = 0;
     for (int k = 0; k < folds; k++) {
@@ -113,7 +116,7 @@ static graft_status values_out_of_fold(const struct svm *s, const float *x, cons
                 rows[others++] = (uint32_t)i;
         if (others == n)
             continue;
-        TRY(svm_train(x, labels, rows, others, s->width, s->n_classes, c, w));
+        TRY(svm_train(x, labels, rows, others, s->width, s->n_classes, c, tolerance, w));
         for (size_t i = 0; i < n; i++) {
             double *f = values + i * (size_t)s->n_classes;
             int best = 0;
@@ -135,34 +138,34 @@ graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int
 {
     const size_t size = (size_t)s->n_classes * (size_t)(s->width + 1);
     uint32_t *rows = mem_alloc((n + 1) * sizeof *rows);
-    double *tried = mem_alloc((n + 1) * (size_t)s->n_classes * sizeof *tried), best = -1;
+    double best = -1;
+    size_t right;
     graft_status status = GRAFT_OK;
     s->w = mem_alloc(size * sizeof *s->w);
     s->platt = mem_alloc(2 * (size_t)s->n_classes * sizeof *s->platt);
-    if (rows == NULL || tried == NULL || s->w == NULL || s->platt == NULL)
+    if (rows == NULL || s->w == NULL || s->platt == NULL)
         TRY_GOTO(fail_memory("the support vector machine"));
+    s->c = c;
     for (int i = 0; i < SVM_STRENGTHS; i++) {
-        size_t right;
         accuracy[i] = -1;
-        if (c > 0 && i > 0) // C is given: one round
+        if (c > 0) // it is given
             continue;
-        TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, c > 0 ? c : svm_strengths[i], s->w, rows, tried, &right));
+        TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, svm_strengths[i], ROUGH, s->w, rows, values, &right));
         accuracy[i] = (double)right / (double)n;
         hooks_progress(&(graft_progress){.stage = "svm", .step = i + 1, .steps = SVM_STRENGTHS});
         if (accuracy[i] > best) {
             best = accuracy[i];
-            s->c = c > 0 ? c : svm_strengths[i];
-            memcpy(values, tried, n * (size_t)s->n_classes * sizeof *tried);
+            s->c = svm_strengths[i];
         }
     }
+    TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, s->c, FINE, s->w, rows, values, &right));
     for (int k = 0; k < s->n_classes; k++)
         TRY_GOTO(platt_fit(values, labels, n, s->n_classes, k, s->platt + 2 * k));
     for (size_t i = 0; i < n; i++)
         rows[i] = (uint32_t)i;
-    TRY_GOTO(svm_train(x, labels, rows, n, s->width, s->n_classes, s->c, s->w));
+    TRY_GOTO(svm_train(x, labels, rows, n, s->width, s->n_classes, s->c, FINE, s->w));
 done:
     mem_free(rows);
-    mem_free(tried);
     return status;
 }
 

@@ -56,7 +56,7 @@ static void weights_take(const struct model *m, int width, int classes, double *
 }
 
 graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes, double c,
-                             double *w)
+                             double tolerance, double *w)
 {
     const size_t nodes = nodes_needed(x, row, n, width), bytes = nodes * sizeof(struct feature_node);
     struct rows r = {mem_alloc(bytes), mem_alloc(n * sizeof *r.row), mem_alloc(n * sizeof *r.label)};
@@ -71,8 +71,7 @@ graft_status liblinear_train(const float *x, const int *labels, const uint32_t *
                       (double)bytes / 1e6, (double)mem_available() / 1e6));
     rows_fill(&r, x, labels, row, n, width);
     const struct problem problem = {(int)n, width + 1, r.label, r.row, 1};
-    // The tolerance is relative to the first gradient: 1e-4 leaves a weight within a thousandth, this within a millionth.
-    const struct parameter how = {.solver_type = L2R_L2LOSS_SVC, .eps = 1e-7, .C = c};
+    const struct parameter how = {.solver_type = L2R_L2LOSS_SVC, .eps = tolerance, .C = c};
     set_print_string_function(quiet);
     struct model *m = train(&problem, &how);
     weights_take(m, width, classes, w);
@@ -87,9 +86,9 @@ done:
 #else
 
 graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes, double c,
-                             double *w)
+                             double tolerance, double *w)
 {
-    (void)x, (void)labels, (void)row, (void)n, (void)width, (void)classes, (void)c, (void)w;
+    (void)x, (void)labels, (void)row, (void)n, (void)width, (void)classes, (void)c, (void)tolerance, (void)w;
     return fail(GRAFT_FAILED, "this graft was built without liblinear (Debian: liblinear-dev), so it trains no support vector "
                               "machine; `graft features -o F.libsvm` writes what one needs");
 }
