@@ -96,6 +96,7 @@ static graft_status model_for(const graft_options *o, const struct range_options
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = range->bn,
                                     .seed = range->seed};
     freeze_option(o, &request);
+    TRY(kernels_option(o, &request.kernels));
     TRY(aux_option(o, aux_weights, &request));
     if (d->array_float) {
         TRY(array_input(d, o, &array));

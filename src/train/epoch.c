@@ -24,7 +24,7 @@ graft_status trainer_skip(struct trainer *t, uint32_t index, const char *reason)
 // As many as a whole epoch has; pictures that are left out make an epoch shorter, not the schedule.
 static long updates_an_epoch(const struct trainer *t)
 {
-    const size_t batch = (size_t)plan_batch(t->full), accumulate = (size_t)t->options->recipe.optim.accumulate;
+    const size_t batch = (size_t)plan_batch(t->full), accumulate = (size_t)t->accumulate;
     return (long)(((t->n + batch - 1) / batch + accumulate - 1) / accumulate);
 }
 
