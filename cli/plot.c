@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROWS = 12, MOST_COLUMNS = 100, LEAST_COLUMNS = 20, AXIS = 9, PLAIN_COLUMNS = 72 };
+enum { ROWS = 12, MOST_COLUMNS = 100, LEAST_COLUMNS = 20, AXIS = 9, PLAIN_COLUMNS = 72, BETWEEN = 128 }; // BETWEEN: dots from a point to the next
 struct canvas { unsigned char dots[ROWS * 4][MOST_COLUMNS * 2]; int columns; bool fine; };
 
 static int columns_here(void)
@@ -70,8 +70,8 @@ void plot_curve(const double *x, const double *y, size_t n, double mark)
         return;
     const double height = high > low ? high - low : 1;
     for (size_t i = 0; i + 1 < n; i++)
-        for (int k = 0; k <= 16; k++) { // between two points
-            const double share = k / 16.0;
+        for (int k = 0; k <= BETWEEN; k++) {
+            const double share = k / (double)BETWEEN;
             dot(&c, (x[i] + share * (x[i + 1] - x[i]) - x[0]) / (x[n - 1] - x[0]),
                 (y[i] + share * (y[i + 1] - y[i]) - low) / height);
         }

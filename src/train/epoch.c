@@ -113,6 +113,17 @@ static graft_status step_report(struct trainer *t, const struct epoch_result *r,
     return status;
 }
 
+// A picture may be the reason, so the step's are named.
+static void batch_tell(const struct trainer *t, const struct batch *b)
+{
+    enum { NAMED = 4 };
+    char names[1024] = "";
+    for (int i = 0; i < b->n && i < NAMED; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%.200s", i > 0 ? ", " : "",
+                 t->data->samples[b->index[i]].path);
+    log_warning("the step's %d pictures: %s%s", b->n, names, b->n > NAMED ? ", ..." : "");
+}
+
 // From the position in the epoch to its end.
 graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
 {
@@ -159,8 +170,10 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         TRY_GOTO(step_run(t, &how, &b, &loss, &hits));
         at->run_steps++;
         at->steps++;
-        if (!isfinite(loss))
+        if (!isfinite(loss)) {
+            batch_tell(t, &b);
             TRY_GOTO(diverged(t, epoch, at->steps));
+        }
         at->loss_sum += loss * b.n;
         at->trained += (size_t)b.n;
         at->hits += (size_t)hits;

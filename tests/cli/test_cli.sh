@@ -97,6 +97,7 @@ expect 2 'the action is' 'unknown data action' "$graft" data shwo set
 expect 0 'best' 'without Winograd' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --train-limit 8 --epochs 1 --val 8 -b 8 --exact -o run7
 expect 0 'winograd' 'the layers of a plan' "$graft" bench resnet18 --imgsz 64 --batch 1 --steps 1 --layers
 expect 1 'smaller' 'a loss that is not a number' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 -b 8 -o run3
+if grep -qF "the step's 8 pictures: " log; then ok 'its pictures are named'; else not_ok 'its pictures are named'; fi
 if [ -z "${GRAFT_SANITIZED:-}" ]; then # the sanitizers' shadow memory needs more address space than the limit
     limited() { ( ulimit -v 4000000; "$@" ) }
     expect 4 'would fit' 'no memory for the plan' limited "$graft" train --weights none -d set --imgsz 1024 --epochs 1 -o run6
@@ -246,7 +247,7 @@ expect 2 'no such class' 'explain an unknown class' "$graft" explain run/model.s
 expect 2 'graft writes .png and .jpg' 'explain into what' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.txt
 expect 0 'best' 'drop path' "$graft" train --weights none -d set --imgsz 32 --val 24 -b 8 --lr 1e-4 --epochs 1 --drop-path 0.2 -o dropped
 expect 2 'this network has none' 'drop path where no branch is' "$graft" train -m vgg16 --weights none -d set --imgsz 32 --drop-path 0.2 -o dropped2
-expect 0 'suggested: --lr' 'lr-find' "$graft" lr-find -d set --weights run/model.safetensors --batch 8 --steps 40 -o rates.svg
+expect 0 'suggested: --lr' 'lr-find' "$graft" lr-find -d set --weights run/model.safetensors --recipe guide --batch 8 --steps 40 -o rates.svg
 expect 2 'no option --epochs' 'lr-find has no epochs' "$graft" lr-find -d set --epochs 3
 expect 0 'efficientnet_lite0' 'runs' "$graft" runs . --sort top1
 expect 0 'is finished' 'watch a run that is over' "$graft" watch run

@@ -307,6 +307,38 @@ static void test_named_recipes(void **state)
     assert_non_null(strstr(seen.log, "unfreezing 2:all"));
 }
 
+// Best is what pretrained weights get, until an option of it is said otherwise.
+static void test_default_recipe(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    assert_int_equal(RUN("train", &seen, BASE, "epochs", "1", "output", "random"), GRAFT_OK);
+    assert_non_null(strstr(seen.log, "recipe: guide: sgd"));
+#define FROM "data", "set", "weights", "random/model.safetensors", "val", "0.4", "batch", "8", "threads", "1"
+    seen = (struct seen){0};
+    assert_int_equal(RUN("train", &seen, FROM, "epochs", "2", "output", "default"), GRAFT_OK);
+    assert_non_null(strstr(seen.log, "recipe: best: adamw"));
+    assert_non_null(strstr(seen.log, "training: classifier; from epoch 2 on all layers"));
+    char *args = text_of_file("default/args.json");
+    assert_non_null(strstr(args, "\"recipe\":\"best\""));
+    free(args);
+    seen = (struct seen){0}; // going on is no other choice
+    assert_int_equal(RUN("train", &seen, "resume", "default", "epochs", "3"), GRAFT_OK);
+    assert_non_null(strstr(seen.log, "recipe: best: adamw"));
+    seen = (struct seen){0};
+    assert_int_equal(RUN("train", &seen, FROM, "epochs", "1", "output", "one"), GRAFT_OK);
+    assert_non_null(strstr(seen.log, "recipe: best: adamw"));
+    assert_non_null(strstr(seen.log, "training: all layers"));
+    static const char *const own[][2] = {{"bn", "stats"}, {"lr", "0.01"}, {"freeze", "head"}, {"scheduler", "cosine"}};
+    for (size_t i = 0; i < COUNT_OF(own); i++) {
+        char folder[16];
+        snprintf(folder, sizeof folder, "own%zu", i);
+        seen = (struct seen){0};
+        assert_int_equal(RUN("train", &seen, FROM, "epochs", "1", "output", folder, own[i][0], own[i][1]), GRAFT_OK);
+        assert_non_null(strstr(seen.log, "recipe: guide: sgd"));
+    }
+}
+
 static void test_senseless_options(void **state)
 {
     (void)state;
@@ -358,6 +390,6 @@ int main(void)
         // the processes of the tiny runs first: fork knows no OpenMP threads
         cmocka_unit_test(test_early_stop),       cmocka_unit_test(test_rates_and_unfreezing),
         cmocka_unit_test(test_run_beside_torch), cmocka_unit_test(test_layer_names),
-        cmocka_unit_test(test_named_recipes),    cmocka_unit_test(test_senseless_options)};
+        cmocka_unit_test(test_named_recipes), cmocka_unit_test(test_default_recipe),    cmocka_unit_test(test_senseless_options)};
     return cmocka_run_group_tests_name("recipes", tests, setup, toy_teardown);
 }

@@ -3,6 +3,7 @@
 
 #include "toy.h"
 #include "tiny.h"
+#include "base/memory.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -527,6 +528,61 @@ static void test_from_outside(void **state)
     free(args);
 }
 
+// ---- memory: allocation number `at` of a run fails, or it and all after it
+
+static long *allocations, failing_at;
+static bool failing_on;
+static struct memory_table memory_kept;
+
+static bool memory_is_out(void)
+{
+    const long now = __atomic_fetch_add(allocations, 1, __ATOMIC_RELAXED);
+    return now == failing_at || (failing_on && now > failing_at);
+}
+static void *out_alloc(size_t size) { return memory_is_out() ? NULL : memory_kept.alloc(size); }
+static void *out_resize(void *old, size_t size) { return memory_is_out() ? NULL : memory_kept.resize(old, size); }
+static void *out_aligned(size_t alignment, size_t size)
+{
+    return memory_is_out() ? NULL : memory_kept.alloc_aligned(alignment, size);
+}
+static void memory_begin(void *user)
+{
+    (void)user;
+    memory_kept = memory;
+    memory = (struct memory_table){out_alloc, out_resize, out_aligned, memory.release};
+}
+
+// Every 37th (GRAFT_LONG: every) allocation of a run: it says so or does without, and goes on with the same bits.
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    struct tiny t = tiny_of("starved");
+    t.before = memory_begin;
+    *allocations = 0;
+    failing_at = -1;
+    expect(&t, GRAFT_OK);
+    tiny_compare("starved", "reference");
+    const long all = *allocations;
+    assert_true(all > 200);
+    print_message("%ld allocations in a run\n", all);
+    for (int on = 0; on < 2; on++)
+        for (long at = on; at < all; at += is_long() ? 1 : 37 + on * 60) {
+            clear("starved");
+            *allocations = 0;
+            failing_at = at;
+            failing_on = on;
+            t.before = memory_begin;
+            const int code = tiny_run(&t);
+            if (code != GRAFT_NO_RESOURCE && code != GRAFT_OK) {
+                char *log = text_of_file("tiny.log");
+                fail_msg("allocation %ld%s fails: exit code %d: %s", at, on ? " and all after it" : "", code, log);
+            }
+            t.before = NULL;
+            expect(&t, GRAFT_OK);
+            tiny_compare("starved", "reference");
+        }
+}
+
 // The step on which the expected time is measured leaves nothing behind, at the start as when going on.
 static void test_estimate_changes_nothing(void **state)
 {
@@ -555,6 +611,9 @@ static int setup(void **state)
     plan.calls = mmap(NULL, sizeof *plan.calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (plan.calls == MAP_FAILED)
         return -1;
+    allocations = mmap(NULL, sizeof *allocations, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (allocations == MAP_FAILED)
+        return -1;
     const struct tiny t = tiny_of("reference");
     return tiny_run(&t) == GRAFT_OK ? 0 : -1;
 }
@@ -567,7 +626,7 @@ int main(void)
         cmocka_unit_test(test_cancelled_at_every_step), cmocka_unit_test(test_recipes_go_on),
         cmocka_unit_test(test_finished_goes_on),
         cmocka_unit_test(test_best_model_is_lost), cmocka_unit_test(test_folder_is_taken),
-        cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
+        cmocka_unit_test(test_memory_runs_out), cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
     cmocka_set_test_filter(getenv("GRAFT_ONLY")); // NULL: all
     return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);
 }

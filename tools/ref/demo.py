@@ -56,7 +56,7 @@ def graft(seed, program, fashion, weights, folder):
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     subprocess.run([program, "train", "--weights", weights, "-d", fashion, "--train-limit", "3000", "--val", "1000",
-                    "--imgsz", "128", "--epochs", str(EPOCHS), "--bn", "stats", "--seed", str(seed), "-o", run, "-q"],
+                    "--imgsz", "128", "--epochs", str(EPOCHS), "--recipe", "guide", "--bn", "stats", "--seed", str(seed), "-o", run, "-q"],
                    check=True, stdout=subprocess.DEVNULL)
     result = json.loads((run / "results.json").read_text())
     return result["val_log_loss"], result["val_top1"]
