@@ -158,6 +158,19 @@ expect 0 'The same picture' 'near and exact duplicates are found' "$graft" data 
 expect 3 'Groups with pictures in two parts' 'leaking groups are found' "$graft" data check leak.csv --group who
 expect 0 'look like one to train on' 'train warns of twins' "$graft" train $small -d people --val 0.25 -o twins
 if [ "$(grep -c . twins/near_duplicates.csv)" = 7 ]; then ok 'the pairs are listed'; else cp twins/near_duplicates.csv log; not_ok 'the pairs are listed'; fi
+# The cache.
+for cache in none ram disk disk; do
+    dir=
+    [ "$cache" != disk ] || dir='--cache-dir kept'
+    rm -rf cached
+    "$graft" train $small -d people --val 0.25 --augment flip,rotate=10 --decode exact --cache "$cache" $dir -o cached >log 2>&1
+    cksum <cached/val_predictions.csv
+done >sums
+if [ "$(wc -l <sums)" = 4 ] && [ "$(sort -u sums | wc -l)" = 1 ]; then ok 'a cache changes nothing'; else cp sums log; not_ok 'a cache changes nothing'; fi
+if ls kept | grep -q blob; then ok 'the cache is on the disk'; else not_ok 'the cache is on the disk'; fi
+expect 2 'goes with --cache disk' 'a folder without a cache on the disk' "$graft" train $small -d people --cache-dir kept
+expect 0 'pictures/s' 'the rate of the loader' "$graft" bench loader -d people --steps 1 --imgsz 32
+if grep -q '"data_wait_share": 0\.' cached/results.json; then ok 'what waiting for pictures cost'; else not_ok 'what waiting for pictures cost'; fi
 : >people/a/empty.png
 expect 3 '1 of 25 pictures cannot be read' 'a broken picture is found' "$graft" data check people --html people.html
 if grep -q '</html>' people.html; then ok 'a page of it'; else not_ok 'a page of it'; fi

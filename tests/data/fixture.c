@@ -65,7 +65,7 @@ struct file_map map_of(const char *name)
 struct picture ppm_read(const char *name)
 {
     struct file_map map = map_of(name);
-    struct picture p;
+    struct picture p = {0};
     char head[32] = {0};
     int used;
     memcpy(head, map.data.ptr, map.data.size < 31 ? map.data.size : 31);

@@ -191,6 +191,8 @@ static void epoch_run(const struct dataset *d, const struct augmentation *how, c
     for (bool end = false; !end;) {
         struct batch b;
         assert_int_equal(queue_next(q, &b, &end), GRAFT_OK);
+        if (end)
+            break;
         batch_targets(d, 2, 0.1, &b, targets + 2 * at);
         batch_mix(how, SIDE, 2, &b, targets + 2 * at);
         memcpy(inputs + at * ITEM, b.input, (size_t)b.n * ITEM * sizeof *inputs);
