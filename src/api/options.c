@@ -203,7 +203,7 @@ static const graft_option_info features_options[] = {
     {"part", 0, "PART", "all", "train, val, test or all", NULL},
     {"unlabelled", 0, NULL, NULL, "-d is pictures, folders or a CSV without labels, as for predict", NULL},
     {"classes", 0, "FILE", NULL, "as for train", NULL},
-    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    GROUP, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
