@@ -25,7 +25,7 @@
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
 // What a step learns by.
-#define LEARNER {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL}, \
+#define LEARNER {"recipe", 0, "NAME", NULL, "best, guide or quick: what options are when not given (default: best; guide where an option that best sets is given)", NULL}, \
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
     {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL}, \
     {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL}, \
@@ -97,6 +97,7 @@ static const graft_option_info train_options[] = {
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"histograms", 0, NULL, NULL, "distribution of weights and gradients by epoch, for TensorBoard", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
+    {"memory", 0, "SIZE", NULL, "most that the run may take, such as 2G or 500M: larger batches go through in parts", NULL},
     {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch", NULL},
     {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
     {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
@@ -205,6 +206,26 @@ static const graft_option_info features_options[] = {
     {"classes", 0, "FILE", NULL, "as for train", NULL},
     GROUP, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
+static const graft_option_info svm_options[] = {
+    DATA("as for train"),
+    {"output", 'o', "DIR", NULL, "folder of the result, a model for predict and val", NULL},
+    LAYER,
+    {"c", 0, "C", NULL, "inverse strength of the penalty (default: of 0.0001 to 10 the best over the folds)", NULL},
+    {"folds", 0, "K", "5", "of the cross-validation, by class and whole by group", NULL},
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
+    {"train-limit", 0, "N", "0", "only the first N pictures", NULL},
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
+static const graft_option_info knn_options[] = {
+    {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
+    {"predictions", 0, "FILE", NULL, "what to average: `predict --csv` of these pictures, by an ensemble for instance (default: MODEL's own)", NULL},
+    {"neighbours", 0, "FILE", NULL, "each picture's neighbours and their distances", NULL},
+    {"k", 'k', "K", "10", "neighbours of a picture", NULL},
+    {"metric", 0, "NAME", "euclidean", "euclidean or cosine", NULL},
+    {"weights", 0, "RULE", "distance", "even, or distance: exp(-d^2 / 2 s^2), s the mean distance of the last neighbour; the picture itself has 1", NULL},
+    {"mean", 0, "RULE", "arithmetic", "arithmetic or geometric", NULL},
+    LAYER, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
@@ -226,6 +247,11 @@ static const struct command commands[] = {
     {"features", NULL, "write what a layer says of pictures, for other programs", "MODEL -d DATA -o FILE [OPTION]...",
      "graft features efficientnet_lite0 -d pets/ -o pets.npy\n  graft features vgg16 -d pets/ --layer classifier.0 -o pets.libsvm",
      features_options, run_features},
+    {"svm", NULL, "learn from few pictures: a linear support vector machine on a network's features", "MODEL -d DATA -o DIR [OPTION]...",
+     "graft svm efficientnet_lite0 -d pets/ -o runs/svm\n  graft predict runs/svm cat.jpg", svm_options, run_svm},
+    {"knn", NULL, "average predictions over the nearest pictures of the same set", "MODEL PICTURES... --csv FILE [OPTION]...",
+     "graft knn runs/train/model.safetensors test/ -k 10 --csv out.csv\n"
+     "  graft knn runs/train/model.safetensors test/ --predictions ensemble.csv --csv out.csv", knn_options, run_knn},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"

@@ -3,7 +3,7 @@
 
 #include "api/options.h"
 #include "data/data.h"
-#include "infer/features.h"
+#include "infer/layer_features.h"
 #include "infer/model.h"
 #include "infer/tta.h"
 #include "train/train.h"

@@ -14,7 +14,7 @@ static graft_status with_recipe(const graft_options *o, graft_options **out)
     json_t *presets;
     char changes[64];
     TRY(recipe_presets(o, &presets));
-    if (json_object_get(presets, "optimizer") != NULL && strcmp(option_text(o, "recipe"), "best") == 0)
+    if (strcmp(json_string_value(json_object_get(presets, "recipe")), "best") == 0)
         json_object_del(presets, "freeze"); // of the first epoch alone
     const graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, out);
     json_decref(presets);

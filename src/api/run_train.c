@@ -116,11 +116,28 @@ static graft_status training_data(const graft_options *o, long limit, uint64_t s
     return d->has_val ? dataset_prints_keep(d) : GRAFT_OK;
 }
 
+// "2G", "500M", "1.5G"; 0: not said.
+static graft_status memory_option(const graft_options *o, uint64_t *out)
+{
+    const char *text = option_text(o, "memory");
+    char *end;
+    *out = 0;
+    if (text == NULL)
+        return GRAFT_OK;
+    const double size = strtod(text, &end);
+    const double unit = *end == 'G' || *end == 'g' ? 1073741824 : *end == 'M' || *end == 'm' ? 1048576 : 0;
+    if (end == text || unit == 0 || (end[1] != '\0' && strcmp(end + 1, "B") != 0) || !(size > 0 && size < 1e6))
+        return fail(GRAFT_BAD_OPTION, "--memory %s: a size such as 2G or 500M is expected", text);
+    *out = (uint64_t)(size * unit);
+    return GRAFT_OK;
+}
+
 // A run from its options; `resume`: taken up again, `changes` being what was asked otherwise than then.
 static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
 {
     long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
     double minutes, drop_path, dropout = -1;
+    uint64_t memory;
     struct recipe recipe;
     int bn, head, bad, decode, resize = -1;
     struct dataset d = {0};
@@ -142,6 +159,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_long(o, "threads", 0, 1024, &threads));
     TRY(option_long(o, "workers", 1, 64, &workers));
     TRY(recipe_options(o, (int)epochs, &recipe));
+    TRY(memory_option(o, &memory));
     TRY(option_double(o, "checkpoint-minutes", 0, 1e6, &minutes));
     TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
@@ -193,12 +211,13 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    TRY_GOTO(profiles_check(&m.input));
     TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
     const struct train_options options = {
-        .folder = option_text(o, "output"), .args = args, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
+        .folder = option_text(o, "output"), .args = args, .memory = memory, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
         .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
         .augment = augment, .fixed = copies > 0, .features = option_text(o, "cache-features"),
         .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),

@@ -45,6 +45,7 @@ struct plan {
     int *value_buffer, *value_gradient; // by value
     bool *needs_gradient;               // by value
     bool *masked;                       // by value: its gradient arrives masked by the activation behind it
+    bool *dropped;                      // by value: not kept for the way back, and not made again yet
     bool *part;                         // by value: made here; NULL: the plan is of the whole graph
     struct plan *prefix;                // of a plan of the rest
     int ends[MAX_ENDS], n_ends;         // values between the prefix and the rest, in both
@@ -80,6 +81,7 @@ enum dnn_act value_act(const struct plan *p, int value); // the activation that 
 graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
 graft_status loss_steps(struct plan *p);
+void values_drop(struct plan *p); // before the first step backward: what can be made again from what is kept is not kept
 bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
 // explain.c: which values have a gradient in PLAN_EXPLAIN; its steps after the forward ones.
 void explain_mark(struct plan *p);

@@ -170,7 +170,9 @@ static graft_status values_make(struct plan *p, bool of_prefix)
     p->value_gradient = mem_alloc((size_t)g->n_values * sizeof(int));
     p->needs_gradient = mem_zero((size_t)g->n_values, sizeof(bool));
     p->masked = mem_zero((size_t)g->n_values, sizeof(bool));
-    if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL || p->masked == NULL)
+    p->dropped = mem_zero((size_t)g->n_values, sizeof(bool));
+    if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL || p->masked == NULL ||
+        p->dropped == NULL)
         return fail_memory("the plan's values");
     for (int v = 0; v < g->n_values; v++)
         p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
@@ -264,6 +266,8 @@ static graft_status build(const struct graph *g, struct params *params, struct a
     if (options->mode == PLAN_TRAIN) {
         TRY_GOTO(loss_steps(p));
         p->first_backward = p->n_steps;
+        if (!options->keep_all)
+            values_drop(p);
         for (int i = p->n_cells - 1; i >= 0; i--)
             if (p->needs_gradient[p->cells[i].out])
                 TRY_GOTO(cell_backward(p, &p->cells[i]));
@@ -344,6 +348,7 @@ void plan_free(struct plan *p)
     mem_free(p->needs_gradient);
     mem_free(p->masked);
     mem_free(p->part);
+    mem_free(p->dropped);
     mem_free(p->padded);
     for (int i = 0; p->prefix == NULL && i < p->n_ends; i++)
         mem_free(p->end[i]);
@@ -352,7 +357,8 @@ void plan_free(struct plan *p)
     mem_free(p);
 }
 
-size_t plan_bytes(const struct plan *p) { return p->bytes + (p->fold_floats + p->end_floats) * sizeof(float); }
+size_t plan_own_bytes(const struct plan *p) { return (p->fold_floats + p->end_floats) * sizeof(float); }
+size_t plan_bytes(const struct plan *p) { return p->bytes + plan_own_bytes(p); }
 int plan_batch(const struct plan *p) { return p->options.batch; }
 
 graft_status arena_new(struct arena **out)
@@ -368,6 +374,8 @@ void arena_free(struct arena *arena)
     mem_free(arena->base);
     mem_free(arena);
 }
+
+size_t arena_bytes(const struct arena *arena) { return arena->need; }
 
 graft_status arena_reserve(struct arena *arena)
 {

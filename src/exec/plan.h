@@ -18,6 +18,7 @@ struct plan;
 struct arena; // shared by the plans of a run: as large as the largest of them
 graft_status arena_new(struct arena **out);
 void arena_free(struct arena *arena);
+size_t arena_bytes(const struct arena *arena); // that it needs
 
 // PLAN_EXPLAIN: forward as in PLAN_INFER, then the gradient, with respect to the value `keep`, of the logits weighted
 // by `targets`; no parameter gets a gradient.
@@ -29,6 +30,7 @@ struct plan_options {
     int keep;    // PLAN_EXPLAIN: a value whose map and gradient plan_kept reads
     bool exact;  // no Winograd: rounding as of the direct sums
     bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
+    bool keep_all; // PLAN_TRAIN: outputs of BatchNorm and of adds too, which else are made again on the way back: the same bits
     bool time;   // may time the ways a convolution can go, once for a machine and shape
     struct plan *prefix;    // of the same graph: this plan is of the rest, and runs it first.  See plan_prefix_build
     struct json_t *choices; // a run's: {"LAYER PASS BATCH": "winograd" or "library"}, repeated and added to; or NULL
@@ -48,7 +50,8 @@ float *plan_end(const struct plan *prefix, int end);             // (batch, plan
 // The ends of `n` pictures, n <= batch.  `seconds`: as in struct run, or NULL.
 graft_status plan_prefix_run(struct plan *prefix, const float *input, int n, double *seconds);
 void plan_free(struct plan *plan);
-size_t plan_bytes(const struct plan *plan);   // arena bytes it needs
+size_t plan_bytes(const struct plan *plan);   // that it needs
+size_t plan_own_bytes(const struct plan *plan); // how many of them are not the arena's
 graft_status arena_reserve(struct arena *arena); // message says bytes needed when memory is out
 int plan_batch(const struct plan *plan);
 

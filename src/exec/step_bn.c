@@ -40,6 +40,22 @@ static graft_status run_bn(struct plan *p, const struct step *s, const struct ru
     return GRAFT_OK;
 }
 
+// Mean and inverse were kept.
+static graft_status run_bn_again(struct plan *p, const struct step *s, const struct run *run)
+{
+    const struct node *node = s->cell->node;
+    const size_t c = channel_floats(p, s->cell->out);
+    const float *mean = BUFFER(extra), *inverse = mean + c, *gamma = plan_param(p, node->param[0]);
+    const float *beta = plan_param(p, node->param[1]);
+    float *scale = BUFFER(scratch), *shift = scale + c;
+    for (size_t i = 0; i < c; i++) {
+        scale[i] = gamma[i] * inverse[i];
+        shift[i] = beta[i] - mean[i] * scale[i];
+    }
+    p->kernels->bn_apply(value_map(p, s->cell->out), BUFFER(src), scale, shift, BUFFER(dst), s->cell->act);
+    return GRAFT_OK;
+}
+
 static int bn_saved(const struct plan *p, const struct cell *cell)
 {
     for (int i = 0; i < p->n_steps; i++)
@@ -65,6 +81,21 @@ graft_status bn_forward(struct plan *p, const struct cell *cell)
     return GRAFT_OK;
 }
 
+graft_status bn_again(struct plan *p, const struct cell *cell)
+{
+    struct step *s;
+    const int saved = bn_saved(p, cell);
+    TRY(step_add(p, &s));
+    s->run = run_bn_again;
+    s->cell = cell;
+    s->src = p->value_buffer[cell->node->in[0]];
+    s->dst = p->value_buffer[cell->out];
+    s->extra = saved;
+    TRY(buffer_make(p, 2 * channel_floats(p, cell->out), &s->scratch));
+    step_uses(p, s);
+    return GRAFT_OK;
+}
+
 // src2: the activated output; dst: the gradient, in place; scratch: gradients of gamma and beta.
 static graft_status run_bn_backward(struct plan *p, const struct step *s, const struct run *run)
 {
@@ -83,12 +114,17 @@ graft_status bn_backward(struct plan *p, const struct cell *cell)
     struct step *s;
     int gamma, beta;
     const int saved = bn_saved(p, cell);
+    const bool masks = cell->act != ACT_NONE && !p->masked[cell->out];
+    if (masks)
+        TRY(value_again(p, cell->out));
+    if (node->trains)
+        TRY(value_again(p, node->in[0]));
     TRY(weight_gradients_make(p, node, &gamma, &beta));
     TRY(step_add(p, &s));
     s->run = run_bn_backward;
     s->cell = cell;
     s->flag = bn_uses_batch(p, node);
-    s->src2 = p->value_buffer[cell->out];
+    s->src2 = masks ? p->value_buffer[cell->out] : p->value_gradient[cell->out]; // else it is not read
     s->src = node->trains ? p->value_buffer[node->in[0]] : s->src2; // fixed gamma: the source is not read
     s->dst = p->value_gradient[cell->out];
     s->extra = saved;

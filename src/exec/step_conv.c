@@ -111,6 +111,8 @@ graft_status conv_backward(struct plan *p, const struct cell *cell)
     int weight, bias;
     struct step *s;
     TRY(act_backward_step(p, cell));
+    if (node->trains || (p->needs_gradient[in] && value_act(p, in) != ACT_NONE)) // its sums, or the mask
+        TRY(value_again(p, in));
     TRY(weight_gradients_make(p, node, &weight, &bias));
     if (weight != NO_BUFFER) {
         TRY(conv_step(p, cell, DNN_WEIGHTS, &s));

@@ -56,6 +56,8 @@ graft_status dense_backward(struct plan *p, const struct cell *cell)
     int weight, bias;
     struct step *s;
     TRY(act_backward_step(p, cell));
+    if (node->trains)
+        TRY(value_again(p, in));
     TRY(weight_gradients_make(p, node, &weight, &bias));
     if (weight != NO_BUFFER) {
         TRY(step_add(p, &s));

@@ -38,6 +38,7 @@ graft_status lrn_backward(struct plan *p, const struct cell *cell)
     const int in = cell->node->in[0];
     struct step *s;
     int ratio;
+    TRY(value_again(p, in));
     TRY(buffer_make(p, value_floats(p, in), &ratio));
     TRY(step_add(p, &s));
     s->run = run_lrn_backward;

@@ -45,6 +45,8 @@ graft_status scale_backward(struct plan *p, const struct cell *cell)
     const struct node *node = cell->node;
     struct step *s;
     int gamma, beta, constants;
+    if (node->trains)
+        TRY(value_again(p, node->in[0]));
     TRY(weight_gradients_make(p, node, &gamma, &beta));
     TRY(buffer_make(p, 2 * channel_floats(p, cell->out), &constants));
     TRY(step_add(p, &s));

@@ -34,6 +34,50 @@ size_t channel_floats(const struct plan *p, int value)
     return (size_t)value_map(p, value).cb * p->kernels->lanes;
 }
 
+static const struct cell *cell_of(const struct plan *p, int value)
+{
+    for (int i = 0; i < p->n_cells; i++)
+        if (p->cells[i].out == value)
+            return &p->cells[i];
+    return NULL;
+}
+
+// A BatchNorm's output comes from its source, which its own way back reads.  A sum comes from a BatchNorm's output and from
+// what is kept or a BatchNorm's as well: of a chain of residual blocks every second sum is dropped.
+void values_drop(struct plan *p)
+{
+    for (int i = 0; i < p->n_cells; i++) {
+        const struct cell *cell = &p->cells[i];
+        const struct node *node = cell->node;
+        bool again = p->needs_gradient[cell->out];
+        for (int k = 0; k < p->graph->n_outputs; k++)
+            again &= cell->out != p->graph->outputs[k].value;
+        if (node->op == OP_BN) {
+            p->dropped[cell->out] = again && node->trains;
+            continue;
+        }
+        bool any = false;
+        for (int k = 0; node->op == OP_ADD && k < node->n_in; k++) {
+            const struct cell *from = cell_of(p, node->in[k]);
+            any |= p->dropped[node->in[k]];
+            again &= !p->dropped[node->in[k]] || from->node->op == OP_BN;
+        }
+        p->dropped[cell->out] = again && any;
+    }
+}
+
+graft_status value_again(struct plan *p, int value)
+{
+    if (!p->dropped[value])
+        return GRAFT_OK;
+    const struct cell *cell = cell_of(p, value);
+    p->dropped[value] = false;
+    for (int k = 0; k < cell->node->n_in; k++)
+        TRY(value_again(p, cell->node->in[k]));
+    TRY(value_make(p, value));
+    return cell->node->op == OP_BN ? bn_again(p, cell) : add_again(p, cell);
+}
+
 static graft_status run_accumulate(struct plan *p, const struct step *s, const struct run *run)
 {
     p->kernels->add(BUFFER(dst), BUFFER(src), BUFFER(dst), s->size);
@@ -90,6 +134,7 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell)
 {
     if (cell->act == ACT_NONE || p->masked[cell->out])
         return GRAFT_OK;
+    TRY(value_again(p, cell->out));
     struct step *s;
     TRY(step_add(p, &s));
     s->run = run_act_backward;

@@ -12,6 +12,10 @@ void step_uses(struct plan *p, const struct step *s); // after all buffers of th
 graft_status buffer_make(struct plan *p, size_t floats, int *out);
 size_t channel_floats(const struct plan *p, int value); // channels of a value, tails included
 
+// A step backward is about to read the value: makes it again where it was dropped.
+graft_status value_again(struct plan *p, int value);
+graft_status bn_again(struct plan *p, const struct cell *cell); // into the value's buffer
+graft_status add_again(struct plan *p, const struct cell *cell);
 // Gives the gradient in `buffer` to `value`: the value takes it, or adds it to what it has.
 graft_status gradient_give(struct plan *p, int value, int buffer);
 // The gradient of a parameter is complete: the run's hook sees it, then the buffer is free.

@@ -3,63 +3,6 @@
 
 #include "train/trainer.h"
 #include "base/log.h"
-#include "base/memory.h"
-#include <stdio.h>
-
-// What a run takes beyond what it has already: the arena, the optimizer's state, the average of the weights, and the
-// batches that the queue holds ready.
-size_t bytes_needed(const struct trainer *t, size_t arena, int batch)
-{
-    enum { BATCHES_HELD = 4 };
-    const struct params *p = &t->model->params;
-    const struct value *in = &t->model->graph.values[0];
-    const struct recipe *recipe = &t->options->recipe;
-    const size_t trainable = (p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
-    const size_t average = recipe->ema > 0 || recipe->swa > 0 ? p->size * sizeof(float) : 0;
-    return arena + trainable * optimizer_blocks(&recipe->optim) + average +
-           (size_t)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
-}
-
-static struct plan_options train_plan(const struct trainer *t, int batch)
-{
-    return (struct plan_options){.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
-}
-
-// Largest batch below `batch` whose plan fits into `available` bytes; 0: none.  Plans are only measured.
-static graft_status batch_fitting(struct trainer *t, size_t available, int batch, int *out)
-{
-    int fits = 0, too_large = batch;
-    while (too_large - fits > 1) {
-        const int middle = fits + (too_large - fits) / 2;
-        const struct plan_options o = train_plan(t, middle);
-        struct arena *arena;
-        struct plan *plan;
-        TRY(arena_new(&arena));
-        const graft_status status = plan_build(&t->model->graph, &t->model->params, arena, &o, &plan);
-        const bool fine = status == GRAFT_OK && bytes_needed(t, plan_bytes(plan), middle) <= available;
-        plan_free(plan);
-        arena_free(arena);
-        TRY(status);
-        *(fine ? &fits : &too_large) = middle;
-    }
-    *out = fits;
-    return GRAFT_OK;
-}
-
-// Refuses before the first step what would be killed in it.
-static graft_status memory_check(struct trainer *t, int batch)
-{
-    const size_t available = mem_available(), needed = bytes_needed(t, plan_bytes(t->full), batch);
-    int fits;
-    if (needed <= available)
-        return GRAFT_OK;
-    TRY(batch_fitting(t, available, batch, &fits));
-    char advice[96] = "no batch fits: use a smaller --imgsz, or freeze more layers";
-    if (fits > 0)
-        snprintf(advice, sizeof advice, "--batch %d would fit", fits);
-    return fail(GRAFT_NO_RESOURCE, "a batch of %d needs %.0f MB more memory and %.0f MB are available; %s", batch,
-                (double)needed / 1e6, (double)available / 1e6, advice);
-}
 
 void plans_free(struct trainer *t)
 {
@@ -96,16 +39,13 @@ graft_status plans_build(struct trainer *t, int batch)
 graft_status plans_make(struct trainer *t, int batch)
 {
     struct model *m = t->model;
-    const struct plan_options o = train_plan(t, batch);
+    t->accumulate = t->options->recipe.optim.accumulate;
     TRY(arena_new(&t->arena));
     TRY(phases_of(m, t->options->recipe.unfreeze, t->phases, &t->n_phases));
     TRY(phases_prepare(m, t->phases, t->n_phases, t->options->bn));
     if (t->n_phases > 1)
         TRY(graph_freeze(&m->graph, t->phases[t->n_phases - 1].rows, t->options->bn));
-    TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->full));
-    TRY(memory_check(t, batch));
-    t->all_flops = plan_flops(t->full);
-    plans_free(t);
+    TRY(memory_check(t, &batch));
     if (t->n_phases > 1)
         TRY(graph_freeze(&m->graph, t->phases[0].rows, t->options->bn));
     return plans_build(t, batch);

@@ -70,17 +70,6 @@ static void network_tell(const struct trainer *t)
              graph_parameters(&m->graph, false), t->n_phases > t->phase + 1 ? " now" : "", m->graph.n_rows);
 }
 
-static void memory_tell(const struct trainer *t)
-{
-    const struct model *m = t->model;
-    const int batch = plan_batch(t->full);
-    const double plan = (double)plan_bytes(t->full), all = (double)bytes_needed(t, plan_bytes(t->full), batch),
-                 weights = (double)m->params.size * sizeof(float);
-    log_info("memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, averages "
-             "and pictures; %.0f MB are available",
-             (all + weights) / 1e6, plan / 1e6, weights / 1e6, (all - plan) / 1e6, (double)mem_available() / 1e6);
-}
-
 static graft_status time_tell(struct trainer *t)
 {
     double seconds;

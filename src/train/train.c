@@ -33,10 +33,12 @@ static graft_status lists_make(struct trainer *t)
     return GRAFT_OK;
 }
 
-static void grown(const struct trainer *t, bool ended)
+static void grown(struct trainer *t, bool ended)
 {
+    const double tells = now_seconds();
     if (t->options->grown != NULL)
         t->options->grown(t->options->user, t->folder.path, ended);
+    t->profile.told += now_seconds() - tells; // of the next epoch
 }
 
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
@@ -223,7 +225,9 @@ static graft_status learner_make(struct trainer *t)
                     "there are no validation pictures to watch %s on; say --monitor train_loss, or hold some "
                     "out with --val",
                     monitor_names[recipe->monitor]);
-    TRY(optimizer_init(&t->optimizer, &recipe->optim, &m->params));
+    struct optim_options optim = recipe->optim;
+    optim.accumulate = t->accumulate;
+    TRY(optimizer_init(&t->optimizer, &optim, &m->params));
     TRY(layer_rates(&t->optimizer, m, recipe->lr_mult, recipe->layer_decay));
     if (recipe->ema > 0 || recipe->swa > 0)
         TRY(average_init(&t->average, &m->params, recipe->ema));

@@ -43,6 +43,7 @@ struct train_options {
     const char *folder; // created; refused when it holds a checkpoint; NULL: runs/train, runs/train2, ...
     const char *args;   // JSON of the options, written as args.json
     int batch, epochs, workers;
+    uint64_t memory; // bytes that the process may take; 0: what there is
     struct recipe recipe;
     uint64_t seed;
     enum bn_mode bn;

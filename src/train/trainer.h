@@ -40,7 +40,8 @@ struct trainer {
     struct plateau plateau;
     struct phase phases[MAX_PHASES];
     int n_phases, phase;          // phase: the plans are for its freezing
-    double all_flops;              // of a step of the last phase
+    int accumulate;               // batches an update; more than asked for where --memory cuts batches into parts
+    double all_flops;             // of a step of the last phase
     struct arena *arena;
     struct plan *prefix;          // of what is frozen; NULL: nothing.  The others are then of the rest
     struct plan *full, *partial, *validation;
@@ -77,6 +78,11 @@ graft_status plans_build(struct trainer *t, int batch);
 void plans_free(struct trainer *t);
 graft_status phase_enter(struct trainer *t, int epoch);
 graft_status partial_make(struct trainer *t, int batch);
+// memory.c.  memory_check: refuses before the first step what would be killed in it; *batch is made smaller, and
+// t->accumulate larger, for --memory.
+struct plan_options train_plan(const struct trainer *t, int batch);
+graft_status memory_check(struct trainer *t, int *batch);
+void memory_tell(const struct trainer *t);
 // epoch.c.  GRAFT_CANCELLED when asked to stop, at the last whole step.
 graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r); // from the position to the epoch's end
 graft_status epoch_validate(struct trainer *t, struct epoch_result *r);
@@ -89,7 +95,6 @@ graft_status checkpoint_event(struct trainer *t);
 graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r);
 graft_status best_save(struct trainer *t, const struct epoch_result *r); // the best epoch's model and figures
 graft_status trainer_stop(struct trainer *t, const struct epoch_result *r); // asked to: a checkpoint, and how to go on
-size_t bytes_needed(const struct trainer *t, size_t arena, int batch); // plans.c: beyond the weights
 // estimate.c.  *seconds: of what is left of the run; negative: too short to tell.  Changes nothing.
 graft_status run_estimate(struct trainer *t, double *seconds);
 double plan_flops(const struct plan *plan); // of one run

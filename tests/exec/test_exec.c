@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -452,6 +453,67 @@ static void test_frozen_prefix(void **state)
     }
 }
 
+// Blocks one after another: sums of a BatchNorm and of the sum before, with and without an activation, and of two BatchNorms.
+static void make_blocks(struct graph *g)
+{
+    graph_init(g, 3, 9, 9);
+    int v = graph_relu(g, graph_bn(g, graph_conv(g, 0, "stem", conv_pad(32, 3, 1, 1, 1, false)), "stem_bn", BN));
+    for (int i = 0; i < 5; i++) {
+        char name[5][16];
+        for (int k = 0; k < 5; k++)
+            snprintf(name[k], sizeof name[k], "%c%d", 'a' + k, i);
+        int x = graph_relu(g, graph_bn(g, graph_conv(g, v, name[0], conv_pad(32, 3, 1, 1, 1, false)), name[1], BN));
+        x = graph_bn(g, graph_conv(g, x, name[2], conv_pad(32, 1, 1, 0, 1, false)), name[3], BN);
+        v = graph_add(g, x, i == 3 ? graph_bn(g, v, name[4], BN) : v);
+        v = i == 1 ? v : graph_relu(g, v);
+    }
+    finish(g, graph_global_avgpool(g, v));
+}
+
+// What is made again has the bits of what is kept, and takes less memory.
+static void check_recompute(void (*make)(struct graph *g), bool less)
+{
+    struct bench b = {0};
+    struct plan *kept;
+    double **gradient, loss[2];
+    make(&b.g);
+    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+    const struct plan_options options = {.batch = BATCH, .mode = PLAN_TRAIN, .poison = true, .keep_all = true};
+    assert_int_equal(plan_build(&b.g, &b.p, b.arena, &options, &kept), GRAFT_OK);
+    assert_int_equal(arena_reserve(b.arena), GRAFT_OK);
+    assert_true(plan_step_count(b.plan) > plan_step_count(kept));
+    assert_true(!less || plan_bytes(b.plan) < plan_bytes(kept));
+    const struct run run = {.input = b.input, .targets = b.targets, .seed = 7, .step = 3, .ready = keep_gradient, .user = &b};
+    assert_int_equal(plan_run(kept, &run, &loss[0]), GRAFT_OK);
+    gradient = b.gradient;
+    b.gradient = calloc((size_t)b.p.count, sizeof *b.gradient);
+    assert_int_equal(plan_run(b.plan, &run, &loss[1]), GRAFT_OK);
+    assert_true(loss[0] == loss[1]);
+    for (int i = 0; i < b.p.count; i++) {
+        size_t n;
+        assert_true(shape_count(b.p.entries[i].shape, &n) && (gradient[i] == NULL) == (b.gradient[i] == NULL));
+        if (gradient[i] != NULL)
+            assert_memory_equal(gradient[i], b.gradient[i], n * sizeof(double));
+        free(gradient[i]);
+    }
+    free(gradient);
+    plan_free(kept);
+    bench_fini(&b);
+}
+
+static void test_recompute(void **state)
+{
+    (void)state;
+    check(make_blocks);
+    check_recompute(make_blocks, true);
+    check_recompute(make_conv, false);
+    check_recompute(make_depthwise, true);
+    check_recompute(make_winograd, false);
+    check_recompute(make_scale, false);
+    check_recompute(make_heads, false);
+}
+
 // The frozen part as a plan of its own, and the rest: gradients as of the whole; from kept ends to the bit as from pictures;
 // a picture's ends the same alone and beside others; no step for what is frozen in the rest.
 static void check_prefix(void (*make)(struct graph *g), int rows, int ends)
@@ -602,7 +664,7 @@ int main(void)
         cmocka_unit_test(test_scale), cmocka_unit_test(test_lrn), cmocka_unit_test(test_heads_train),
         cmocka_unit_test(test_heads_predict), cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_exact_has_no_winograd), cmocka_unit_test(test_planted_error_is_caught),
-        cmocka_unit_test(test_frozen_prefix), cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_frozen_prefix), cmocka_unit_test(test_prefix), cmocka_unit_test(test_recompute),
         cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
     };
     static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
