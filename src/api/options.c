@@ -23,7 +23,8 @@
 #define KERNELS {"kernels", 0, "th|tf", "told", "of a Keras file: th (Theano's, turned), tf, or as the file and its name tell", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
-#define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
+// What opening a model to use it asks for.
+#define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}, KERNELS
 // What a step learns by.
 #define LEARNER {"recipe", 0, "NAME", NULL, "best, guide or quick: what options are when not given (default: best; guide where an option that best sets is given)", NULL}, \
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
@@ -55,7 +56,6 @@ static const graft_option_info train_options[] = {
     DATA("folder per class, train/val/test folders, CSV, IDX or CIFAR folder, .npz; several: one set together"),
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
     {"weights", 0, "FILE", "imagenet", "imagenet (published; downloaded if need be), none, or a weight file", NULL},
-    KERNELS,
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
@@ -133,7 +133,7 @@ static const graft_option_info predict_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    TTA, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -143,7 +143,7 @@ static const graft_option_info val_options[] = {
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    TTA, HEADS, KERNELS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
@@ -181,7 +181,7 @@ static const graft_option_info bench_options[] = {
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
-    HEADS, KERNELS, ICC, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
+    HEADS, ICC, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
 static const graft_option_info runs_options[] = {
     {"sort", 0, "BY", "date", "date, name, top1, log-loss or time", NULL},
     {"yes", 'y', NULL, NULL, "rm: do not ask", NULL}, ENDED};
