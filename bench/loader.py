@@ -143,9 +143,9 @@ def main():
         tasks = {f"graft {rule}": (1, *graft, "--workers", "1", "--decode", rule) for rule in ("exact", "auto", "fast")}
         if len(os.sched_getaffinity(0)) > 1:
             tasks["graft exact, 2 workers"] = (2, *graft, "--workers", "2", "--decode", "exact")
-        for cache in ("ram", "disk"):
-            tasks[f"graft cache {cache}"] = (1, *graft, "--workers", "1", "--cache", cache, "--cache-dir",
-                                             os.path.join(o.folder, "cache"))
+        cached = [*graft, "--workers", "1", "--cache"]
+        tasks["graft cache ram"] = (1, *cached, "ram")
+        tasks["graft cache disk"] = (1, *cached, "disk", "--cache-dir", os.path.join(o.folder, "cache"))
         for peer in o.peers or PEERS:
             tasks[peer] = (1, sys.executable, __file__, "--folder", folder, "--measure", peer)
         best = {}

@@ -189,15 +189,15 @@ static void show_models(const json_t *o)
     } else {
         if (!header)
             printf("%-24s %12s %10s %6s %7s %7s %5s  %s\n", "network", "parameters", "mult-adds", "input", "top-1",
-                   "top-5", "here", "publisher");
+                   "top-5", "here", "publisher, licence");
         char top1[16] = "-", top5[16] = "-"; // no figure with a source
         if (number_of(o, "top1") > 0)
             snprintf(top1, sizeof top1, "%.2f", number_of(o, "top1"));
         if (number_of(o, "top5") > 0)
             snprintf(top5, sizeof top5, "%.2f", number_of(o, "top5"));
-        printf("%-24s %12.0f %9.2fG %6.0f %7s %7s %5s  %s\n", text_of(o, "name"), number_of(o, "parameters"),
+        printf("%-24s %12.0f %9.2fG %6.0f %7s %7s %5s  %s, %s\n", text_of(o, "name"), number_of(o, "parameters"),
                number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), top1, top5,
-               json_is_true(json_object_get(o, "cached")) ? "yes" : "no", text_of(o, "publisher"));
+               json_is_true(json_object_get(o, "cached")) ? "yes" : "no", text_of(o, "publisher"), text_of(o, "license"));
     }
     header = true;
 }
@@ -297,6 +297,18 @@ static void show_features(const json_t *o)
     printf("%s: %.0f pictures, %.0f features\n", text_of(o, "output"), number_of(o, "n"), number_of(o, "width"));
 }
 
+static void show_svm(const json_t *o)
+{
+    printf("%s: %.0f pictures, %.0f features, C %g; out of fold: log-loss %.4f, top-1 %.4f\n", text_of(o, "output"),
+           number_of(o, "n"), number_of(o, "width"), number_of(o, "c"), number_of(o, "log_loss"), number_of(o, "top1"));
+}
+
+static void show_knn(const json_t *o)
+{
+    printf("%.0f pictures, %.0f neighbours each, median distance %.4g of the first, %.4g of the last\n", number_of(o, "n"),
+           number_of(o, "k"), number_of(o, "first"), number_of(o, "last"));
+}
+
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
 
 void show_result(const char *command, const char *json)
@@ -304,7 +316,8 @@ void show_result(const char *command, const char *json)
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
         {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
         {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
-        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features}, {"runs", show_runs},
+        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features}, {"svm", show_svm}, {"knn", show_knn},
+        {"runs", show_runs},
         {"watch", show_train}, {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)

@@ -8,7 +8,7 @@
 #include "report/tensorboard.h"
 #include <stdio.h>
 
-enum { PRICE = 100 }; // after work of t seconds, PRICE t pass before the next
+enum { PRICE = 100, FIRST = 60 }; // after work of t seconds, PRICE t pass before the next; seconds before the first
 
 // For `graft watch`, at most once a second.  Not flushed: it is worth nothing after a power cut.
 static void progress_write(void *user, const graft_progress *p)
@@ -48,9 +48,10 @@ void follower_grown(void *user, const char *folder, bool ended)
 {
     struct follower *f = user;
     const double begin = now_seconds();
-    if (f->folder == NULL)
-        f->folder = mem_text(folder); // at the run's start, before its first epoch
-    else if (ended || begin >= f->next) {
+    if (f->folder == NULL) { // at the run's start, before its first epoch
+        f->folder = mem_text(folder);
+        f->next = begin + FIRST;
+    } else if (ended || begin >= f->next) {
         const graft_status status = files_write(f, ended);
         if (status != GRAFT_OK && !f->told)
             log_warning("the report or TensorBoard's files cannot be written: %s", graft_message());

@@ -20,11 +20,12 @@
 #define ICC {"icc", 0, NULL, NULL, "convert embedded colour profiles to sRGB (Pillow ignores them); kept in the model", NULL}
 #define DATA(help) {"data", 'd', "DATA", NULL, help, NULL, 1}
 #define GROUP {"group", 0, "COLUMN", NULL, "CSV's column of what stays together (default group or subject); none", NULL}
+#define KERNELS {"kernels", 0, "th|tf", "told", "of a Keras file: th (Theano's, turned), tf, or as the file and its name tell", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 #define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
 // What a step learns by.
-#define LEARNER {"recipe", 0, "NAME", "guide", "guide, quick or best: what the options below are when not given", NULL}, \
+#define LEARNER {"recipe", 0, "NAME", NULL, "best, guide or quick: what options are when not given (default: best; guide where an option that best sets is given)", NULL}, \
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
     {"rules", 0, "NAME", "keras", "whose arithmetic: keras (3) or torch", NULL}, \
     {"momentum", 0, "M", NULL, "of sgd and rmsprop (default: sgd 0.9, rmsprop 0)", NULL}, \
@@ -54,6 +55,7 @@ static const graft_option_info train_options[] = {
     DATA("folder per class, train/val/test folders, CSV, IDX or CIFAR folder, .npz; several: one set together"),
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
     {"weights", 0, "FILE", "imagenet", "imagenet (published; downloaded if need be), none, or a weight file", NULL},
+    KERNELS,
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
@@ -106,7 +108,7 @@ static const graft_option_info lr_find_options[] = {
     {"model", 'm', "NET", NULL, "as for train", NULL},
     DATA("as for train"),
     {"output", 'o', "FILE.svg", "lr-find.svg", "the plot to write; nothing else is written", NULL},
-    {"weights", 0, "FILE", "imagenet", "as for train", NULL},
+    {"weights", 0, "FILE", "imagenet", "as for train", NULL}, KERNELS,
     {"num-classes", 0, "N", "0", "as for train", NULL},
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     {"aux-weights", 0, "A,B..", NULL, "as for train", NULL},
@@ -131,7 +133,7 @@ static const graft_option_info predict_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -141,12 +143,12 @@ static const graft_option_info val_options[] = {
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    TTA, HEADS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, KERNELS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
     {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL},
-    {"weights-only", 0, NULL, NULL, "an .h5 without the graph, for a model that keras.applications builds", NULL}, IMGSZ,
+    {"weights-only", 0, NULL, NULL, "an .h5 without the graph, for a model that keras.applications builds", NULL}, KERNELS, IMGSZ,
     OFFLINE, ENDED};
 static const graft_option_info data_options[] = {
     DATA("the pictures, as for train; or say DATA after the action"),
@@ -179,7 +181,7 @@ static const graft_option_info bench_options[] = {
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
-    HEADS, ICC, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
+    HEADS, KERNELS, ICC, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
 static const graft_option_info runs_options[] = {
     {"sort", 0, "BY", "date", "date, name, top1, log-loss or time", NULL},
     {"yes", 'y', NULL, NULL, "rm: do not ask", NULL}, ENDED};
@@ -204,6 +206,26 @@ static const graft_option_info features_options[] = {
     {"classes", 0, "FILE", NULL, "as for train", NULL},
     GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
+static const graft_option_info svm_options[] = {
+    DATA("as for train"),
+    {"output", 'o', "DIR", NULL, "folder of the result, a model for predict and val", NULL},
+    LAYER,
+    {"c", 0, "C", NULL, "inverse strength of the penalty (default: of 0.0001 to 10 the best over the folds)", NULL},
+    {"folds", 0, "K", "5", "of the cross-validation, by class and whole by group", NULL},
+    {"classes", 0, "FILE", NULL, "as for train", NULL},
+    {"train-limit", 0, "N", "0", "only the first N pictures", NULL},
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
+static const graft_option_info knn_options[] = {
+    {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
+    {"predictions", 0, "FILE", NULL, "what to average: `predict --csv` of these pictures, by an ensemble for instance (default: MODEL's own)", NULL},
+    {"neighbours", 0, "FILE", NULL, "each picture's neighbours and their distances", NULL},
+    {"k", 'k', "K", "10", "neighbours of a picture", NULL},
+    {"metric", 0, "NAME", "euclidean", "euclidean or cosine", NULL},
+    {"weights", 0, "RULE", "distance", "even, or distance: exp(-d^2 / 2 s^2), s the mean distance of the last neighbour; the picture itself has 1", NULL},
+    {"mean", 0, "RULE", "arithmetic", "arithmetic or geometric", NULL},
+    LAYER, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
      "graft train -d pets/\n  graft train -m vgg16 --weights vgg16.h5 -d pets/ --freeze 4 --epochs 5\n"
@@ -225,6 +247,11 @@ static const struct command commands[] = {
     {"features", NULL, "write what a layer says of pictures, for other programs", "MODEL -d DATA -o FILE [OPTION]...",
      "graft features efficientnet_lite0 -d pets/ -o pets.npy\n  graft features vgg16 -d pets/ --layer classifier.0 -o pets.libsvm",
      features_options, run_features},
+    {"svm", NULL, "learn from few pictures: a linear support vector machine on a network's features", "MODEL -d DATA -o DIR [OPTION]...",
+     "graft svm efficientnet_lite0 -d pets/ -o runs/svm\n  graft predict runs/svm cat.jpg", svm_options, run_svm},
+    {"knn", NULL, "average predictions over the nearest pictures of the same set", "MODEL PICTURES... --csv FILE [OPTION]...",
+     "graft knn runs/train/model.safetensors test/ -k 10 --csv out.csv\n"
+     "  graft knn runs/train/model.safetensors test/ --predictions ensemble.csv --csv out.csv", knn_options, run_knn},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options, run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",
      "graft convert vgg16.h5 vgg16.safetensors\n  graft convert runs/train/model.safetensors model.onnx\n"

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What a recipe says where nothing was given; guide is the table of options as it stands.
+// What a recipe says where nothing was given; guide is the table of options as it stands.  Best is measured in
+// docs/recipes.md.
 static const struct { const char *recipe, *option, *value; } presets[] = {
     {"quick", "freeze", "head"},
     {"quick", "bn", "frozen"},
@@ -26,14 +27,38 @@ static const struct { const char *recipe, *option, *value; } presets[] = {
 };
 static const char *const recipe_names[] = {"guide", "quick", "best", NULL};
 
+// Best is for pretrained weights and only as a whole: whoever sets one of its options has a recipe of their own, which
+// the table of options completes.
+static const char *recipe_default(const graft_options *o)
+{
+    bool own = strcmp(option_text(o, "weights"), "none") == 0;
+    for (size_t i = 0; i < COUNT_OF(presets); i++)
+        own |= strcmp(presets[i].recipe, "best") == 0 && option_known(o, presets[i].option) && option_set(o, presets[i].option);
+    return own ? "guide" : "best";
+}
+
+// Of one epoch nothing is left to unfreeze for.
+static bool has_phases(const graft_options *o)
+{
+    return !option_known(o, "epochs") || strtol(option_text(o, "epochs"), NULL, 10) > 1;
+}
+
 graft_status recipe_presets(const graft_options *o, json_t **out)
 {
     int recipe;
-    TRY(option_choice(o, "recipe", recipe_names, &recipe));
-    *out = json_object();
-    for (size_t i = 0; *out != NULL && i < COUNT_OF(presets); i++)
-        if (strcmp(presets[i].recipe, recipe_names[recipe]) == 0 && option_known(o, presets[i].option))
-            json_object_set_new(*out, presets[i].option, json_string(presets[i].value));
+    const char *name = option_text(o, "recipe");
+    if (name != NULL)
+        TRY(option_choice(o, "recipe", recipe_names, &recipe));
+    else
+        name = recipe_default(o);
+    const bool best = strcmp(name, "best") == 0;
+    *out = json_pack("{s:s}", "recipe", name);
+    for (size_t i = 0; *out != NULL && i < COUNT_OF(presets); i++) {
+        const char *option = presets[i].option;
+        const bool phase = best && (strcmp(option, "freeze") == 0 || strcmp(option, "unfreeze-epoch") == 0);
+        if (strcmp(presets[i].recipe, name) == 0 && option_known(o, option) && (!phase || has_phases(o)))
+            json_object_set_new(*out, option, json_string(presets[i].value));
+    }
     return *out != NULL ? GRAFT_OK : fail_memory("the recipe");
 }
 

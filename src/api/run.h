@@ -3,7 +3,7 @@
 
 #include "api/options.h"
 #include "data/data.h"
-#include "infer/features.h"
+#include "infer/layer_features.h"
 #include "infer/model.h"
 #include "infer/tta.h"
 #include "train/train.h"
@@ -14,6 +14,7 @@ extern const char *const resize_rules[]; // by enum resize_rule, NULL-ended
 extern const char *const decode_rules[]; // by dataset.shrink
 graft_status run_bench_loader(const graft_options *o);
 graft_status heads_option(const graft_options *o, enum predicting *out);
+graft_status kernels_option(const graft_options *o, enum kernels *out);
 void freeze_option(const graft_options *o, struct model_request *r);
 const char *network_option(const graft_options *o); // NULL: the weight file tells
 graft_status aux_option(const graft_options *o, float weights[MAX_OUTPUTS], struct model_request *r);

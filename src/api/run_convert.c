@@ -131,14 +131,15 @@ graft_status run_convert(const graft_options *o)
     if (same_file(from, to))
         return fail(GRAFT_BAD_OPTION, "'%s' and '%s' are the same file", from, to);
     const bool known = zoo_find(from) != NULL && !file_exists(from);
-    const struct model_request request = {.network = known ? from : option_text(o, "model"),
-                                          .weights = known ? "imagenet" : from,
-                                          .offline = option_set(o, "offline"),
-                                          .head = HEAD_KEEP,
-                                          .size = (int)imgsz,
-                                          .dropout = -1,
-                                          .resize = -1,
-                                          .bn = BN_TRAIN};
+    struct model_request request = {.network = known ? from : option_text(o, "model"),
+                                    .weights = known ? "imagenet" : from,
+                                    .offline = option_set(o, "offline"),
+                                    .head = HEAD_KEEP,
+                                    .size = (int)imgsz,
+                                    .dropout = -1,
+                                    .resize = -1,
+                                    .bn = BN_TRAIN};
+    TRY(kernels_option(o, &request.kernels));
     TRY_GOTO(model_open(&request, &m));
     if (target->weights_only && !keras_builds(m.network))
         TRY_GOTO(fail(GRAFT_BAD_FILE,

@@ -70,6 +70,7 @@ static graft_status input_of(const graft_options *o, const struct dataset *d, st
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
     *out = net->input;
     out->icc = option_set(o, "icc");
+    TRY(profiles_check(out));
     if (imgsz > 0)
         input_scaled(out, (int)imgsz);
     if (option_text(o, "resize") != NULL) {

@@ -3,7 +3,7 @@
 #include "api/run.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "infer/features.h"
+#include "infer/layer_features.h"
 #include <string.h>
 
 // The samples of a part ("all": of every part) with a label, or any where `unlabelled`; heap.
@@ -38,7 +38,7 @@ graft_status run_features(const graft_options *o)
     struct model m = {0};
     struct dataset d = {0};
     struct feature_request how;
-    struct features f = {0};
+    struct layer_features f = {0};
     uint32_t *order = NULL;
     size_t n;
     long imgsz, threads;
@@ -62,14 +62,14 @@ graft_status run_features(const graft_options *o)
     TRY_GOTO(part_order(&d, parts[part], option_set(o, "unlabelled"), &order, &n));
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part", option_text(o, "data"), parts[part]));
-    TRY_GOTO(features_make(&m, &d, order, n, &how, &f));
+    TRY_GOTO(layer_features_make(&m, &d, order, n, &how, &f));
     if (f.bad == n)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
-    TRY_GOTO(features_write(&f, &d, order, n, path));
+    TRY_GOTO(layer_features_write(&f, &d, order, n, path));
     result_take(json_pack("{s:s+, s:I, s:i, s:I}", "output", path, "", "n", (json_int_t)(n - f.bad), "width", f.width, "skipped",
                           (json_int_t)f.bad));
 done:
-    features_fini(&f);
+    layer_features_fini(&f);
     mem_free(order);
     dataset_free(&d);
     model_close(&m);

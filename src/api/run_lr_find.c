@@ -14,7 +14,7 @@ static graft_status with_recipe(const graft_options *o, graft_options **out)
     json_t *presets;
     char changes[64];
     TRY(recipe_presets(o, &presets));
-    if (json_object_get(presets, "optimizer") != NULL && strcmp(option_text(o, "recipe"), "best") == 0)
+    if (strcmp(json_string_value(json_object_get(presets, "recipe")), "best") == 0)
         json_object_del(presets, "freeze"); // of the first epoch alone
     const graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, out);
     json_decref(presets);
@@ -96,6 +96,7 @@ static graft_status model_for(const graft_options *o, const struct range_options
                                     .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = range->bn,
                                     .seed = range->seed};
     freeze_option(o, &request);
+    TRY(kernels_option(o, &request.kernels));
     TRY(aux_option(o, aux_weights, &request));
     if (d->array_float) {
         TRY(array_input(d, o, &array));

@@ -10,6 +10,7 @@
 #include "infer/metrics.h"
 #include "infer/scores.h"
 #include "infer/submission.h"
+#include "infer/svm.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +24,13 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
-    const struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
+    struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
                                           .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
                                           .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
+    TRY(kernels_option(o, &request.kernels));
     TRY(model_open(&request, out));
     out->input.icc |= option_set(o, "icc");
-    return GRAFT_OK;
+    return profiles_check(&out->input);
 }
 
 graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out)
@@ -59,21 +61,82 @@ static graft_status member_ready(void *user, const char *file, struct model *out
     return tta_option(a->o, out, a->d, tta);
 }
 
-// A model, or an ensemble: then `out` has its classes, and nothing else of a model.
-static graft_status subject_open(const graft_options *o, const char *name, long size, struct ensemble *e, struct model *out)
+// What predicts: a model; an ensemble; or a support vector machine on the features of `network`.  Of the last two `model`
+// has the classes and nothing else.
+struct subject { struct model model, network; struct ensemble ensemble; struct svm svm; };
+
+static void subject_close(struct subject *s)
 {
-    *e = (struct ensemble){0};
-    if (!ensemble_is(name))
-        return model_open_ready(o, name, size, out);
-    if (size != 0)
-        return fail(GRAFT_BAD_OPTION, "'%s' is an ensemble, whose members have their own sizes: pictures are needed, and no "
-                    "--imgsz", name);
-    TRY(ensemble_read(name, e));
-    out->classes = mem_zero((size_t)e->n_classes, sizeof *out->classes);
-    for (; out->classes != NULL && out->n_classes < e->n_classes; out->n_classes++)
-        if ((out->classes[out->n_classes] = mem_text(e->classes[out->n_classes])) == NULL)
+    model_close(&s->model);
+    model_close(&s->network);
+    ensemble_free(&s->ensemble);
+    svm_free(&s->svm);
+}
+
+static graft_status classes_set(struct model *m, char *const *names, int n)
+{
+    m->classes = mem_zero((size_t)n, sizeof *m->classes);
+    for (; m->classes != NULL && m->n_classes < n; m->n_classes++)
+        if ((m->classes[m->n_classes] = mem_text(names[m->n_classes])) == NULL)
             return fail_memory("class names");
-    return out->classes != NULL ? GRAFT_OK : fail_memory("class names");
+    return m->classes != NULL ? GRAFT_OK : fail_memory("class names");
+}
+
+static graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s)
+{
+    const bool machine = svm_is(name);
+    if (!ensemble_is(name) && !machine)
+        return model_open_ready(o, name, size, &s->model);
+    if (size != 0)
+        return fail(GRAFT_BAD_OPTION, "'%s' is %s, with a size of its own: pictures are needed, and no --imgsz", name,
+                    machine ? "a support vector machine" : "an ensemble");
+    if (machine) {
+        TRY(svm_read(name, &s->svm));
+        TRY(model_open_ready(o, s->svm.model, 0, &s->network));
+        return classes_set(&s->model, s->svm.classes, s->svm.n_classes);
+    }
+    TRY(ensemble_read(name, &s->ensemble));
+    return classes_set(&s->model, s->ensemble.classes, s->ensemble.n_classes);
+}
+
+// The machine's probabilities.
+static graft_status svm_scores(const graft_options *o, struct subject *subject, const struct dataset *d, const uint32_t *order,
+                               size_t n, struct scores *out)
+{
+    const struct svm *s = &subject->svm;
+    long batch, workers;
+    struct layer_features f = {0};
+    double *values = mem_alloc((size_t)s->n_classes * sizeof *values);
+    graft_status status = values != NULL ? GRAFT_OK : fail_memory("predictions");
+    if (status == GRAFT_OK)
+        status = scores_init(out, d->count, s->n_classes);
+    if (status != GRAFT_OK) {
+        mem_free(values);
+        return status;
+    }
+    TRY_GOTO(option_long(o, "batch", 1, 4096, &batch));
+    TRY_GOTO(option_long(o, "workers", 1, 64, &workers));
+    if (option_text(o, "tta") != NULL)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--tta: a support vector machine looks at pictures as they are"));
+    const struct feature_request how = {s->layer, (int)batch, (int)workers, option_set(o, "exact")};
+    TRY_GOTO(layer_features_make(&subject->network, d, order, n, &how, &f));
+    if (f.width != s->width)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' gives %d features, the machine wants %d", s->model, f.width, s->width));
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = order[i];
+        if (f.error[at] != NULL) {
+            out->error[at] = f.error[at];
+            f.error[at] = NULL;
+            out->bad++;
+            continue;
+        }
+        svm_values(s->w, f.x + at * (size_t)f.width, f.width, s->n_classes, values);
+        svm_probabilities(s->platt, values, s->n_classes, out->p + at * (size_t)s->n_classes);
+    }
+done:
+    layer_features_fini(&f);
+    mem_free(values);
+    return status;
 }
 
 // A CSV that appears whole or not at all; a row is put together in memory.
@@ -241,10 +304,12 @@ static graft_status plan_ready(const graft_options *o, struct model *m, int batc
 }
 
 // Each picture to `take`: as it comes, or after its last view and member.
-static graft_status predict_all(const graft_options *o, struct model *m, const struct ensemble *e, const struct dataset *d,
-                                const uint32_t *order, size_t n, const char *stage, predicted take, void *user)
+static graft_status predict_all(const graft_options *o, struct subject *subject, const struct dataset *d, const uint32_t *order,
+                                size_t n, const char *stage, predicted take, void *user)
 {
     long batch, workers;
+    struct model *m = &subject->model;
+    const struct ensemble *e = &subject->ensemble;
     struct tta tta;
     struct arena *arena = NULL;
     struct plan *plan = NULL;
@@ -252,6 +317,11 @@ static graft_status predict_all(const graft_options *o, struct model *m, const s
     graft_status status = GRAFT_OK;
     TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "workers", 1, 64, &workers));
+    if (subject->svm.n_classes > 0) {
+        TRY_GOTO(svm_scores(o, subject, d, order, n, &scores));
+        TRY_GOTO(scores_tell(&scores, order, n, take, user));
+        goto done;
+    }
     if (e->n_members > 0) {
         struct opening opening = {o, d};
         const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), NULL, stage};
@@ -286,8 +356,7 @@ static uint32_t *order_new(const struct dataset *d)
 graft_status run_predict(const graft_options *o)
 {
     long topk, imgsz, threads;
-    struct model m = {0};
-    struct ensemble e = {0};
+    struct subject s = {0};
     struct dataset d = {0};
     uint32_t *order = NULL;
     struct outcome r = {0};
@@ -312,32 +381,33 @@ graft_status run_predict(const graft_options *o)
         imgsz = d.array_h;
     } else
         TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
-    TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &e, &m));
+    TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &s));
     if (array)
-        m.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
+        s.model.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
     order = order_new(&d);
-    r = (struct outcome){.model = &m, .data = &d, .topk = topk, .reject = reject, .clip = clip};
-    r.calibrated = mem_alloc((size_t)m.n_classes * sizeof *r.calibrated);
+    r = (struct outcome){.model = &s.model, .data = &d, .topk = topk, .reject = reject, .clip = clip};
+    r.calibrated = mem_alloc((size_t)s.model.n_classes * sizeof *r.calibrated);
     if (order == NULL || r.calibrated == NULL)
         TRY_GOTO(fail_memory("the list of pictures"));
-    if (option_set(o, "calibrated") && (r.temperature = model_temperature(&m)) == 0)
+    if (option_set(o, "calibrated") && (r.temperature = model_temperature(&s.model)) == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE,
                       "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
                       "`graft val MODEL -d DATA --calibrate` fits one",
                       o->inputs[0]));
-    if (option_text(o, "logits") != NULL && (option_text(o, "tta") != NULL || e.n_members > 0))
+    const bool several = s.ensemble.n_members > 0 || s.svm.n_classes > 0;
+    if (option_text(o, "logits") != NULL && (option_text(o, "tta") != NULL || several))
         TRY_GOTO(fail(GRAFT_BAD_OPTION, "--logits are one model's of the picture as it is, so %s has no place",
-                      e.n_members > 0 ? "an ensemble" : "--tta"));
+                      several ? "an ensemble or a machine" : "--tta"));
     if (option_text(o, "logits") != NULL &&
-        (r.logits = mem_zero(d.count * (size_t)m.n_classes, sizeof *r.logits)) == NULL)
+        (r.logits = mem_zero(d.count * (size_t)s.model.n_classes, sizeof *r.logits)) == NULL)
         TRY_GOTO(fail_memory("logits"));
     if (option_text(o, "like") != NULL)
-        TRY_GOTO(submission_open(option_text(o, "like"), m.classes, m.n_classes, &d, &r.submission));
+        TRY_GOTO(submission_open(option_text(o, "like"), s.model.classes, s.model.n_classes, &d, &r.submission));
     else if (option_text(o, "csv") != NULL)
-        TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &m, r.reject > 0));
-    TRY_GOTO(predict_all(o, &m, &e, &d, order, d.count, "predict", report, &r));
+        TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &s.model, r.reject > 0));
+    TRY_GOTO(predict_all(o, &s, &d, order, d.count, "predict", report, &r));
     if (r.logits != NULL)
-        TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, m.n_classes));
+        TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, s.model.n_classes));
     if (r.csv.writer.path != NULL)
         TRY_GOTO(file_writer_commit(&r.csv.writer));
     if (r.submission.n > 0)
@@ -351,8 +421,7 @@ done:
     mem_free(r.logits);
     mem_free(r.calibrated);
     mem_free(order);
-    model_close(&m);
-    ensemble_free(&e);
+    subject_close(&s);
     dataset_free(&d);
     file_map_close(&map);
     return status;
@@ -438,8 +507,7 @@ graft_status run_val(const graft_options *o)
     static const char *const parts[] = {"train", "val", "test", "all", NULL};
     long seed, threads;
     int part = -1;
-    struct model m = {0};
-    struct ensemble e = {0};
+    struct subject s = {0};
     struct dataset d = {0};
     uint32_t *order = NULL;
     struct outcome r = {0};
@@ -454,12 +522,12 @@ graft_status run_val(const graft_options *o)
     if (o->n_inputs != 1 || option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
-    TRY_GOTO(subject_open(o, o->inputs[0], 0, &e, &m));
-    TRY_GOTO(data_open(o, m.n_classes, &m, &d));
+    TRY_GOTO(subject_open(o, o->inputs[0], 0, &s));
+    TRY_GOTO(data_open(o, s.model.n_classes, &s.model, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     order = mem_alloc((d.count + 1) * sizeof *order);
-    r = (struct outcome){.model = &m, .data = &d};
-    r.probabilities = mem_alloc((d.count + 1) * (size_t)m.n_classes * sizeof(float));
+    r = (struct outcome){.model = &s.model, .data = &d};
+    r.probabilities = mem_alloc((d.count + 1) * (size_t)s.model.n_classes * sizeof(float));
     r.labels = mem_alloc((d.count + 1) * sizeof *r.labels);
     if (order == NULL || r.probabilities == NULL || r.labels == NULL)
         TRY_GOTO(fail_memory("predictions"));
@@ -469,20 +537,19 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
-    TRY_GOTO(predict_all(o, &m, &e, &d, order, n, "val", collect, &r));
+    TRY_GOTO(predict_all(o, &s, &d, order, n, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     if (option_set(o, "calibrate"))
-        TRY_GOTO(calibrate(o->inputs[0], &m, &r));
-    r.temperature = model_temperature(&m);
-    const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, m.n_classes);
+        TRY_GOTO(calibrate(o->inputs[0], &s.model, &r));
+    r.temperature = model_temperature(&s.model);
+    const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, s.model.n_classes);
     TRY_GOTO(val_result(&r, &metrics));
 done:
     mem_free(order);
     mem_free(r.probabilities);
     mem_free(r.labels);
-    model_close(&m);
-    ensemble_free(&e);
+    subject_close(&s);
     dataset_free(&d);
     return status;
 }

@@ -16,6 +16,15 @@ static const char *const head_rules[] = {"auto", "keep", "new", NULL};
 const char *const decode_rules[] = {"exact", "fast", "auto", NULL};
 static const char *const bad_rules[] = {"skip", "fail", NULL};
 
+graft_status kernels_option(const graft_options *o, enum kernels *out)
+{
+    static const char *const names[] = {"told", "tf", "th", NULL};
+    int kernels;
+    TRY(option_choice(o, "kernels", names, &kernels));
+    *out = (enum kernels)kernels;
+    return GRAFT_OK;
+}
+
 // "none", "head", a number of rows, or a layer's name.
 void freeze_option(const graft_options *o, struct model_request *r)
 {
@@ -185,6 +194,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
                                     .drop_path = (float)drop_path, .resize = resize, .bn = (enum bn_mode)bn,
                                     .predicting = predicting, .seed = (uint64_t)seed};
     freeze_option(o, &request);
+    TRY_GOTO(kernels_option(o, &request.kernels));
     TRY_GOTO(aux_option(o, aux_weights, &request));
     if (d.array_float) {
         if (augment_any(&augment))
@@ -201,6 +211,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    TRY_GOTO(profiles_check(&m.input));
     TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
     if (args == NULL)

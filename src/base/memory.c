@@ -93,12 +93,6 @@ uint64_t mem_resident(void)
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-uint64_t mem_resident_peak(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
-}
-
 // The first number after `key` (or at the start, key "") in a small system file; SIZE_MAX when it is not there ("max").
 static size_t system_number(const char *path, const char *key)
 {
@@ -111,6 +105,16 @@ static size_t system_number(const char *path, const char *key)
     const char *at = strstr(text, key);
     unsigned long long value;
     return at != NULL && sscanf(at + strlen(key), "%llu", &value) == 1 ? (size_t)value : SIZE_MAX;
+}
+
+// From the address space's own count: getrusage's outlives exec, so that a child tells the peak of who started it.
+uint64_t mem_resident_peak(void)
+{
+    struct rusage usage;
+    const size_t kilobytes = system_number("/proc/self/status", "VmHWM:");
+    if (kilobytes != SIZE_MAX)
+        return (uint64_t)kilobytes * 1024;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
 static size_t remaining(size_t limit, size_t used)

@@ -111,6 +111,8 @@ graft_status picture_decode(bytes data, const char *name, struct picture *out);
 void picture_free(struct picture *p);
 // Pillow's anti-aliased resize, within 1 of 255.
 graft_status picture_resize(const struct picture *src, int w, int h, enum filter filter, struct picture *out);
+// Fails where colour profiles are to be converted and this build cannot.
+graft_status profiles_check(const struct input_spec *spec);
 // What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
 // Tells whether a sample changed: of a file its size and time of change, of an array's element its bytes.  0: not

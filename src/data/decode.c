@@ -21,6 +21,22 @@ static const struct decoder decoders[] = {
 #endif
 };
 
+// What this build cannot read, by the bytes at a place.
+static const struct absent {
+    const char *name, *library, *magic;
+    size_t at;
+} absent[] = {
+#ifndef GRAFT_GIF
+    {"GIF", "giflib", "GIF8", 0},
+#endif
+#ifndef GRAFT_TIFF
+    {"TIFF", "libtiff", "II*\0", 0}, {"TIFF", "libtiff", "MM\0*", 0},
+#endif
+#ifndef GRAFT_HEIF
+    {"HEIF", "libheif", "ftyp", 4},
+#endif
+    {NULL, NULL, NULL, 0}};
+
 graft_status size_check(int w, int h, const char *name)
 {
     if (w < 1 || h < 1 || w > MAX_SIDE || h > MAX_SIDE || (int64_t)w * h > MAX_PIXELS)
@@ -32,8 +48,10 @@ graft_status size_check_whole(int w, int h, const char *name, const char *what)
 {
     TRY(size_check(w, h, name));
     if ((int64_t)w * h > MAX_PIXELS_WHOLE)
-        return fail(GRAFT_BAD_FILE, "%s: %s of %dx%d, which is decoded whole in memory; graft takes up to %d pixels of that "
-                    "kind", name, what, w, h, MAX_PIXELS_WHOLE);
+        return fail(GRAFT_BAD_FILE,
+                    "%s: %s of %dx%d, which is decoded whole in memory; graft takes up to %d pixels of that "
+                    "kind",
+                    name, what, w, h, MAX_PIXELS_WHOLE);
     return GRAFT_OK;
 }
 
@@ -89,6 +107,10 @@ graft_status picture_decode_as(bytes data, const char *name, const struct decode
                 out->format = decoders[i].name;
             return status;
         }
+    for (const struct absent *a = absent; a->name != NULL; a++)
+        if (data.size >= a->at + 4 && memcmp(data.ptr + a->at, a->magic, 4) == 0)
+            return fail(GRAFT_BAD_FILE, "%s: %s, which this graft cannot read: it was built without %s", name, a->name,
+                        a->library);
     return fail(GRAFT_BAD_FILE, "%s: not a picture graft reads (%s); it begins with 0x%02x 0x%02x", name, formats(),
                 data.ptr[0], data.size > 1 ? data.ptr[1] : 0);
 }

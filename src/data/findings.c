@@ -51,7 +51,9 @@ static json_t *picture_json(const struct study *s, size_t index, const char *for
                      label, "part", part_names[sample->part], "detail", name_json(detail));
 }
 
-// Takes the list; an empty one is nothing found.
+static int gravity(const char *level) { return level[0] == 'e' ? 2 : level[0] == 'w' ? 1 : 0; }
+
+// Takes the list; an empty one is nothing found.  The gravest findings stand first.
 static void finding_add(struct study *s, const char *kind, const char *level, const char *title, const char *key,
                         json_t *take_list)
 {
@@ -59,7 +61,11 @@ static void finding_add(struct study *s, const char *kind, const char *level, co
         json_decref(take_list);
         return;
     }
-    json_array_append_new(s->findings,
+    size_t at = json_array_size(s->findings);
+    while (at > 0 && gravity(json_string_value(json_object_get(json_array_get(s->findings, at - 1), "level"))) <
+                         gravity(level))
+        at--;
+    json_array_insert_new(s->findings, at,
                           json_pack("{s:s, s:s, s:s, s:I, s:o}", "kind", kind, "level", level, "title", title, "count",
                                     (json_int_t)json_array_size(take_list), key, take_list));
 }

@@ -3,6 +3,19 @@
 
 #include "data/icc.h"
 #include "base/memory.h"
+#include "data/data.h"
+
+graft_status profiles_check(const struct input_spec *spec)
+{
+#ifndef GRAFT_LCMS
+    if (spec->icc)
+        return fail(GRAFT_BAD_OPTION,
+                    "--icc, now or when the model was trained, needs lcms2, without which this graft was "
+                    "built");
+#endif
+    (void)spec;
+    return GRAFT_OK;
+}
 
 #ifdef GRAFT_LCMS
 #include <lcms2.h>

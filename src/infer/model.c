@@ -214,7 +214,8 @@ static graft_status open_file(const struct model_request *r, const char *path, s
             TRY_GOTO(fail(GRAFT_BAD_FILE, "%s holds %s, not %s; use -m %s", path, own->name, hint->name, own->name));
         hint = own;
     }
-    status = zoo_match(set, &(struct match_request){.hint = hint, .exact = arch != NULL, .path = path}, &m->network);
+    status = zoo_match(set, &(struct match_request){.hint = hint, .exact = arch != NULL, .path = path,
+                                                     .kernels = r->kernels}, &m->network);
     if (status != GRAFT_OK) {
         fail_prefix(status, "%s", path);
         goto done;

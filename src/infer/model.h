@@ -11,6 +11,7 @@ struct model_request {
     const char *network;  // -m, or NULL: the file decides
     const char *weights;  // a file, "imagenet" (published: from the caches, else downloaded), "none" (random)
     bool offline;         // "imagenet" never touches the network
+    enum kernels kernels; // of a Keras file
     enum head_rule head;
     char *const *classes; // of the data; NULL: the file's own
     int n_classes;

@@ -63,7 +63,7 @@ static int class_of(const struct run_data *d, const char *name)
 static graft_status epoch_take(struct run_data *d, const json_t *o)
 {
     static const char *const parts[TIME_PARTS] = {"wait_seconds", "forward_seconds", "backward_seconds",
-                                                  "update_seconds", "val_seconds"};
+                                                  "update_seconds", "val_seconds", "log_seconds"};
     struct epoch_row row = {.epoch = (int)json_integer_value(json_object_get(o, "epoch")),
                             .validated = json_object_get(o, "val_log_loss") != NULL,
                             .train_loss = number(o, "train_loss"),

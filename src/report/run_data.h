@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 
-enum time_part { TIME_WAIT, TIME_FORWARD, TIME_BACKWARD, TIME_UPDATE, TIME_VALIDATION, TIME_PARTS };
+enum time_part { TIME_WAIT, TIME_FORWARD, TIME_BACKWARD, TIME_UPDATE, TIME_VALIDATION, TIME_TOLD, TIME_PARTS };
 struct epoch_row {
     int epoch;
     bool validated;

@@ -70,7 +70,7 @@ static void layers(struct page *p)
 void section_time(struct page *p)
 {
     static const char *const names[TIME_PARTS + 1] = {"waiting for pictures", "forward", "backward", "update",
-                                                      "validation",           "the rest"};
+                                                      "validation", "logs, pictures, reports", "the rest"};
     const struct run_data *d = p->run;
     struct text *t = &p->text;
     double part[TIME_PARTS + 1] = {0}, all = 0;

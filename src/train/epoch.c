@@ -92,6 +92,7 @@ static graft_status step_report(struct trainer *t, const struct epoch_result *r,
 {
     const struct train_options *o = t->options;
     const double now = now_seconds(), trained = (double)t->at.trained;
+    graft_status status = GRAFT_OK;
     if (now >= t->resident_at + 1) {
         t->resident = (double)mem_resident();
         t->resident_at = now;
@@ -101,13 +102,15 @@ static graft_status step_report(struct trainer *t, const struct epoch_result *r,
                                      .images_per_second = t->train_rate, .seconds_left = seconds_left(t),
                                      .accuracy = (double)t->at.hits / trained, .memory = t->resident,
                                      .wait = t->at.seconds > 0 ? t->profile.wait / t->at.seconds : 0});
-    if (!o->log_steps)
-        return GRAFT_OK;
-    char json[256];
-    snprintf(json, sizeof json,
-             "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}", r->epoch,
-             t->at.steps, loss, t->at.rate, t->train_rate);
-    return run_folder_event(&t->folder, json);
+    if (o->log_steps) {
+        char json[256];
+        snprintf(json, sizeof json,
+                 "{\"event\":\"step\",\"epoch\":%d,\"step\":%ld,\"loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f}", r->epoch,
+                 t->at.steps, loss, t->at.rate, t->train_rate);
+        status = run_folder_event(&t->folder, json);
+    }
+    t->profile.told += now_seconds() - now;
+    return status;
 }
 
 // From the position in the epoch to its end.
@@ -149,8 +152,10 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         at->seen += (size_t)(b.n + b.n_failed);
         if (b.n == 0)
             continue;
+        const double tells = now_seconds();
         if (at->run_steps == 0 && !kept)
             media_batch(&t->media, &b);
+        t->profile.told += now_seconds() - tells;
         TRY_GOTO(step_run(t, &how, &b, &loss, &hits));
         at->run_steps++;
         at->steps++;

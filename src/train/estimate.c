@@ -60,7 +60,8 @@ graft_status run_estimate(struct trainer *t, double *seconds)
     if ((epochs * pictures - (double)t->at.seen) / batch < LEAST_STEPS)
         return GRAFT_OK;
     TRY(step_time(t, &step));
-    const double all = t->all_flops > 0 ? step * t->all_flops / plan_flops(t->full) : step; // when everything trains
+    const double flops = plan_flops(t->full) + (t->prefix != NULL ? plan_flops(t->prefix) : 0);
+    const double all = t->all_flops > 0 && flops > 0 ? step * t->all_flops / flops : step; // in the last phase
     const struct phase *next = t->phase + 1 < t->n_phases ? &t->phases[t->phase + 1] : NULL;
     const double now = next != NULL && next->epoch - 1 < t->options->epochs ? next->epoch - 1 - t->at.epochs : epochs;
     *seconds = (step * now + all * (epochs - now)) * pictures / batch - step * (double)t->at.seen / batch +

@@ -66,7 +66,9 @@ graft_status best_save(struct trainer *t, const struct epoch_result *r)
     mem_free(trained);
     TRY(status);
     TRY(run_folder_best(&t->folder, t->model, t->data, r, t->val_index, t->val_labels, t->val_probabilities));
+    const double tells = now_seconds();
     media_best(&t->media, t->val_index, t->val_labels, t->val_probabilities, t->n_predicted);
+    t->profile.told += now_seconds() - tells;
     return GRAFT_OK;
 }
 

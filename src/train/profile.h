@@ -11,6 +11,7 @@ struct profile_row {
 enum { PROFILE_PLANS = 3 };
 struct profile {
     double wait, data, validation, kinds[PROFILE_KINDS]; // of the epoch so far; data: processor time of the loader
+    double told;                                         // of the epoch so far: logs, pictures and reports
     struct data_shares { double wait, data, steps; } run; // of the run so far, in this process; steps: begin to end
     struct profile_row *rows;                      // of the run so far
     size_t n_rows, capacity;
@@ -20,7 +21,7 @@ struct profile {
     } slots[PROFILE_PLANS];
 };
 struct epoch_times {
-    double wait, data, forward, backward, update, validation;
+    double wait, data, forward, backward, update, validation, told;
 };
 // Around a plan_run: what goes into run.seconds (NULL: no memory, nothing is measured), and its end.
 double *profile_begin(struct profile *p, const struct plan *plan);

@@ -239,9 +239,10 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
                  r->val.log_loss, r->val.top1, r->val.top5);
     text_put(&event,
              "\"lr\":%.9g,\"img_s\":%.2f,\"seconds\":%.3f,\"time\":%.3f,\"wait_seconds\":%.3f,\"data_seconds\":%.3f,"
-             "\"forward_seconds\":%.3f,\"backward_seconds\":%.3f,\"update_seconds\":%.3f,\"val_seconds\":%.3f}\n",
+             "\"forward_seconds\":%.3f,\"backward_seconds\":%.3f,\"update_seconds\":%.3f,\"val_seconds\":%.3f,"
+             "\"log_seconds\":%.4f}\n",
              r->rate, r->images_per_second, r->seconds, now_date(), r->times.wait, r->times.data, r->times.forward,
-             r->times.backward, r->times.update, r->times.validation);
+             r->times.backward, r->times.update, r->times.validation, r->times.told);
     TRY(text_append(&event, f, log_names[LOG_EVENTS]));
     if (!f->save)
         return GRAFT_OK;

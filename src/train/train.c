@@ -33,10 +33,12 @@ static graft_status lists_make(struct trainer *t)
     return GRAFT_OK;
 }
 
-static void grown(const struct trainer *t, bool ended)
+static void grown(struct trainer *t, bool ended)
 {
+    const double tells = now_seconds();
     if (t->options->grown != NULL)
         t->options->grown(t->options->user, t->folder.path, ended);
+    t->profile.told += now_seconds() - tells; // of the next epoch
 }
 
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)

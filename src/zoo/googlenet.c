@@ -105,7 +105,19 @@ static graft_status build(const struct network *row, struct graph *g, int size, 
     return graph_finish(g, graph_dense(g, v, row->head, classes, true));
 }
 
-static const struct dialect caffe[] = {{"Caffe, with dots for slashes", FILE_TORCH, NULL}, {0}};
+// The scripts' Keras 1 file has Caffe's names as they are: "inception_3a/3x3_reduce".
+static bool script_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
+{
+    (void)net;
+    if (!node_prefix(g, node, out, size))
+        return false;
+    for (char *c = out; *c != '\0'; c++)
+        *c = *c == '.' ? '/' : *c;
+    return true;
+}
+
+static const struct dialect caffe[] = {{"Caffe, with dots for slashes", FILE_TORCH, NULL},
+                                       {"cnn_finetune", FILE_THEANO, script_layer}, {0}};
 static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, NULL}, {0}};
 
 // transform_input maps torch's preprocessing back to [-1, 1]: together they are TensorFlow's.

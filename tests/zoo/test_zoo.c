@@ -579,6 +579,12 @@ static void test_theano(void **state)
     assert_int_equal(zoo_match(&set, &(struct match_request){.path = "vgg16_th_dim_ordering_tf_kernels.h5"}, &net), GRAFT_OK);
     assert_true(value_of(&set, "features.0.weight", ((5 * 3 + 0) * 3 + 0) * 3 + 1) == 7);
     tensor_set_free(&set);
+    file_of("vgg16.keras", 1, zeros, &set); // the person knows better than the name
+    set.items[0].data = conv;
+    assert_int_equal(zoo_match(&set, &(struct match_request){.path = "vgg16_th_dim_ordering_tf_kernels.h5",
+                                                             .kernels = KERNELS_TH}, &net), GRAFT_OK);
+    assert_true(value_of(&set, "features.0.weight", ((5 * 3 + 0) * 3 + 2) * 3 + 1) == 7);
+    tensor_set_free(&set);
     mem_free(fc1);
     mem_free(conv);
     mem_free(zeros);

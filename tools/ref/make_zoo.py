@@ -2,6 +2,7 @@
 
     make_zoo.py FOLDER             all of it (FOLDER: tests/golden/zoo)
     make_zoo.py one NETWORK        a network's lines of names.txt and logits.txt
+    make_zoo.py check FOLDER [NETWORK...]  makes those lines again and compares: names as they are, logits to 1e-5 of the largest
 
 efficientnet_lite0.txt, ...   every tensor of three files, one a line: its name, then its dimensions
 names.txt    NETWORK TENSORS HASH ORDER: FNV-1a (64 bits) over the sorted lines "NAME DIMENSION ...\\n"; 10 classes; ORDER
@@ -145,16 +146,43 @@ def lists(folder):
                                   for layer in model.layers for w in layer.weights])
 
 
+def lines_of(name):
+    said = subprocess.run([sys.executable, __file__, "one", name], capture_output=True, text=True, check=True)
+    return [line for line in said.stdout.splitlines() if line.split(" ", 1)[0] in ("names", "logits")]
+
+
+def check(folder, networks):
+    good = True
+    kept = {}
+    for kind in ("names", "logits"):
+        for line in (folder / f"{kind}.txt").read_text().splitlines():
+            name, rest = line.split(" ", 1)
+            kept[kind, name] = rest
+    for network in networks or peers.NETWORKS:
+        same = True
+        for line in lines_of(network):
+            kind, name, rest = line.split(" ", 2)
+            if kind == "names":
+                same &= kept[kind, name] == rest
+            else:
+                a, b = np.fromstring(kept[kind, name], sep=" "), np.fromstring(rest, sep=" ")
+                same &= a.shape == b.shape and bool(np.abs(a - b).max() <= 1e-5 * np.abs(a).max())
+        print(f"{'ok  ' if same else 'FAIL'} {network}: the zoo's goldens", flush=True)
+        good &= same
+    sys.exit(not good)
+
+
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "one":
         return one(sys.argv[2])
+    if len(sys.argv) > 2 and sys.argv[1] == "check":
+        return check(pathlib.Path(sys.argv[2]), sys.argv[3:])
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     lists(folder)
     lines = []
     for name in peers.NETWORKS:
-        said = subprocess.run([sys.executable, __file__, "one", name], capture_output=True, text=True, check=True)
-        lines += said.stdout.splitlines()
+        lines += lines_of(name)
     for kind in ("names", "logits"):
         chosen = [line.split(" ", 1)[1] for line in lines if line.startswith(kind + " ")]
         (folder / f"{kind}.txt").write_text("\n".join(chosen) + "\n")

@@ -1,6 +1,6 @@
-// infer/features.c: a plan that keeps one value of the network, over many pictures.
+// infer/layer_features.c: a plan that keeps one value of the network, over many pictures.
 
-#include "infer/features.h"
+#include "infer/layer_features.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-void features_fini(struct features *f)
+void layer_features_fini(struct layer_features *f)
 {
     for (size_t i = 0; f->error != NULL && i < f->n; i++)
         mem_free(f->error[i]);
     mem_free(f->error);
     mem_free(f->x);
-    *f = (struct features){0};
+    *f = (struct layer_features){0};
 }
 
 // ---- which value
@@ -93,7 +93,7 @@ static graft_status value_of(const struct model *m, const char *layer, int *out)
 // ---- over pictures
 
 struct extraction {
-    struct features *f;
+    struct layer_features *f;
     struct plan *plan;
     float *map, *padded, *targets;
     size_t area, item;
@@ -147,15 +147,15 @@ static graft_status all_take(struct extraction *e, struct queue *queue, size_t n
     }
 }
 
-graft_status features_make(struct model *m, const struct dataset *d, const uint32_t *order, size_t n,
-                           const struct feature_request *how, struct features *out)
+graft_status layer_features_make(struct model *m, const struct dataset *d, const uint32_t *order, size_t n,
+                           const struct feature_request *how, struct layer_features *out)
 {
     struct extraction e = {.f = out, .batch = (size_t)how->batch < n ? how->batch : n > 0 ? (int)n : 1};
     struct arena *arena = NULL;
     struct queue *queue = NULL;
     int keep = 0;
     graft_status status = GRAFT_OK;
-    *out = (struct features){.n = d->count};
+    *out = (struct layer_features){.n = d->count};
     TRY(value_of(m, how->layer, &keep));
     const struct value *v = &m->graph.values[keep], *in = &m->graph.values[0];
     out->width = v->c;
@@ -182,13 +182,13 @@ done:
     mem_free(e.padded);
     mem_free(e.targets);
     if (status != GRAFT_OK)
-        features_fini(out);
+        layer_features_fini(out);
     return status;
 }
 
 // ---- files
 
-static void row_put(struct text *t, const struct features *f, const struct dataset *d, uint32_t index, bool libsvm)
+static void row_put(struct text *t, const struct layer_features *f, const struct dataset *d, uint32_t index, bool libsvm)
 {
     const struct sample *s = &d->samples[index];
     const float *x = f->x + (size_t)index * (size_t)f->width;
@@ -227,7 +227,7 @@ static graft_status npy_begin(struct file_writer *w, size_t n, int width)
 }
 
 // Beside a .npy: whose rows they are.
-static graft_status rows_write(const struct features *f, const struct dataset *d, const uint32_t *order, size_t n,
+static graft_status rows_write(const struct layer_features *f, const struct dataset *d, const uint32_t *order, size_t n,
                                const char *path)
 {
     struct text t = {0};
@@ -254,7 +254,7 @@ static graft_status rows_write(const struct features *f, const struct dataset *d
     return status;
 }
 
-graft_status features_write(const struct features *f, const struct dataset *d, const uint32_t *order, size_t n,
+graft_status layer_features_write(const struct layer_features *f, const struct dataset *d, const uint32_t *order, size_t n,
                             const char *path)
 {
     const bool npy = path_has_suffix(path, ".npy"), csv = path_has_suffix(path, ".csv");

@@ -1,6 +1,6 @@
-// tests/infer/test_features.c: what a layer says: by the classifier's own arithmetic, and in the files.
+// tests/infer/test_layer_features.c: what a layer says: by the classifier's own arithmetic, and in the files.
 
-#include "infer/features.h"
+#include "infer/layer_features.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "infer/scores.h"
@@ -45,10 +45,10 @@ static int teardown(void **state)
     return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
 }
 
-static void make(const char *layer, int batch, struct features *f)
+static void make(const char *layer, int batch, struct layer_features *f)
 {
     const struct feature_request how = {.layer = layer, .batch = batch, .workers = 2};
-    if (features_make(&model, &data, order, N, &how, f) != GRAFT_OK)
+    if (layer_features_make(&model, &data, order, N, &how, f) != GRAFT_OK)
         fail_msg("%s", graft_message());
 }
 
@@ -65,7 +65,7 @@ static graft_status keep(void *user, uint32_t index, const struct prediction *p,
 static void test_head(void **state)
 {
     (void)state;
-    struct features f;
+    struct layer_features f;
     struct kept_logits logits;
     struct arena *arena;
     struct plan *plan;
@@ -93,40 +93,40 @@ static void test_head(void **state)
         }
     plan_free(plan);
     arena_free(arena);
-    features_fini(&f);
+    layer_features_fini(&f);
 }
 
 // The last convolution, averaged over its places, is what enters the classifier.
 static void test_layer(void **state)
 {
     (void)state;
-    struct features f, g;
+    struct layer_features f, g;
     make(NULL, 8, &f);
     make("conv_head", 2, &g);
     assert_int_equal(f.width, g.width);
     for (size_t i = 0; i < N * (size_t)f.width; i++)
         assert_true(fabsf(f.x[i] - g.x[i]) <= 1e-5f * fabsf(f.x[i]) + 1e-20f); // both means of 4 places
-    features_fini(&g);
+    layer_features_fini(&g);
     make("blocks.2.0.conv_dw", 2, &g); // after its BatchNorm and ReLU6
     for (size_t i = 0; i < N * (size_t)g.width; i++)
         assert_true(g.x[i] >= 0 && g.x[i] <= 6);
-    features_fini(&g);
-    features_fini(&f);
+    layer_features_fini(&g);
+    layer_features_fini(&f);
     const struct feature_request how = {.layer = "conv_hed", .batch = 2, .workers = 1};
-    assert_int_equal(features_make(&model, &data, order, N, &how, &f), GRAFT_BAD_OPTION);
+    assert_int_equal(layer_features_make(&model, &data, order, N, &how, &f), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "did you mean 'conv_head'"));
     const struct feature_request head = {.layer = "classifier", .batch = 2, .workers = 1};
-    assert_int_equal(features_make(&model, &data, order, N, &head, &f), GRAFT_BAD_OPTION);
+    assert_int_equal(layer_features_make(&model, &data, order, N, &head, &f), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "is the classifier"));
 }
 
 static void test_files(void **state)
 {
     (void)state;
-    struct features f;
+    struct layer_features f;
     struct file_map map;
     make("blocks.0.0.conv_dw", 2, &f);
-    assert_int_equal(features_write(&f, &data, order, N, "f.npy"), GRAFT_OK);
+    assert_int_equal(layer_features_write(&f, &data, order, N, "f.npy"), GRAFT_OK);
     assert_int_equal(file_map_open("f.npy", &map), GRAFT_OK);
     assert_int_equal(map.data.size, 128 + N * (size_t)f.width * sizeof(float));
     assert_non_null(strstr((const char *)map.data.ptr + 10, "'shape': (3, 32)"));
@@ -138,8 +138,8 @@ static void test_files(void **state)
     assert_non_null(memmem(map.data.ptr, map.data.size, "path,label\n", 11));
     assert_non_null(memmem(map.data.ptr, map.data.size, "grey.jpg,\n", 10));
     file_map_close(&map);
-    assert_int_equal(features_write(&f, &data, order, N, "f.csv"), GRAFT_OK);
-    assert_int_equal(features_write(&f, &data, order, N, "f.libsvm"), GRAFT_OK);
+    assert_int_equal(layer_features_write(&f, &data, order, N, "f.csv"), GRAFT_OK);
+    assert_int_equal(layer_features_write(&f, &data, order, N, "f.libsvm"), GRAFT_OK);
     FILE *file = fopen("f.libsvm", "r");
     static char line[4096];
     for (int i = 0; i < N; i++) { // a label, then what is not 0, every digit of it
@@ -155,8 +155,8 @@ static void test_files(void **state)
         assert_memory_equal(row, f.x + order[i] * (size_t)f.width, (size_t)f.width * sizeof *row);
     }
     fclose(file);
-    assert_int_equal(features_write(&f, &data, order, N, "f.txt"), GRAFT_BAD_OPTION);
-    features_fini(&f);
+    assert_int_equal(layer_features_write(&f, &data, order, N, "f.txt"), GRAFT_BAD_OPTION);
+    layer_features_fini(&f);
 }
 
 int main(void)

@@ -1,0 +1,282 @@
+// infer/svm.c: choosing C, Platt's sigmoids, and the folder that holds it all.
+// Source: Platt 1999, with the targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2).
+
+#include "infer/svm.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "infer/ensemble.h"
+#include "infer/lbfgs.h"
+#include "infer/svm_train.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SVM_VERSION = 1 };
+const double svm_strengths[SVM_STRENGTHS] = {1e-4, 1e-3, 1e-2, 1e-1, 1, 10};
+
+void svm_free(struct svm *s)
+{
+    names_release(s->classes, s->n_classes);
+    mem_free(s->layer);
+    mem_free(s->model);
+    mem_free(s->w);
+    mem_free(s->platt);
+    *s = (struct svm){0};
+}
+
+graft_status svm_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes, double c,
+                       double *w)
+{
+    return liblinear_train(x, labels, row, n, width, classes, c, w);
+}
+
+void svm_values(const double *w, const float *x, int width, int classes, double *f)
+{
+    for (int c = 0; c < classes; c++) {
+        const double *own = w + (size_t)c * (size_t)(width + 1);
+        f[c] = own[width];
+        for (int k = 0; k < width; k++)
+            f[c] += own[k] * x[k];
+    }
+}
+
+static double sigmoid(double a, double b, double f)
+{
+    const double z = a * f + b;
+    return z >= 0 ? exp(-z) / (1 + exp(-z)) : 1 / (1 + exp(z));
+}
+
+void svm_probabilities(const double *platt, const double *f, int classes, float *p)
+{
+    double sum = 0;
+    if (classes == 2) {
+        p[1] = (float)sigmoid(platt[2], platt[3], f[1]);
+        p[0] = 1 - p[1];
+        return;
+    }
+    for (int c = 0; c < classes; c++)
+        sum += p[c] = (float)sigmoid(platt[2 * c], platt[2 * c + 1], f[c]);
+    for (int c = 0; c < classes; c++)
+        p[c] = sum > 0 ? (float)(p[c] / sum) : 1.0f / (float)classes;
+}
+
+// ---- Platt
+
+struct platt {
+    const double *values;
+    const int *labels;
+    size_t n;
+    int classes, own;
+    double target[2];
+};
+
+static double platt_loss(void *user, const double *ab, double *gradient)
+{
+    const struct platt *s = user;
+    double loss = 0;
+    gradient[0] = gradient[1] = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const double f = s->values[i * (size_t)s->classes + (size_t)s->own], t = s->target[s->labels[i] == s->own];
+        const double z = ab[0] * f + ab[1], p = sigmoid(ab[0], ab[1], f);
+        // -t log p - (1 - t) log(1 - p), p = 1 / (1 + e^z)
+        loss += (z >= 0 ? t * z + log1p(exp(-z)) : (t - 1) * z + log1p(exp(z)));
+        gradient[0] += (t - p) * f;
+        gradient[1] += t - p;
+    }
+    return loss;
+}
+
+static graft_status platt_fit(const double *values, const int *labels, size_t n, int classes, int own, double *ab)
+{
+    double positive = 0;
+    for (size_t i = 0; i < n; i++)
+        positive += labels[i] == own;
+    const double negative = (double)n - positive;
+    struct platt s = {values, labels, n, classes, own, {1 / (negative + 2), (positive + 1) / (positive + 2)}};
+    ab[0] = 0;
+    ab[1] = log((negative + 1) / (positive + 1));
+    return lbfgs_minimise(platt_loss, &s, ab, 2, 1e-9 * (double)n, 1000);
+}
+
+// ---- C
+
+// Every row's values by the weights of the other folds; *right: how many of them are largest at the label.
+static graft_status values_out_of_fold(const struct svm *s, const float *x, const int *labels, const int *fold, size_t n,
+                                       int folds, double c, double *w, uint32_t *rows, double *values, size_t *right)
+{
+    *right = 0;
+    for (int k = 0; k < folds; k++) {
+        size_t others = 0;
+        for (size_t i = 0; i < n; i++)
+            if (fold[i] != k)
+                rows[others++] = (uint32_t)i;
+        if (others == n)
+            continue;
+        TRY(svm_train(x, labels, rows, others, s->width, s->n_classes, c, w));
+        for (size_t i = 0; i < n; i++) {
+            double *f = values + i * (size_t)s->n_classes;
+            int best = 0;
+            if (fold[i] != k)
+                continue;
+            svm_values(w, x + i * (size_t)s->width, s->width, s->n_classes, f);
+            for (int j = 1; j < s->n_classes; j++)
+                best = f[j] > f[best] ? j : best;
+            *right += best == labels[i];
+        }
+        if (hooks_cancelled())
+            return fail(GRAFT_CANCELLED, "stopped");
+    }
+    return GRAFT_OK;
+}
+
+graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int *fold, size_t n, int folds, double c,
+                     double *accuracy, double *values)
+{
+    const size_t size = (size_t)s->n_classes * (size_t)(s->width + 1);
+    uint32_t *rows = mem_alloc((n + 1) * sizeof *rows);
+    double *tried = mem_alloc((n + 1) * (size_t)s->n_classes * sizeof *tried), best = -1;
+    graft_status status = GRAFT_OK;
+    s->w = mem_alloc(size * sizeof *s->w);
+    s->platt = mem_alloc(2 * (size_t)s->n_classes * sizeof *s->platt);
+    if (rows == NULL || tried == NULL || s->w == NULL || s->platt == NULL)
+        TRY_GOTO(fail_memory("the support vector machine"));
+    for (int i = 0; i < SVM_STRENGTHS; i++) {
+        size_t right;
+        accuracy[i] = -1;
+        if (c > 0 && i > 0) // C is given: one round
+            continue;
+        TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, c > 0 ? c : svm_strengths[i], s->w, rows, tried, &right));
+        accuracy[i] = (double)right / (double)n;
+        hooks_progress(&(graft_progress){.stage = "svm", .step = i + 1, .steps = SVM_STRENGTHS});
+        if (accuracy[i] > best) {
+            best = accuracy[i];
+            s->c = c > 0 ? c : svm_strengths[i];
+            memcpy(values, tried, n * (size_t)s->n_classes * sizeof *tried);
+        }
+    }
+    for (int k = 0; k < s->n_classes; k++)
+        TRY_GOTO(platt_fit(values, labels, n, s->n_classes, k, s->platt + 2 * k));
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (uint32_t)i;
+    TRY_GOTO(svm_train(x, labels, rows, n, s->width, s->n_classes, s->c, s->w));
+done:
+    mem_free(rows);
+    mem_free(tried);
+    return status;
+}
+
+// ---- the folder
+
+static char *description_of(const char *path)
+{
+    return strcmp(path_name(path), "svm.json") == 0 ? mem_text(path) : path_join(path, "svm.json");
+}
+
+bool svm_is(const char *path)
+{
+    char *description = description_of(path);
+    const bool found = description != NULL && file_exists(description);
+    mem_free(description);
+    return found;
+}
+
+static graft_status numbers_read(const json_t *rows, int n, int width, const char *what, double **out)
+{
+    *out = mem_alloc((size_t)n * (size_t)width * sizeof **out);
+    if (*out == NULL)
+        return fail_memory("the support vector machine");
+    if (json_array_size(rows) != (size_t)n)
+        return fail(GRAFT_BAD_FILE, "\"%s\" needs %d rows, not %zu", what, n, json_array_size(rows));
+    for (int r = 0; r < n; r++) {
+        const json_t *row = json_array_get(rows, (size_t)r);
+        if (json_array_size(row) != (size_t)width)
+            return fail(GRAFT_BAD_FILE, "a row of \"%s\" needs %d numbers, not %zu", what, width, json_array_size(row));
+        for (int i = 0; i < width; i++) {
+            if (!json_is_number(json_array_get(row, (size_t)i)))
+                return fail(GRAFT_BAD_FILE, "\"%s\" holds something that is no number", what);
+            (*out)[(size_t)r * (size_t)width + (size_t)i] = json_number_value(json_array_get(row, (size_t)i));
+        }
+    }
+    return GRAFT_OK;
+}
+
+static graft_status object_read(const json_t *o, const char *folder, struct svm *s)
+{
+    const json_int_t version = json_integer_value(json_object_get(o, "graft.svm")), width = json_integer_value(json_object_get(o, "width"));
+    const char *model = json_string_value(json_object_get(o, "model")), *layer = json_string_value(json_object_get(o, "layer"));
+    const json_t *classes = json_object_get(o, "classes");
+    if (version < 1 || version > SVM_VERSION)
+        return fail(GRAFT_BAD_FILE, "support vector machine format %lld; this graft reads up to %d", (long long)version, SVM_VERSION);
+    if (model == NULL || strchr(model, '/') != NULL || model[0] == '.' || width < 1 || width > 1 << 20 || json_array_size(classes) < 2)
+        return fail(GRAFT_BAD_FILE, "classes, a width and the name of a model in the folder are expected");
+    s->model = path_join(folder, model);
+    s->layer = layer != NULL ? mem_text(layer) : NULL;
+    s->width = (int)width;
+    s->c = json_number_value(json_object_get(o, "c"));
+    s->classes = mem_zero(json_array_size(classes), sizeof *s->classes);
+    if (s->model == NULL || (layer != NULL && s->layer == NULL) || s->classes == NULL)
+        return fail_memory("the support vector machine");
+    for (size_t i = 0; i < json_array_size(classes); i++) {
+        const char *name = json_string_value(json_array_get(classes, i));
+        if (name == NULL || (s->classes[i] = mem_text(name)) == NULL)
+            return fail(GRAFT_BAD_FILE, "classes are names");
+        s->n_classes++;
+    }
+    TRY(numbers_read(json_object_get(o, "w"), s->n_classes, s->width + 1, "w", &s->w));
+    return numbers_read(json_object_get(o, "platt"), s->n_classes, 2, "platt", &s->platt);
+}
+
+graft_status svm_read(const char *path, struct svm *out)
+{
+    char *file = description_of(path), *folder = file != NULL ? mem_text(file) : NULL;
+    json_t *o = NULL;
+    graft_status status = GRAFT_OK;
+    *out = (struct svm){0};
+    if (file == NULL || folder == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    folder[path_name(folder) - folder] = '\0';
+    TRY_GOTO(json_read_file(file, &o));
+    status = object_read(o, folder[0] != '\0' ? folder : ".", out);
+    if (status != GRAFT_OK) {
+        fail_prefix(status, "%s", file);
+        svm_free(out);
+    }
+done:
+    json_decref(o);
+    mem_free(file);
+    mem_free(folder);
+    return status;
+}
+
+static json_t *numbers_json(const double *values, int n, int width)
+{
+    json_t *rows = json_array();
+    for (int r = 0; r < n; r++) {
+        json_t *row = json_array();
+        for (int i = 0; i < width; i++)
+            json_array_append_new(row, json_real(values[(size_t)r * (size_t)width + (size_t)i]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+graft_status svm_write(const struct svm *s, const char *folder)
+{
+    char *path = path_join(folder, "svm.json");
+    json_t *classes = json_array();
+    json_t *o = json_pack("{s:i, s:o, s:s?, s:s, s:i, s:f, s:o, s:o}", "graft.svm", SVM_VERSION, "classes", classes, "layer",
+                          s->layer, "model", "model.safetensors", "width", s->width, "c", s->c, "w",
+                          numbers_json(s->w, s->n_classes, s->width + 1), "platt", numbers_json(s->platt, s->n_classes, 2));
+    graft_status status = GRAFT_OK;
+    if (path == NULL || o == NULL)
+        TRY_GOTO(fail_memory("the support vector machine"));
+    for (int c = 0; c < s->n_classes; c++)
+        json_array_append_new(classes, json_string(s->classes[c]));
+    TRY_GOTO(file_make_folder(folder));
+    TRY_GOTO(json_write_file(path, o));
+done:
+    json_decref(o);
+    mem_free(path);
+    return status;
+}

@@ -1,0 +1,121 @@
+// tests/infer/test_svm.c: the support vector machine beside scikit-learn's LinearSVC and CalibratedClassifierCV
+// (tests/golden/infer/svm.*).
+
+#include "infer/svm.h"
+#include "base/file.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+enum { N = 120, WIDTH = 8, FOLDS = 4 };
+static float x[N * WIDTH];
+static int labels[N], fold[N];
+static json_t *golden;
+
+static int setup(void **state)
+{
+    (void)state;
+    struct file_map p, l;
+    if (file_map_open(GRAFT_SOURCE "/tests/golden/infer/svm.f32", &p) != GRAFT_OK || p.data.size != sizeof x ||
+        file_map_open(GRAFT_SOURCE "/tests/golden/infer/svm.u8", &l) != GRAFT_OK || l.data.size != N)
+        return -1;
+    memcpy(x, p.data.ptr, sizeof x);
+    for (int i = 0; i < N; i++) {
+        labels[i] = l.data.ptr[i];
+        fold[i] = i % FOLDS;
+    }
+    file_map_close(&p);
+    file_map_close(&l);
+    return json_read_file(GRAFT_SOURCE "/tests/golden/infer/svm.json", &golden) == GRAFT_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    json_decref(golden);
+    return 0;
+}
+
+static double number_at(const json_t *o, const char *name, size_t row, size_t column)
+{
+    const json_t *value = json_array_get(json_array_get(json_object_get(o, name), row), column);
+    assert_true(json_is_real(value));
+    return json_real_value(value);
+}
+
+// The same solver stopped at relative gradients of 1e-7 here and 1e-10 there.
+static void near(double found, double wanted)
+{
+    if (!(fabs(found - wanted) < 1e-5))
+        fail_msg("%.9g, scikit-learn has %.9g", found, wanted);
+}
+
+static void compare(const char *part, int classes, double c)
+{
+    static float some[N * WIDTH];
+    static int some_labels[N], some_folds[N];
+    static double values[N * 3];
+    const json_t *wanted = json_object_get(golden, part);
+    struct svm s = {.n_classes = classes, .width = WIDTH};
+    double accuracy[SVM_STRENGTHS];
+    size_t n = 0;
+    for (int i = 0; i < N; i++) {
+        if (labels[i] >= classes)
+            continue;
+        memcpy(some + n * WIDTH, x + i * WIDTH, WIDTH * sizeof *x);
+        some_labels[n] = labels[i];
+        some_folds[n++] = fold[i];
+    }
+    if (svm_fit(&s, some, some_labels, some_folds, n, FOLDS, c, accuracy, values) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    if (c == 0) {
+        for (size_t i = 0; i < SVM_STRENGTHS; i++)
+            near(accuracy[i], json_real_value(json_array_get(json_object_get(golden, "accuracy"), i)));
+        near(s.c, json_number_value(json_object_get(golden, "c")));
+    }
+    for (size_t k = 0; k < (classes == 2 ? 1u : 3u); k++) // of two classes there is the vector of the second
+        for (size_t j = 0; j <= WIDTH; j++)
+            near(s.w[(classes == 2 ? 1 : k) * (WIDTH + 1) + j], number_at(wanted, "w", k, j));
+    for (size_t i = 0; i < 6; i++) {
+        double f[3];
+        float p[3];
+        svm_values(s.w, some + i * WIDTH, WIDTH, classes, f);
+        svm_probabilities(s.platt, f, classes, p);
+        for (int k = 0; k < classes; k++)
+            near(p[k], number_at(wanted, "p", i, (size_t)k));
+    }
+    svm_free(&s);
+}
+
+static void test_three(void **state)
+{
+    (void)state;
+    compare("three", 3, 0);
+}
+
+static void test_two(void **state)
+{
+    (void)state;
+    compare("two", 2, json_number_value(json_object_get(golden, "c")));
+}
+
+static void test_one_class(void **state)
+{
+    (void)state;
+    static const int same[4] = {1, 1, 1, 1};
+    static const uint32_t rows[] = {0, 1, 2, 3};
+    double w[3 * (WIDTH + 1)];
+    assert_int_equal(svm_train(x, same, rows, 4, WIDTH, 3, 1, w), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "two classes"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_three), cmocka_unit_test(test_two), cmocka_unit_test(test_one_class)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
