@@ -5,6 +5,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -70,6 +73,13 @@ char *mem_format(const char *format, ...)
 }
 
 uint64_t mem_calls(void) { return atomic_load(&calls); }
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
 
 uint64_t mem_resident(void)
 {

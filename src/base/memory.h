@@ -21,6 +21,7 @@ void mem_free(void *pointer);
 char *mem_text(const char *text);          // a copy
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t mem_calls(void);                  // allocations since the start, all threads
+void mem_trim(void);                       // what was freed goes back to the system where that is possible
 uint64_t mem_resident(void);               // bytes: the process's resident set now; 0: not known
 uint64_t mem_resident_peak(void);          // bytes: the process's peak resident set, from the kernel
 // Bytes that this process may still take: the least of what the machine has available, its control group's limit (cgroup

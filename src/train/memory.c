@@ -73,12 +73,14 @@ static graft_status batch_fitting(struct trainer *t, double available, int batch
 // The fewest equal parts of a batch that keep the run within its limit.
 static graft_status parts_choose(struct trainer *t, int *batch)
 {
-    const double limit = (double)t->options->memory, resident = (double)mem_resident();
-    double needed = 0, least = 0;
+    const double limit = (double)t->options->memory;
+    double needed = 0, resident, least = 0;
     for (int parts = 1; parts <= *batch; parts++) {
         if (*batch % parts != 0)
             continue;
         TRY(needed_with(t, *batch / parts, t->accumulate * parts, &needed));
+        mem_trim();
+        resident = (double)mem_resident(); // with the kernels that were compiled for it
         if (resident + needed <= limit) {
             if (parts > 1)
                 log_info("memory: a batch of %d goes through in %d parts to stay within %.0f MB%s", *batch, parts, limit / 1e6,

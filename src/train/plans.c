@@ -3,6 +3,7 @@
 
 #include "train/trainer.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 void plans_free(struct trainer *t)
 {
@@ -32,6 +33,7 @@ graft_status plans_build(struct trainer *t, int batch)
     o.losses = true;
     if (t->n_val > 0)
         TRY(plan_build(&m->graph, &m->params, t->arena, &o, &t->validation));
+    mem_trim(); // of what timing kernels has left
     return arena_reserve(t->arena);
 }
 
