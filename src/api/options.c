@@ -204,7 +204,7 @@ static const graft_option_info features_options[] = {
     {"part", 0, "PART", "all", "train, val, test or all", NULL},
     {"unlabelled", 0, NULL, NULL, "-d is pictures, folders or a CSV without labels, as for predict", NULL},
     {"classes", 0, "FILE", NULL, "as for train", NULL},
-    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    GROUP, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info svm_options[] = {
     DATA("as for train"),
@@ -214,7 +214,7 @@ static const graft_option_info svm_options[] = {
     {"folds", 0, "K", "5", "of the cross-validation, by class and whole by group", NULL},
     {"classes", 0, "FILE", NULL, "as for train", NULL},
     {"train-limit", 0, "N", "0", "only the first N pictures", NULL},
-    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    GROUP, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info knn_options[] = {
     {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
@@ -224,7 +224,7 @@ static const graft_option_info knn_options[] = {
     {"metric", 0, "NAME", "euclidean", "euclidean or cosine", NULL},
     {"weights", 0, "RULE", "distance", "even, or distance: exp(-d^2 / 2 s^2), s the mean distance of the last neighbour; the picture itself has 1", NULL},
     {"mean", 0, "RULE", "arithmetic", "arithmetic or geometric", NULL},
-    LAYER, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    LAYER, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",
