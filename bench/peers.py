@@ -189,7 +189,7 @@ def cold_start(name, options, peers):
         weights, picture = f"{folder}/weights.pth", f"{folder}/picture.jpg"
         if process(sys.executable, __file__, "--save", name, weights, picture) is None:
             return {}
-        commands = {"graft": (GRAFT, "predict", weights, picture),
+        commands = {"graft": (GRAFT, "predict", "-m", name, weights, picture),
                     "PyTorch": (sys.executable, __file__, "--answer", name, weights, picture)}
         best = {}
         for _ in range(options.rounds + 1):  # the first one fills the disk's cache

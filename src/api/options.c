@@ -24,7 +24,8 @@
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 // What opening a model to use it asks for.
-#define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}, KERNELS
+#define NETWORK {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}
+#define HEADS {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}, NETWORK, KERNELS
 // What a step learns by.
 #define LEARNER {"recipe", 0, "NAME", NULL, "best, guide or quick: what options are when not given (default: best; guide where an option that best sets is given)", NULL}, \
     {"optimizer", 0, "NAME", "sgd", "sgd, adam, adamw or rmsprop", "opt"}, \
@@ -147,7 +148,7 @@ static const graft_option_info val_options[] = {
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
-    {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL},
+    NETWORK,
     {"weights-only", 0, NULL, NULL, "an .h5 without the graph, for a model that keras.applications builds", NULL}, KERNELS, IMGSZ,
     OFFLINE, ENDED};
 static const graft_option_info data_options[] = {
@@ -204,7 +205,7 @@ static const graft_option_info features_options[] = {
     {"part", 0, "PART", "all", "train, val, test or all", NULL},
     {"unlabelled", 0, NULL, NULL, "-d is pictures, folders or a CSV without labels, as for predict", NULL},
     {"classes", 0, "FILE", NULL, "as for train", NULL},
-    GROUP, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info svm_options[] = {
     DATA("as for train"),
@@ -214,7 +215,7 @@ static const graft_option_info svm_options[] = {
     {"folds", 0, "K", "5", "of the cross-validation, by class and whole by group", NULL},
     {"classes", 0, "FILE", NULL, "as for train", NULL},
     {"train-limit", 0, "N", "0", "only the first N pictures", NULL},
-    GROUP, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info knn_options[] = {
     {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
@@ -224,7 +225,7 @@ static const graft_option_info knn_options[] = {
     {"metric", 0, "NAME", "euclidean", "euclidean or cosine", NULL},
     {"weights", 0, "RULE", "distance", "even, or distance: exp(-d^2 / 2 s^2), s the mean distance of the last neighbour; the picture itself has 1", NULL},
     {"mean", 0, "RULE", "arithmetic", "arithmetic or geometric", NULL},
-    LAYER, HEADS, KERNELS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    LAYER, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const struct command commands[] = {
     {"train", NULL, "fine-tune a network on your pictures", "[-m NET] -d DATA [OPTION]...",

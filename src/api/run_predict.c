@@ -24,7 +24,7 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
-    struct model_request request = {.network = known ? name : NULL, .weights = known ? "imagenet" : name,
+    struct model_request request = {.network = known ? name : option_text(o, "model"), .weights = known ? "imagenet" : name,
                                           .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
                                           .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
     TRY(kernels_option(o, &request.kernels));

@@ -254,6 +254,8 @@ expect 0 'run/report.html' 'report of a run' "$graft" report run
 expect 0 'compare.html' 'report of two runs' "$graft" report run run2
 expect 3 'not a run' 'report of no run' "$graft" report set
 expect 2 'which run' 'report of nothing' "$graft" report
+expect 3 'vgg16' 'predict -m of another network' "$graft" predict -m vgg16 run/model.safetensors "$here/golden/data/rgb.png"
+expect 0 'rgb.png' 'predict -m of its network' "$graft" predict -m efficientnet_lite0 run/model.safetensors "$here/golden/data/rgb.png"
 expect 0 'the picture is why.png' 'explain' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.png
 expect 2 'a single place' 'explain on a map of one place' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 32 -o why2.png
 expect 2 'no such class' 'explain an unknown class' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 --class zebra
