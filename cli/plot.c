@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROWS = 12, MOST_COLUMNS = 100, LEAST_COLUMNS = 20, AXIS = 9, PLAIN_COLUMNS = 72, BETWEEN = 128 }; // BETWEEN: dots from a point to the next
+// BETWEEN: dots from a point to the next
+enum { ROWS = 12, MOST_COLUMNS = 100, LEAST_COLUMNS = 20, AXIS = 9, PLAIN_COLUMNS = 72, BETWEEN = 128 };
 struct canvas { unsigned char dots[ROWS * 4][MOST_COLUMNS * 2]; int columns; bool fine; };
 
 static int columns_here(void)

@@ -45,21 +45,24 @@ static void show_train(const json_t *o)
     const int columns = terminal_columns(STDOUT_FILENO);
     const bool narrow = columns > 0 && columns < WHOLE;
     if (!header)
-        printf(!val ? "epoch  train_loss          lr  images/s  seconds\n" : narrow ? "epoch    train  log_loss   top1    time\n" :
-               "epoch  train_loss  val_loss  val_log_loss  val_top1  val_top5          lr  images/s  seconds\n");
+        printf(!val ? "epoch  train_loss          lr  images/s  seconds\n"
+               : narrow
+                   ? "epoch    train  log_loss   top1    time\n"
+                   : "epoch  train_loss  val_loss  val_log_loss  val_top1  val_top5          lr  images/s  seconds\n");
     header = true;
     const char *mark = best && val ? "  best" : "";
     printf("%s", best && val ? colour(STDOUT_FILENO, BOLD) : "");
     if (!val)
-        printf("%5.0f  %10.4f  %10.3g  %8.1f  %7.1f", number_of(o, "epoch"), number_of(o, "train_loss"), number_of(o, "lr"),
-               number_of(o, "img_s"), number_of(o, "seconds"));
+        printf("%5.0f  %10.4f  %10.3g  %8.1f  %7.1f", number_of(o, "epoch"), number_of(o, "train_loss"),
+               number_of(o, "lr"), number_of(o, "img_s"), number_of(o, "seconds"));
     else if (narrow)
         printf("%5.0f  %7.4f  %8.4f  %5.3f  %6.0f%s", number_of(o, "epoch"), number_of(o, "train_loss"),
                number_of(o, "val_log_loss"), number_of(o, "val_top1"), number_of(o, "seconds"), best ? " *" : "");
     else
         printf("%5.0f  %10.4f  %8.4f  %12.4f  %8.4f  %8.4f  %10.3g  %8.1f  %7.1f%s", number_of(o, "epoch"),
-               number_of(o, "train_loss"), number_of(o, "val_loss"), number_of(o, "val_log_loss"), number_of(o, "val_top1"),
-               number_of(o, "val_top5"), number_of(o, "lr"), number_of(o, "img_s"), number_of(o, "seconds"), mark);
+               number_of(o, "train_loss"), number_of(o, "val_loss"), number_of(o, "val_log_loss"),
+               number_of(o, "val_top1"), number_of(o, "val_top5"), number_of(o, "lr"), number_of(o, "img_s"),
+               number_of(o, "seconds"), mark);
     printf("%s\n", best && val ? colour(STDOUT_FILENO, PLAIN) : "");
 }
 
@@ -197,7 +200,8 @@ static void show_models(const json_t *o)
             snprintf(top5, sizeof top5, "%.2f", number_of(o, "top5"));
         printf("%-24s %12.0f %9.2fG %6.0f %7s %7s %5s  %s, %s\n", text_of(o, "name"), number_of(o, "parameters"),
                number_of(o, "multiply_adds") / 1e9, number_of(o, "size"), top1, top5,
-               json_is_true(json_object_get(o, "cached")) ? "yes" : "no", text_of(o, "publisher"), text_of(o, "license"));
+               json_is_true(json_object_get(o, "cached")) ? "yes" : "no", text_of(o, "publisher"),
+               text_of(o, "license"));
     }
     header = true;
 }
@@ -282,12 +286,12 @@ static void show_ensemble(const json_t *o)
         if (json_object_get(row, "log_loss") == NULL)
             printf("%8.4f %8s %9s %8s  %s\n", number_of(row, "weight"), "-", "-", "-", text_of(row, "name"));
         else
-            printf("%8.4f %8.0f %9.4f %8.4f  %s\n", number_of(row, "weight"), number_of(row, "n"), number_of(row, "log_loss"),
-                   number_of(row, "top1"), text_of(row, "name"));
+            printf("%8.4f %8.0f %9.4f %8.4f  %s\n", number_of(row, "weight"), number_of(row, "n"),
+                   number_of(row, "log_loss"), number_of(row, "top1"), text_of(row, "name"));
     }
     if (json_object_get(o, "log_loss") != NULL)
-        printf("%8s %8.0f %9.4f %8.4f  all, %s\n", "", number_of(o, "n"), number_of(o, "log_loss"), number_of(o, "top1"),
-               text_of(o, "rule"));
+        printf("%8s %8.0f %9.4f %8.4f  all, %s\n", "", number_of(o, "n"), number_of(o, "log_loss"),
+               number_of(o, "top1"), text_of(o, "rule"));
     if (json_object_get(o, "output") != NULL)
         printf("%s\n", text_of(o, "output"));
 }
@@ -305,8 +309,8 @@ static void show_svm(const json_t *o)
 
 static void show_knn(const json_t *o)
 {
-    printf("%.0f pictures, %.0f neighbours each, median distance %.4g of the first, %.4g of the last\n", number_of(o, "n"),
-           number_of(o, "k"), number_of(o, "first"), number_of(o, "last"));
+    printf("%.0f pictures, %.0f neighbours each, median distance %.4g of the first, %.4g of the last\n",
+           number_of(o, "n"), number_of(o, "k"), number_of(o, "first"), number_of(o, "last"));
 }
 
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
@@ -314,10 +318,11 @@ static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report"));
 void show_result(const char *command, const char *json)
 {
     static const struct { const char *command; void (*show)(const json_t *); } table[] = {
-        {"train", show_train}, {"predict", show_predict}, {"val", show_val}, {"inspect", show_inspect},
-        {"convert", show_convert}, {"models", show_models}, {"pull", show_pull}, {"bench", show_bench},
-        {"explain", show_explain}, {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features}, {"svm", show_svm}, {"knn", show_knn},
-        {"runs", show_runs},
+        {"train", show_train}, {"predict", show_predict}, {"val", show_val},
+        {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models},
+        {"pull", show_pull}, {"bench", show_bench}, {"explain", show_explain},
+        {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features},
+        {"svm", show_svm}, {"knn", show_knn}, {"runs", show_runs},
         {"watch", show_train}, {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)

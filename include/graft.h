@@ -10,8 +10,8 @@
 //     if (status != GRAFT_OK) fprintf(stderr, "%s\n", graft_message());
 //     graft_options_free(options);
 //
-// Computation runs on OpenMP threads.  Set OMP_WAIT_POLICY=passive or GOMP_SPINCOUNT=1000 before the process starts (the
-// program does): with GCC's default, threads spin at barriers and starve beside other busy processes.
+// Computation runs on OpenMP threads.  Set OMP_WAIT_POLICY=passive or GOMP_SPINCOUNT=1000 before the process starts
+// (the program does): with GCC's default, threads spin at barriers and starve beside other busy processes.
 #pragma once
 
 #include <stddef.h>

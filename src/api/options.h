@@ -25,12 +25,13 @@ const char *option_text(const graft_options *o, const char *name);
 graft_status option_texts(const graft_options *o, const char *name, const char ***out, int *n);
 graft_status option_long(const graft_options *o, const char *name, long least, long most, long *out);
 graft_status option_double(const graft_options *o, const char *name, double least, double most, double *out);
-graft_status option_choice(const graft_options *o, const char *name, const char *const *choices, int *out); // NULL-ended
+graft_status option_choice(const graft_options *o, const char *name, const char *const *choices,
+                           int *out);                        // NULL-ended
 bool option_known(const graft_options *o, const char *name); // whether the command has it
 bool option_set(const graft_options *o, const char *name);
 char *options_json(const graft_options *o); // heap: what is in force
-// `given` over what options_json once said: *out has both.  `changes` lists the options given otherwise than kept, but for
-// those in `free_names` (NULL-ended).
+// `given` over what options_json once said: *out has both.  `changes` lists the options given otherwise than kept, but
+// for those in `free_names` (NULL-ended).
 graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
                            size_t size, graft_options **out);
 

@@ -33,7 +33,8 @@ static const char *recipe_default(const graft_options *o)
 {
     bool own = strcmp(option_text(o, "weights"), "none") == 0;
     for (size_t i = 0; i < COUNT_OF(presets); i++)
-        own |= strcmp(presets[i].recipe, "best") == 0 && option_known(o, presets[i].option) && option_set(o, presets[i].option);
+        own |= strcmp(presets[i].recipe, "best") == 0 && option_known(o, presets[i].option) &&
+               option_set(o, presets[i].option);
     return own ? "guide" : "best";
 }
 

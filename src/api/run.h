@@ -43,6 +43,7 @@ bool folds_wanted(const graft_options *o);
 graft_status folds_check(const graft_options *o, int *folds, int *fold); // 0 folds, fold -1: not given
 graft_status folds_anew(const graft_options *o);
 graft_status folds_again(const graft_options *given, const char *folder);
-graft_status features_option(const graft_options *o, struct feature_request *out); // --layer, --batch, --workers, --exact
+graft_status features_option(const graft_options *o,
+                             struct feature_request *out); // --layer, --batch, --workers, --exact
 // The labelled samples of a part ("all": of every part), all of them where `unlabelled`; heap.
 graft_status part_order(const struct dataset *d, const char *part, bool unlabelled, uint32_t **out, size_t *n);

@@ -35,9 +35,9 @@ static graft_status layers_show(const struct plan *plan, const double *seconds, 
         for (long k = 0; k < passes; k++)
             taken[k] = seconds[k * steps + i];
         const double t = median(taken, passes);
-        result_take(json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "layer", s.layer, "op", s.op, "pass", s.pass,
-                              "algorithm", s.algorithm, "ms", t * 1e3, "gflop_s", s.flops / t / 1e9, "peak_share",
-                              s.flops / t / peak, "mb", s.bytes / 1e6, "gb_s", s.bytes / t / 1e9));
+        result_take(json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "layer", s.layer, "op", s.op, "pass",
+                              s.pass, "algorithm", s.algorithm, "ms", t * 1e3, "gflop_s", s.flops / t / 1e9,
+                              "peak_share", s.flops / t / peak, "mb", s.bytes / 1e6, "gb_s", s.bytes / t / 1e9));
     }
     mem_free(taken);
     return GRAFT_OK;
@@ -119,9 +119,10 @@ graft_status run_bench(const graft_options *o)
     if (option_set(o, "layers"))
         TRY_GOTO(layers_show(plan, by_step, steps));
     const double middle = median(seconds, steps);
-    result_take(json_pack("{s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:s, s:i}", "network", m.network->name, "mode", modes[mode],
-                          "batch", (int)batch, "img_s", batch / middle, "best", batch / seconds[0], "first_s", first,
-                          "rss_mb", mem_resident_peak() / 1048576.0, "isa", exec_isa(), "threads", exec_threads()));
+    result_take(json_pack("{s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:s, s:i}", "network", m.network->name, "mode",
+                          modes[mode], "batch", (int)batch, "img_s", batch / middle, "best", batch / seconds[0],
+                          "first_s", first, "rss_mb", mem_resident_peak() / 1048576.0, "isa", exec_isa(), "threads",
+                          exec_threads()));
 done:
     optimizer_fini(&optimizer);
     mem_free(input);

@@ -19,10 +19,15 @@ graft_status data_open(const graft_options *o, int num_classes, const struct mod
     if (list != NULL)
         TRY_GOTO(class_list_read(list, &names, &n_names));
     const bool inputs = n_paths == 0; // after the action's name
-    TRY_GOTO(dataset_open(&(struct data_options){
-        .paths = inputs ? (const char *const *)o->inputs + 1 : paths, .n_paths = inputs ? (int)o->n_inputs - 1 : n_paths,
-        .num_classes = num_classes, .classes = m != NULL ? (const char *const *)m->classes : (const char *const *)names,
-        .n_classes = m != NULL ? m->n_classes : n_names, .classes_from = list, .group = option_text(o, "group")}, out));
+    TRY_GOTO(dataset_open(
+        &(struct data_options){.paths = inputs ? (const char *const *)o->inputs + 1 : paths,
+                               .n_paths = inputs ? (int)o->n_inputs - 1 : n_paths,
+                               .num_classes = num_classes,
+                               .classes = m != NULL ? (const char *const *)m->classes : (const char *const *)names,
+                               .n_classes = m != NULL ? m->n_classes : n_names,
+                               .classes_from = list,
+                               .group = option_text(o, "group")},
+        out));
 done:
     for (int i = 0; i < n_names; i++)
         mem_free(names[i]);
@@ -100,7 +105,8 @@ static graft_status show(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "where to? say -o SHEET.png");
     TRY_GOTO(data_open(o, 0, NULL, &d));
     TRY_GOTO(input_of(o, &d, &spec));
-    TRY_GOTO(sheet_make(&d, &spec, &(struct augmentation){&augment, (uint64_t)seed, 0}, (int)rows, (int)columns, &sheet));
+    TRY_GOTO(
+        sheet_make(&d, &spec, &(struct augmentation){&augment, (uint64_t)seed, 0}, (int)rows, (int)columns, &sheet));
     TRY_GOTO(picture_to_png(&sheet, &png));
     TRY_GOTO(file_write_all(output, png.ptr, png.size));
     json_t *result = json_pack("{s:s, s:i, s:i}", "sheet", output, "width", sheet.w, "height", sheet.h);
@@ -125,7 +131,8 @@ static graft_status quarantine_check(const char *folder, const struct dataset *d
         char *file = d->samples[i].data == NULL ? realpath(d->samples[i].path, NULL) : NULL;
         const size_t length = strlen(there);
         if (file != NULL && strncmp(file, there, length) == 0 && file[length] == '/')
-            status = fail(GRAFT_BAD_OPTION, "--quarantine %s: the data has pictures in it; name another folder", folder);
+            status =
+                fail(GRAFT_BAD_OPTION, "--quarantine %s: the data has pictures in it; name another folder", folder);
         free(file);
     }
     free(there);
@@ -192,5 +199,6 @@ graft_status run_data(const graft_options *o)
                 return fail(GRAFT_BAD_OPTION, "which pictures? graft data %s DATA", actions[i].name);
             return actions[i].run(o);
         }
-    return fail(GRAFT_BAD_OPTION, "graft data %s: the action is check, stats or show", o->n_inputs > 0 ? o->inputs[0] : "");
+    return fail(GRAFT_BAD_OPTION, "graft data %s: the action is check, stats or show",
+                o->n_inputs > 0 ? o->inputs[0] : "");
 }

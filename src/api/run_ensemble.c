@@ -98,7 +98,8 @@ static graft_status fold_run_add(struct entry *e)
     char *path = path_join(e->input, FOLDS_PREDICTIONS);
     if (path != NULL && !file_exists(path)) {
         mem_free(path);
-        return fail(GRAFT_BAD_FILE, "the folds in '%s' are not complete; `graft train --resume %s` goes on", e->input, e->input);
+        return fail(GRAFT_BAD_FILE, "the folds in '%s' are not complete; `graft train --resume %s` goes on", e->input,
+                    e->input);
     }
     return predictions_read(e, path, true);
 }
@@ -112,7 +113,8 @@ static graft_status run_add(struct entry *e, const char *folder)
 
 static graft_status entry_open(struct entry *e)
 {
-    char *list = path_join(e->input, FOLDS_FILE), *model = path_join(e->input, "model.safetensors"), *folder = mem_text(e->input);
+    char *list = path_join(e->input, FOLDS_FILE), *model = path_join(e->input, "model.safetensors"),
+         *folder = mem_text(e->input);
     graft_status status = GRAFT_OK;
     if (list == NULL || model == NULL || folder == NULL)
         TRY_GOTO(fail_memory("a path"));
@@ -154,7 +156,8 @@ static graft_status classes_settle(struct gathering *g, char ***owned, int *n_ow
             char **classes;
             int n;
             TRY(model_file_classes(e->files[k], &classes, &n));
-            const graft_status status = classes_compare(classes, n, g->classes, g->n_classes, e->files[k], first->input);
+            const graft_status status =
+                classes_compare(classes, n, g->classes, g->n_classes, e->files[k], first->input);
             names_release(classes, n);
             TRY(status);
         }
@@ -172,7 +175,8 @@ static graft_status missing_tell(const struct gathering *g)
         for (int k = 0; k < g->n; k++)
             for (size_t r = 0; r < g->entries[i].oof.n; r++)
                 if (table_find(&g->entries[k].oof, g->entries[i].oof.path[r]) < 0)
-                    return fail(GRAFT_BAD_FILE, "%s predicts '%s', %s does not: without labels all must be of the same pictures",
+                    return fail(GRAFT_BAD_FILE,
+                                "%s predicts '%s', %s does not: without labels all must be of the same pictures",
                                 g->entries[i].oof.file, g->entries[i].oof.path[r], g->entries[k].oof.file);
     return GRAFT_OK;
 }
@@ -191,8 +195,8 @@ static graft_status rows_match(struct gathering *g)
             all = at >= 0;
             g->entries[i].row[g->common] = (uint32_t)at;
             if (all && g->labelled && t->label[at] != first->label[r])
-                return fail(GRAFT_BAD_FILE, "'%s' is '%s' in %s and '%s' in %s", first->path[r], g->classes[first->label[r]],
-                            first->file, g->classes[t->label[at]], t->file);
+                return fail(GRAFT_BAD_FILE, "'%s' is '%s' in %s and '%s' in %s", first->path[r],
+                            g->classes[first->label[r]], first->file, g->classes[t->label[at]], t->file);
         }
         g->common += all;
     }
@@ -236,8 +240,9 @@ static graft_status pictures_gather(struct gathering *g)
     }
     g->labelled = labelled == g->n;
     if (tables < g->n) {
-        log_warning("%d of %d members have no predictions of pictures that they were not trained on, so nothing can be scored",
-                    g->n - tables, g->n);
+        log_warning(
+            "%d of %d members have no predictions of pictures that they were not trained on, so nothing can be scored",
+            g->n - tables, g->n);
         return GRAFT_OK;
     }
     if (labelled > 0 && labelled < g->n)
@@ -271,7 +276,8 @@ static graft_status ensemble_of(const struct gathering *g, const double *weights
     if (e->members == NULL)
         return fail_memory("the members");
     for (int i = 0; i < g->n; i++)
-        e->members[i] = (struct ensemble_member){(char *)g->entries[i].input, g->entries[i].files, g->entries[i].n_files, weights[i]};
+        e->members[i] = (struct ensemble_member){(char *)g->entries[i].input, g->entries[i].files,
+                                                 g->entries[i].n_files, weights[i]};
     return GRAFT_OK;
 }
 
@@ -312,8 +318,10 @@ static graft_status cross_fit(struct gathering *g)
         if (n == g->common && part < parts)
             continue;
         if (n == 0)
-            status = fail(GRAFT_BAD_FILE, "all %zu predictions are of one fold, so what is fitted on them cannot be scored; use "
-                          "predictions of several folds, or --rule geometric", g->common);
+            status = fail(GRAFT_BAD_FILE,
+                          "all %zu predictions are of one fold, so what is fitted on them cannot be scored; use "
+                          "predictions of several folds, or --rule geometric",
+                          g->common);
         for (int i = 0; i < g->n; i++)
             weights[i] = 1;
         if (status == GRAFT_OK)
@@ -337,7 +345,8 @@ static graft_status weights_read_option(const graft_options *o, struct gathering
     if (text == NULL)
         return GRAFT_OK;
     if (g->rule > RULE_GEOMETRIC)
-        return fail(GRAFT_BAD_OPTION, "--weights go with --rule arithmetic or geometric; --rule %s finds its own", rules[g->rule]);
+        return fail(GRAFT_BAD_OPTION, "--weights go with --rule arithmetic or geometric; --rule %s finds its own",
+                    rules[g->rule]);
     double sum = 0;
     for (const char *at = text;; at++) {
         char *end;
@@ -353,7 +362,8 @@ static graft_status weights_read_option(const graft_options *o, struct gathering
             break;
     }
     if (n != g->n || !(sum > 0))
-        return fail(GRAFT_BAD_OPTION, "--weights %s: %d numbers for %d members, one of them above 0, are expected", text, g->n, g->n);
+        return fail(GRAFT_BAD_OPTION, "--weights %s: %d numbers for %d members, one of them above 0, are expected",
+                    text, g->n, g->n);
     for (int i = 0; i < g->n; i++)
         g->weights[i] /= sum;
     return GRAFT_OK;
@@ -369,9 +379,11 @@ static graft_status combine_all(const graft_options *o, struct gathering *g)
     if (g->rule <= RULE_GEOMETRIC)
         return g->common > 0 ? combine(g, g->weights, g->stack, -1) : GRAFT_OK;
     if (g->common == 0 || !g->labelled)
-        return fail(GRAFT_BAD_FILE,
-                    "--rule %s is fitted on labelled predictions of the same pictures by members that were not trained on them: "
-                    "fold runs (train --folds), runs with the same --val, or CSVs with a column label", rules[g->rule]);
+        return fail(
+            GRAFT_BAD_FILE,
+            "--rule %s is fitted on labelled predictions of the same pictures by members that were not trained on them: "
+            "fold runs (train --folds), runs with the same --val, or CSVs with a column label",
+            rules[g->rule]);
     return cross_fit(g);
 }
 

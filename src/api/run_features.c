@@ -50,7 +50,8 @@ graft_status run_features(const graft_options *o)
     TRY(features_option(o, &how));
     const char *path = option_text(o, "output");
     if (o->n_inputs != 1 || option_text(o, "data") == NULL || path == NULL)
-        return fail(GRAFT_BAD_OPTION, "a model, its data and a file are needed: graft features MODEL -d DATA -o FILE.npy");
+        return fail(GRAFT_BAD_OPTION,
+                    "a model, its data and a file are needed: graft features MODEL -d DATA -o FILE.npy");
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     const char **paths;
@@ -66,8 +67,8 @@ graft_status run_features(const graft_options *o)
     if (f.bad == n)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     TRY_GOTO(layer_features_write(&f, &d, order, n, path));
-    result_take(json_pack("{s:s+, s:I, s:i, s:I}", "output", path, "", "n", (json_int_t)(n - f.bad), "width", f.width, "skipped",
-                          (json_int_t)f.bad));
+    result_take(json_pack("{s:s+, s:I, s:i, s:I}", "output", path, "", "n", (json_int_t)(n - f.bad), "width", f.width,
+                          "skipped", (json_int_t)f.bad));
 done:
     layer_features_fini(&f);
     mem_free(order);

@@ -1,6 +1,6 @@
 // api/run_folds.c: `graft train --folds K`: one run after the other, each in a folder of its own below the fold run's.
-// Whatever of it is stopped goes on with --resume of the fold run's folder: folds that have ended stay as they are, the one
-// that was under way is resumed, the others are begun.
+// Whatever of it is stopped goes on with --resume of the fold run's folder: folds that have ended stay as they are, the
+// one that was under way is resumed, the others are begun.
 
 #include "api/run.h"
 #include "base/file.h"
@@ -23,7 +23,8 @@ graft_status folds_check(const graft_options *o, int *folds, int *fold)
     long k, one = -1;
     TRY(option_long(o, "folds", 0, FOLDS_MOST, &k));
     if (k == 1)
-        return fail(GRAFT_BAD_OPTION, "--folds 1: one fold would leave nothing to train on; 2 to %d are expected", FOLDS_MOST);
+        return fail(GRAFT_BAD_OPTION, "--folds 1: one fold would leave nothing to train on; 2 to %d are expected",
+                    FOLDS_MOST);
     if (k == 0 && (option_text(o, "fold") != NULL || option_text(o, "folds-run") != NULL))
         return fail(GRAFT_BAD_OPTION, "--fold and --folds-run go with --folds K");
     if (k > 0 && (option_text(o, "val") != NULL || option_text(o, "split") != NULL))
@@ -46,7 +47,8 @@ static graft_status which_folds(const graft_options *o, int folds, bool which[FO
         char *end;
         const long f = strtol(at, &end, 10);
         if (end == at || (*end != ',' && *end != '\0') || f < 0 || f >= folds)
-            return fail(GRAFT_BAD_OPTION, "--folds-run %s: numbers from 0 to %d with commas between are expected", text, folds - 1);
+            return fail(GRAFT_BAD_OPTION, "--folds-run %s: numbers from 0 to %d with commas between are expected", text,
+                        folds - 1);
         which[f] = true;
         at = end + (*end == ',');
     }
@@ -119,11 +121,13 @@ static void summary_tell(const char *folder, int missing)
     }
     json_object_set_new(r, "run", json_string(folder));
     log_info("%zu folds: log-loss %.4f +- %.4f, top-1 %.4f +- %.4f", json_array_size(json_object_get(r, "done")),
-             json_number_value(json_object_get(r, "val_log_loss")), json_number_value(json_object_get(r, "val_log_loss_std")),
+             json_number_value(json_object_get(r, "val_log_loss")),
+             json_number_value(json_object_get(r, "val_log_loss_std")),
              json_number_value(json_object_get(r, "val_top1")), json_number_value(json_object_get(r, "val_top1_std")));
     if (missing == 0)
         log_info("out of fold, over all %lld pictures: log-loss %.4f, top-1 %.4f; %s/%s has the predictions",
-                 (long long)json_integer_value(json_object_get(r, "n")), json_number_value(json_object_get(r, "oof_log_loss")),
+                 (long long)json_integer_value(json_object_get(r, "n")),
+                 json_number_value(json_object_get(r, "oof_log_loss")),
                  json_number_value(json_object_get(r, "oof_top1")), folder, FOLDS_PREDICTIONS);
     else
         log_info("%d folds are missing; `graft train --resume %s` adds them", missing, folder);
@@ -192,8 +196,8 @@ graft_status folds_anew(const graft_options *o)
         TRY_GOTO(fail_memory("a path"));
     if (file_exists(list) || checkpoint_any(folder))
         TRY_GOTO(fail(GRAFT_BAD_OPTION,
-                      "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder with -o", folder,
-                      folder));
+                      "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder with -o",
+                      folder, folder));
     TRY_GOTO(folds_train(o, folder));
 done:
     mem_free(folder);
@@ -213,8 +217,9 @@ graft_status folds_again(const graft_options *given, const char *folder)
     json_object_del(args, "folds-run"); // of that call
     TRY_GOTO(options_merge(given, args, train_free_options, changes, sizeof changes, &merged));
     if (changes[0] != '\0' && !option_set(given, "force"))
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "the folds in '%s' were made with something else: %s.  Add --force to go on all the same",
-                      folder, changes));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "the folds in '%s' were made with something else: %s.  Add --force to go on all the same", folder,
+                      changes));
     TRY_GOTO(tell_directory(folds_train(merged, folder), args));
 done:
     graft_options_free(merged);

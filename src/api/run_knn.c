@@ -1,5 +1,5 @@
-// api/run_knn.c: `graft knn`: each picture's prediction averaged with those of its nearest pictures, which in a contest's
-// unlabelled set are often the frames before and after it.
+// api/run_knn.c: `graft knn`: each picture's prediction averaged with those of its nearest pictures, which in a
+// contest's unlabelled set are often the frames before and after it.
 
 #include "api/run.h"
 #include "base/file.h"
@@ -68,7 +68,8 @@ static graft_status predictions_of_table(const struct table *t, const struct dat
         const int row = table_find(t, path);
         if (row < 0)
             return fail(GRAFT_BAD_FILE, "%s has no prediction for '%s'", t->file, path);
-        memcpy(b->p + i * (size_t)b->classes, t->p + (size_t)row * (size_t)b->classes, (size_t)b->classes * sizeof *b->p);
+        memcpy(b->p + i * (size_t)b->classes, t->p + (size_t)row * (size_t)b->classes,
+               (size_t)b->classes * sizeof *b->p);
     }
     return GRAFT_OK;
 }
@@ -82,7 +83,8 @@ static graft_status predictions_of_model(struct model *m, const struct dataset *
     b->class_names = m->classes;
     TRY(scores_make(m, d, order, d->count, &scoring, &s));
     for (size_t i = 0; i < b->n; i++)
-        memcpy(b->p + i * (size_t)b->classes, s.p + (size_t)b->sample[i] * (size_t)b->classes, (size_t)b->classes * sizeof *b->p);
+        memcpy(b->p + i * (size_t)b->classes, s.p + (size_t)b->sample[i] * (size_t)b->classes,
+               (size_t)b->classes * sizeof *b->p);
     scores_fini(&s);
     return GRAFT_OK;
 }
@@ -180,7 +182,8 @@ graft_status run_knn(const graft_options *o)
     size_t n;
     long imgsz, threads, k;
     int metric, weights, mean;
-    const char *csv = option_text(o, "csv"), *list = option_text(o, "neighbours"), *predictions = option_text(o, "predictions");
+    const char *csv = option_text(o, "csv"), *list = option_text(o, "neighbours"),
+               *predictions = option_text(o, "predictions");
     graft_status status = GRAFT_OK;
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
     TRY(option_long(o, "threads", 0, 1024, &threads));
@@ -190,7 +193,8 @@ graft_status run_knn(const graft_options *o)
     TRY(option_choice(o, "mean", mean_names, &mean));
     TRY(features_option(o, &how));
     if (o->n_inputs < 2 || (csv == NULL && list == NULL))
-        return fail(GRAFT_BAD_OPTION, "a model, pictures and a file are needed: graft knn MODEL PICTURES... --csv FILE");
+        return fail(GRAFT_BAD_OPTION,
+                    "a model, pictures and a file are needed: graft knn MODEL PICTURES... --csv FILE");
     exec_set_threads((int)threads);
     b.k = (int)k;
     if (predictions != NULL)
@@ -204,12 +208,13 @@ graft_status run_knn(const graft_options *o)
     if (list != NULL)
         TRY_GOTO(list_write(&b, &d, list));
     if (csv != NULL) {
-        TRY_GOTO(predictions != NULL ? predictions_of_table(&table, &d, &b) : predictions_of_model(&m, &d, order, &how, &b));
+        TRY_GOTO(predictions != NULL ? predictions_of_table(&table, &d, &b)
+                                     : predictions_of_model(&m, &d, order, &how, &b));
         TRY_GOTO(average(&b, (enum mean)mean, weights == 0));
         TRY_GOTO(predictions_write(&b, &d, csv));
     }
-    result_take(json_pack("{s:I, s:i, s:I, s:f, s:f}", "n", (json_int_t)b.n, "k", b.k, "skipped", (json_int_t)f.bad, "first",
-                          median_of(&b, 0), "last", median_of(&b, (size_t)b.k - 1)));
+    result_take(json_pack("{s:I, s:i, s:I, s:f, s:f}", "n", (json_int_t)b.n, "k", b.k, "skipped", (json_int_t)f.bad,
+                          "first", median_of(&b, 0), "last", median_of(&b, (size_t)b.k - 1)));
     if (f.bad > 0)
         status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", f.bad, n);
 done:

@@ -1,4 +1,5 @@
-// api/run_lr_find.c: `graft lr-find`: the range test on a copy of the weights in memory; the plot is all that it writes.
+// api/run_lr_find.c: `graft lr-find`: the range test on a copy of the weights in memory; the plot is all that it
+// writes.
 
 #include "api/run.h"
 #include "base/log.h"
@@ -91,9 +92,15 @@ static graft_status model_for(const graft_options *o, const struct range_options
         TRY(option_choice(o, "resize", resize_rules, &resize));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
-    struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
-                                    .offline = option_set(o, "offline"), .classes = d->classes, .n_classes = d->n_classes,
-                                    .size = (int)imgsz, .dropout = (float)dropout, .resize = resize, .bn = range->bn,
+    struct model_request request = {.network = network_option(o),
+                                    .weights = option_text(o, "weights"),
+                                    .offline = option_set(o, "offline"),
+                                    .classes = d->classes,
+                                    .n_classes = d->n_classes,
+                                    .size = (int)imgsz,
+                                    .dropout = (float)dropout,
+                                    .resize = resize,
+                                    .bn = range->bn,
                                     .seed = range->seed};
     freeze_option(o, &request);
     TRY(kernels_option(o, &request.kernels));
@@ -128,8 +135,8 @@ static graft_status lr_find(const graft_options *o)
     TRY_GOTO(dataset_split(&d, option_text(o, "val"), limit, range.seed));
     TRY_GOTO(dataset_groups_check(&d));
     TRY_GOTO(model_for(o, &range, &d, &m));
-    log_info("range test: %s, %s, %d steps of %d pictures, rates from %g to %g", m.network->name, range.recipe.optim.name,
-             range.steps, range.batch, range.lowest, range.highest);
+    log_info("range test: %s, %s, %d steps of %d pictures, rates from %g to %g", m.network->name,
+             range.recipe.optim.name, range.steps, range.batch, range.lowest, range.highest);
     TRY_GOTO(range_test(&m, &d, &range, &result));
     if (result.n == 0)
         TRY_GOTO(fail(GRAFT_FAILED, "the loss is not a number at the first step, with a rate of %g", range.lowest));

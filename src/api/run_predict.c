@@ -24,9 +24,15 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
-    struct model_request request = {.network = known ? name : option_text(o, "model"), .weights = known ? "imagenet" : name,
-                                          .offline = option_set(o, "offline"), .head = HEAD_KEEP, .size = (int)size,
-                                          .dropout = 0, .resize = resize, .bn = BN_FROZEN, .predicting = predicting};
+    struct model_request request = {.network = known ? name : option_text(o, "model"),
+                                    .weights = known ? "imagenet" : name,
+                                    .offline = option_set(o, "offline"),
+                                    .head = HEAD_KEEP,
+                                    .size = (int)size,
+                                    .dropout = 0,
+                                    .resize = resize,
+                                    .bn = BN_FROZEN,
+                                    .predicting = predicting};
     TRY(kernels_option(o, &request.kernels));
     TRY(model_open(&request, out));
     out->input.icc |= option_set(o, "icc");
@@ -46,8 +52,8 @@ graft_status tta_option(const graft_options *o, const struct model *m, const str
     out->mean = (enum mean)mean;
     char parts[512];
     augment_text(&out->augment, parts, sizeof parts);
-    log_info("test-time augmentation: the %s mean of %d views: the picture as it is, and changed by %s", mean_names[mean],
-             out->views, parts);
+    log_info("test-time augmentation: the %s mean of %d views: the picture as it is, and changed by %s",
+             mean_names[mean], out->views, parts);
     return GRAFT_OK;
 }
 
@@ -61,8 +67,8 @@ static graft_status member_ready(void *user, const char *file, struct model *out
     return tta_option(a->o, out, a->d, tta);
 }
 
-// What predicts: a model; an ensemble; or a support vector machine on the features of `network`.  Of the last two `model`
-// has the classes and nothing else.
+// What predicts: a model; an ensemble; or a support vector machine on the features of `network`.  Of the last two
+// `model` has the classes and nothing else.
 struct subject { struct model model, network; struct ensemble ensemble; struct svm svm; };
 
 static void subject_close(struct subject *s)
@@ -100,8 +106,8 @@ static graft_status subject_open(const graft_options *o, const char *name, long 
 }
 
 // The machine's probabilities.
-static graft_status svm_scores(const graft_options *o, struct subject *subject, const struct dataset *d, const uint32_t *order,
-                               size_t n, struct scores *out)
+static graft_status svm_scores(const graft_options *o, struct subject *subject, const struct dataset *d,
+                               const uint32_t *order, size_t n, struct scores *out)
 {
     const struct svm *s = &subject->svm;
     long batch, workers;
@@ -184,7 +190,8 @@ static graft_status csv_open(struct csv_file *f, const char *path, const struct 
     return csv_row_end(f);
 }
 
-static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes, double clip, const char *answer)
+static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes, double clip,
+                            const char *answer)
 {
     char number[32];
     TRY(csv_field(f, path));
@@ -241,7 +248,8 @@ static graft_status report(void *user, uint32_t index, const struct prediction *
                 if (!taken[c] && (best < 0 || p[c] > p[best]))
                     best = c;
             taken[best] = true;
-            json_array_append_new(top, json_pack("{s:s, s:f}", "class", r->model->classes[best], "prob", (double)p[best]));
+            json_array_append_new(top,
+                                  json_pack("{s:s, s:f}", "class", r->model->classes[best], "prob", (double)p[best]));
         }
         mem_free(taken);
         json_object_set_new(row, "top", top);
@@ -270,8 +278,8 @@ static graft_status logits_write(const char *path, const float *logits, size_t n
 {
     char head[128];
     struct file_writer w;
-    const int text = snprintf(head + 10, sizeof head - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n,
-                              classes);
+    const int text = snprintf(head + 10, sizeof head - 10,
+                              "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n, classes);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); // version 1.0, a header of 118 bytes
     memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
     head[sizeof head - 1] = '\n';
@@ -295,7 +303,8 @@ static graft_status scores_tell(const struct scores *s, const uint32_t *order, s
     return GRAFT_OK;
 }
 
-static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena, struct plan **plan)
+static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena,
+                               struct plan **plan)
 {
     const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
     TRY(arena_new(arena));
@@ -304,8 +313,8 @@ static graft_status plan_ready(const graft_options *o, struct model *m, int batc
 }
 
 // Each picture to `take`: as it comes, or after its last view and member.
-static graft_status predict_all(const graft_options *o, struct subject *subject, const struct dataset *d, const uint32_t *order,
-                                size_t n, const char *stage, predicted take, void *user)
+static graft_status predict_all(const graft_options *o, struct subject *subject, const struct dataset *d,
+                                const uint32_t *order, size_t n, const char *stage, predicted take, void *user)
 {
     long batch, workers;
     struct model *m = &subject->model;
@@ -383,7 +392,8 @@ graft_status run_predict(const graft_options *o)
         TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
     TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &s));
     if (array)
-        s.model.input = (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
+        s.model.input =
+            (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
     order = order_new(&d);
     r = (struct outcome){.model = &s.model, .data = &d, .topk = topk, .reject = reject, .clip = clip};
     r.calibrated = mem_alloc((size_t)s.model.n_classes * sizeof *r.calibrated);
@@ -457,8 +467,8 @@ static graft_status val_result(const struct outcome *r, const struct metrics *m)
             json_array_append_new(row, json_integer((json_int_t)count[(size_t)c * (size_t)k + (size_t)other]));
         json_array_append_new(confusion, row);
         json_array_append_new(classes, json_pack("{s:s, s:I, s:f, s:f, s:f}", "class", r->model->classes[c], "n",
-                                                 (json_int_t)one.n, "precision", one.precision, "recall", one.recall, "f1",
-                                                 one.f1));
+                                                 (json_int_t)one.n, "precision", one.precision, "recall", one.recall,
+                                                 "f1", one.f1));
     }
     mem_free(count);
     json_t *result =

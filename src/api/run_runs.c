@@ -101,8 +101,8 @@ static graft_status epoch_tell(struct watch *w, const struct run_data *d, int i)
     json_t *o = json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:b}", "epoch", e->epoch, "epochs",
                           (int)strtol(run_option(d, "epochs"), NULL, 10), "train_loss",
                           isfinite(e->train_loss) ? e->train_loss : 0, "lr", isfinite(e->rate) ? e->rate : 0, "img_s",
-                          isfinite(e->images_per_second) ? e->images_per_second : 0, "seconds", isfinite(e->seconds) ? e->seconds : 0,
-                          "best", better || !e->validated);
+                          isfinite(e->images_per_second) ? e->images_per_second : 0, "seconds",
+                          isfinite(e->seconds) ? e->seconds : 0, "best", better || !e->validated);
     if (o != NULL && e->validated) {
         json_object_set_new(o, "val_loss", json_real(e->val_loss));
         json_object_set_new(o, "val_log_loss", json_real(e->log_loss));

@@ -14,7 +14,8 @@
 // Readable rows, one after the other.
 struct table_of { float *x; int *label, *fold; uint32_t *index; size_t n; };
 
-static graft_status rows_gather(const struct layer_features *f, const struct dataset *d, const int *fold, struct table_of *t)
+static graft_status rows_gather(const struct layer_features *f, const struct dataset *d, const int *fold,
+                                struct table_of *t)
 {
     t->x = mem_alloc((d->count * (size_t)f->width + 1) * sizeof *t->x);
     t->label = mem_alloc((d->count + 1) * sizeof *t->label);
@@ -41,7 +42,8 @@ static void table_release(struct table_of *t)
     mem_free(t->index);
 }
 
-static graft_status predictions_write(const struct table_of *t, const struct dataset *d, const float *p, const char *folder)
+static graft_status predictions_write(const struct table_of *t, const struct dataset *d, const float *p,
+                                      const char *folder)
 {
     struct text text = {0};
     char *path = path_join(folder, FOLDS_PREDICTIONS);
@@ -77,12 +79,13 @@ static graft_status save(const struct svm *s, const struct model *m, const char 
 }
 
 // The machine on the features, and what it is worth on pictures that its weights have not seen.
-static graft_status learn(const graft_options *o, const struct layer_features *f, const struct dataset *d, const int *fold, int folds,
-                          double c, const struct model *m)
+static graft_status learn(const graft_options *o, const struct layer_features *f, const struct dataset *d,
+                          const int *fold, int folds, double c, const struct model *m)
 {
     const size_t k = (size_t)d->n_classes;
     struct table_of t = {0};
-    struct svm s = {.classes = d->classes, .n_classes = d->n_classes, .width = f->width, .layer = (char *)option_text(o, "layer")};
+    struct svm s = {
+        .classes = d->classes, .n_classes = d->n_classes, .width = f->width, .layer = (char *)option_text(o, "layer")};
     const char *folder = option_text(o, "output");
     double *values = NULL, accuracy[SVM_STRENGTHS];
     float *p = NULL;
@@ -101,8 +104,8 @@ static graft_status learn(const graft_options *o, const struct layer_features *f
     TRY_GOTO(file_make_folder(folder));
     TRY_GOTO(predictions_write(&t, d, p, folder));
     TRY_GOTO(save(&s, m, folder));
-    result_take(json_pack("{s:s+, s:I, s:i, s:f, s:f, s:f}", "output", folder, "", "n", (json_int_t)t.n, "width", s.width, "c", s.c,
-                          "log_loss", score.log_loss, "top1", score.top1));
+    result_take(json_pack("{s:s+, s:I, s:i, s:f, s:f, s:f}", "output", folder, "", "n", (json_int_t)t.n, "width",
+                          s.width, "c", s.c, "log_loss", score.log_loss, "top1", score.top1));
 done:
     s.classes = NULL; // the data's and the options'
     s.n_classes = 0;

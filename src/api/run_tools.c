@@ -25,8 +25,8 @@ static graft_status layers(const struct network *net)
             continue;
         const struct value *out = &g.values[node->out];
         const struct shape shape = out->flat ? SHAPE(out->c) : SHAPE(out->c, out->h, out->w);
-        result_take(json_pack("{s:i, s:s, s:s, s:s}", "row", node->row + 1, "name", graph_row_name(&g, node->row), "weight",
-                              shape_text(g.params[node->param[0]].shape), "output", shape_text(shape)));
+        result_take(json_pack("{s:i, s:s, s:s, s:s}", "row", node->row + 1, "name", graph_row_name(&g, node->row),
+                              "weight", shape_text(g.params[node->param[0]].shape), "output", shape_text(shape)));
     }
     graph_fini(&g);
     return status;
@@ -36,7 +36,8 @@ graft_status networks_check(const graft_options *o)
 {
     for (size_t i = 0; i < o->n_inputs; i++)
         if (zoo_find(o->inputs[i]) == NULL)
-            return fail(GRAFT_BAD_OPTION, "no network '%s'; did you mean '%s'?", o->inputs[i], zoo_nearest(o->inputs[i]));
+            return fail(GRAFT_BAD_OPTION, "no network '%s'; did you mean '%s'?", o->inputs[i],
+                        zoo_nearest(o->inputs[i]));
     return GRAFT_OK;
 }
 
@@ -57,9 +58,9 @@ graft_status run_models(const graft_options *o)
         if (status == GRAFT_OK)
             status = fetch_locate(net, &(struct fetch_request){0}, &here);
         if (status == GRAFT_OK)
-            result_take(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:f, s:b, s:s?}", "name", net->name, "title",
-                                  net->title, "publisher", net->publisher, "license", net->license, "size", net->input.size,
-                                  "top1", net->top1, "top5", net->top5, "parameters",
+            result_take(json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:f, s:b, s:s?}", "name", net->name,
+                                  "title", net->title, "publisher", net->publisher, "license", net->license, "size",
+                                  net->input.size, "top1", net->top1, "top5", net->top5, "parameters",
                                   (json_int_t)graph_parameters(&g, false), "multiply_adds", graph_multiply_adds(&g),
                                   "cached", here.path != NULL, "path", here.path));
         found_file_free(&here);

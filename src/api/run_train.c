@@ -86,8 +86,8 @@ graft_status aux_option(const graft_options *o, float weights[MAX_OUTPUTS], stru
 graft_status array_input(const struct dataset *d, const graft_options *o, struct input_spec *out)
 {
     if (d->array_h != d->array_w || d->array_c != 3)
-        return fail(GRAFT_BAD_FILE, "%s: float arrays must be square with 3 channels, not %dx%dx%d", option_text(o, "data"),
-                    d->array_h, d->array_w, d->array_c);
+        return fail(GRAFT_BAD_FILE, "%s: float arrays must be square with 3 channels, not %dx%dx%d",
+                    option_text(o, "data"), d->array_h, d->array_w, d->array_c);
     *out = (struct input_spec){.size = d->array_h, .resize = d->array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
     return GRAFT_OK;
 }
@@ -175,7 +175,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(augment_parse(copies > 0 && !option_set(o, "augment") ? "statefarm" : option_text(o, "augment"), &augment));
     if (copies > 0 && (!augment_any(&augment) || augment.on[AUGMENT_MIXUP] || augment.on[AUGMENT_CUTMIX]))
         return fail(GRAFT_BAD_OPTION, "--copies makes versions that stay the same over the epochs; %s",
-                    augment_any(&augment) ? "mixup and cutmix mix each batch anew" : "--augment must say how they differ");
+                    augment_any(&augment) ? "mixup and cutmix mix each batch anew"
+                                          : "--augment must say how they differ");
     if (o->n_inputs > 0)
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
@@ -216,14 +217,28 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
-    const struct train_options options = {
-        .folder = option_text(o, "output"), .args = args, .memory = memory, .batch = (int)batch, .epochs = (int)epochs, .workers = (int)workers,
-        .recipe = recipe, .seed = (uint64_t)seed, .bn = (enum bn_mode)bn, .checkpoint_seconds = minutes * 60,
-        .augment = augment, .fixed = copies > 0, .features = option_text(o, "cache-features"),
-        .fail_on_bad = bad == 1, .log_steps = option_set(o, "log-steps"),
-        .save = !option_set(o, "no-save"), .exact = option_set(o, "exact"),
-        .histograms = option_set(o, "histograms"), .resume = resume, .force = force,
-        .grown = option_set(o, "no-save") ? NULL : follower_grown, .user = &follower};
+    const struct train_options options = {.folder = option_text(o, "output"),
+                                          .args = args,
+                                          .memory = memory,
+                                          .batch = (int)batch,
+                                          .epochs = (int)epochs,
+                                          .workers = (int)workers,
+                                          .recipe = recipe,
+                                          .seed = (uint64_t)seed,
+                                          .bn = (enum bn_mode)bn,
+                                          .checkpoint_seconds = minutes * 60,
+                                          .augment = augment,
+                                          .fixed = copies > 0,
+                                          .features = option_text(o, "cache-features"),
+                                          .fail_on_bad = bad == 1,
+                                          .log_steps = option_set(o, "log-steps"),
+                                          .save = !option_set(o, "no-save"),
+                                          .exact = option_set(o, "exact"),
+                                          .histograms = option_set(o, "histograms"),
+                                          .resume = resume,
+                                          .force = force,
+                                          .grown = option_set(o, "no-save") ? NULL : follower_grown,
+                                          .user = &follower};
     follower_begin(&follower);
     TRY_GOTO(train_run(&m, &d, &options));
 done:
@@ -235,8 +250,9 @@ done:
 }
 
 // What may differ from the run's own options without being a change of the run.
-const char *const train_free_options[] = {"epochs", "threads", "workers", "checkpoint-minutes", "log-steps", "histograms",
-                                          "force", "cache-dir", "cache-gb", "cache-features", "folds-run", NULL};
+const char *const train_free_options[] = {"epochs",    "threads",        "workers",   "checkpoint-minutes",
+                                          "log-steps", "histograms",     "force",     "cache-dir",
+                                          "cache-gb",  "cache-features", "folds-run", NULL};
 
 // A relative path means another file in another folder: says so when something was not found.
 graft_status tell_directory(graft_status status, const json_t *args)

@@ -65,8 +65,8 @@ static graft_status open_whole(const char *path, size_t copied, size_t most, str
     else if (!S_ISREG(st.st_mode))
         status = fail(GRAFT_BAD_FILE, "'%s' is not a regular file (a pipe, socket or device)", path);
     else if ((uint64_t)st.st_size > most)
-        status = fail(GRAFT_BAD_FILE, "'%s' is too large: %.0f MB, at most %.0f are read", path, (double)st.st_size / 1e6,
-                      (double)most / 1e6);
+        status = fail(GRAFT_BAD_FILE, "'%s' is too large: %.0f MB, at most %.0f are read", path,
+                      (double)st.st_size / 1e6, (double)most / 1e6);
     else {
         out->data.size = (size_t)st.st_size;
         void *mapping = MAP_FAILED;
@@ -89,7 +89,10 @@ graft_status file_map_open(const char *path, struct file_map *out)
     return open_whole(path, 1 << 20, SIZE_MAX, out); // small files are cheaper copied, and cannot vanish under us
 }
 
-graft_status file_read(const char *path, size_t most, struct file_map *out) { return open_whole(path, most, most, out); }
+graft_status file_read(const char *path, size_t most, struct file_map *out)
+{
+    return open_whole(path, most, most, out);
+}
 
 void file_map_close(struct file_map *map)
 {

@@ -15,7 +15,8 @@ struct file_table { // system calls of writing; tests replace them to fail any c
     int (*truncate)(const char *path, off_t size);
 };
 extern struct file_table file_ops;
-// "cannot VERB 'PATH': errno's text"; GRAFT_NO_RESOURCE where the disk or the memory is the reason, else GRAFT_BAD_FILE.
+// "cannot VERB 'PATH': errno's text"; GRAFT_NO_RESOURCE where the disk or the memory is the reason, else
+// GRAFT_BAD_FILE.
 graft_status fail_system(const char *verb, const char *path);
 
 // A regular file mapped read-only (or read into memory when mapping fails or the file is small).
@@ -28,8 +29,8 @@ graft_status file_map_open(const char *path, struct file_map *out); // refuses w
 graft_status file_read(const char *path, size_t most, struct file_map *out);
 void file_map_close(struct file_map *map);                          // a zeroed one is fine
 
-// Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.  What is
-// there and no file (/dev/stdout, a pipe) is written to as it is.
+// Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.  What
+// is there and no file (/dev/stdout, a pipe) is written to as it is.
 struct file_writer {
     char *path, *temporary;
     bool direct; // temporary is path
@@ -54,8 +55,8 @@ uint64_t file_space(const char *folder);                     // bytes left on it
 graft_status file_size(const char *path, uint64_t *out);
 // XXH64 of the content but its last `tail_size` bytes, which go to `tail`.  Read in pieces, so no memory is taken.
 graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t tail_size);
-// Takes the folder for this process: `*fd` holds it until it is closed or the process dies, however it dies.  Fails with
-// GRAFT_BAD_FILE when another process has it.
+// Takes the folder for this process: `*fd` holds it until it is closed or the process dies, however it dies.  Fails
+// with GRAFT_BAD_FILE when another process has it.
 graft_status file_lock(const char *folder, int *fd);
 void file_unlock(int fd); // -1 is fine
 // The process that holds the folder, by what it wrote down: 0: none does any more; -1: nobody ever took it.  Takes

@@ -24,8 +24,8 @@ uint64_t mem_calls(void);                  // allocations since the start, all t
 void mem_trim(void);                       // what was freed goes back to the system where that is possible
 uint64_t mem_resident(void);               // bytes: the process's resident set now; 0: not known
 uint64_t mem_resident_peak(void);          // bytes: the process's peak resident set, from the kernel
-// Bytes that this process may still take: the least of what the machine has available, its control group's limit (cgroup
-// v2) and its address-space limit leave; SIZE_MAX where none of them can be read.
+// Bytes that this process may still take: the least of what the machine has available, its control group's limit
+// (cgroup v2) and its address-space limit leave; SIZE_MAX where none of them can be read.
 size_t mem_available(void);
 
 // Grows *array (elements of `size`) so that it holds at least `need`; false when memory is out.

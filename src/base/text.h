@@ -1,4 +1,5 @@
-// base/text.h: text that grows as it is written to.  A failed allocation sticks; text_status reports it once, at the end.
+// base/text.h: text that grows as it is written to.  A failed allocation sticks; text_status reports it once, at the
+// end.
 #pragma once
 
 #include "base/status.h"

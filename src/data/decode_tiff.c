@@ -177,7 +177,8 @@ static graft_status tiff_read(TIFF *tiff, struct source *s, const char *name, co
     const bool deep_grey = l.photometric == PHOTOMETRIC_MINISBLACK && l.bits == 16;
     const bool rows = contiguous && (rgb || deep_grey);
     if (!rows)
-        TRY(size_check_whole((int)l.w, (int)l.h, name, "a TIFF of this kind (neither 8-bit RGB nor 16-bit grey in rows)"));
+        TRY(size_check_whole((int)l.w, (int)l.h, name,
+                             "a TIFF of this kind (neither 8-bit RGB nor 16-bit grey in rows)"));
     TRY(picture_new((int)l.w, (int)l.h, name, out));
     if (rows ? !rows_read(tiff, &l, out) || s->text[0] != '\0' : !rgba_read(tiff, &l, s, out))
         return damaged(s, name);

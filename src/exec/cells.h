@@ -1,11 +1,12 @@
-// exec/cells.h: the private shape of a plan, shared by building (plan.c), steps (steps.c, step_*.c) and folding (fold.c).
+// exec/cells.h: the private shape of a plan, shared by building (plan.c), steps (steps.c, step_*.c) and folding
+// (fold.c).
 #pragma once
 
 #include "exec/kernels.h"
 #include "exec/plan.h"
 
-enum { NO_BUFFER = -1, BUFFER_INPUT = -2, BUFFER_END = -3 }; // the caller's input is a buffer of its own, and, from BUFFER_END
-                                                             // downwards, each end of the prefix
+// the caller's input is a buffer of its own, and, from BUFFER_END downwards, each end of the prefix
+enum { NO_BUFFER = -1, BUFFER_INPUT = -2, BUFFER_END = -3 };
 
 // A cell is one core operation with what its kernel absorbs: a BatchNorm folded into a convolution, an activation.
 struct cell {
@@ -81,7 +82,8 @@ enum dnn_act value_act(const struct plan *p, int value); // the activation that 
 graft_status cell_forward(struct plan *p, const struct cell *cell);
 graft_status cell_backward(struct plan *p, const struct cell *cell);
 graft_status loss_steps(struct plan *p);
-void values_drop(struct plan *p); // before the first step backward: what can be made again from what is kept is not kept
+void values_drop(
+    struct plan *p); // before the first step backward: what can be made again from what is kept is not kept
 bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
 // explain.c: which values have a gradient in PLAN_EXPLAIN; its steps after the forward ones.
 void explain_mark(struct plan *p);

@@ -1,6 +1,6 @@
 // exec/choice.c: see exec/choice.h.
-// The record: {MACHINE: {SHAPE: {"winograd": nanoseconds, "library": nanoseconds}}}.  It is read once a plan, merged with
-// what is in the file by then, and replaced whole, so that processes beside each other lose at worst a timing.
+// The record: {MACHINE: {SHAPE: {"winograd": nanoseconds, "library": nanoseconds}}}.  It is read once a plan, merged
+// with what is in the file by then, and replaced whole, so that processes beside each other lose at worst a timing.
 
 #include "exec/choice.h"
 #include "base/file.h"
@@ -35,8 +35,8 @@ static void machine_text(char *out, size_t size)
 
 static void shape_text_of(const struct dnn_conv_shape *s, enum dnn_pass pass, char *out, size_t size)
 {
-    snprintf(out, size, "%s n%d c%d %dx%d k%d %dx%d pad %d %d", pass_names[pass], s->n, s->ic, s->ih, s->iw, s->oc, s->oh,
-             s->ow, s->top, s->left);
+    snprintf(out, size, "%s n%d c%d %dx%d k%d %dx%d pad %d %d", pass_names[pass], s->n, s->ic, s->ih, s->iw, s->oc,
+             s->oh, s->ow, s->top, s->left);
 }
 
 static char *record_path(void)
@@ -105,7 +105,8 @@ static graft_status override(const char *row, enum dnn_pass pass, int *out)
         which = strrchr(rule, ':');
         if (which != NULL) {
             *which++ = '\0';
-            if (strcmp(which, pass_names[0]) != 0 && strcmp(which, pass_names[1]) != 0 && strcmp(which, pass_names[2]) != 0)
+            if (strcmp(which, pass_names[0]) != 0 && strcmp(which, pass_names[1]) != 0 &&
+                strcmp(which, pass_names[2]) != 0)
                 return fail(GRAFT_BAD_OPTION, "GRAFT_PLAN: pass '%s': forward, data or weights is expected", which);
         }
         const size_t part = strlen(rule); // of the name: `layer4` means all in it
@@ -154,7 +155,8 @@ static bool trial_make(struct trial *t, const struct dnn_conv_shape *s, int lane
     return true;
 }
 
-static graft_status time_both(const struct plan *p, const struct dnn_conv_shape *s, enum dnn_pass pass, double seconds[2])
+static graft_status time_both(const struct plan *p, const struct dnn_conv_shape *s, enum dnn_pass pass,
+                              double seconds[2])
 {
     const struct kernel_table *k = p->kernels;
     const struct winograd w = winograd_describe(s, pass, ACT_NONE, k->lanes, k->products->rows, exec_threads());
@@ -167,8 +169,12 @@ static graft_status time_both(const struct plan *p, const struct dnn_conv_shape 
     if (conv == NULL || !trial_make(&t, s, k->lanes, library > own ? library : own))
         goto done; // nothing to compare with, or no memory for it: the estimate decides
     const bool data = pass == DNN_DATA;
-    const struct winograd_maps maps = {.source = data ? t.dst : t.src, .destination = data ? t.src : t.dst, .gradient = t.dst,
-                                       .weights = t.wei, .bias = t.bias, .scratch = t.scratch};
+    const struct winograd_maps maps = {.source = data ? t.dst : t.src,
+                                       .destination = data ? t.src : t.dst,
+                                       .gradient = t.dst,
+                                       .weights = t.wei,
+                                       .bias = t.bias,
+                                       .scratch = t.scratch};
     for (int i = 0; i < TRIES; i++) {
         const double begin = now_seconds();
         (pass == DNN_WEIGHTS ? k->winograd->gradient : k->winograd->convolve)(&w, &maps);
@@ -229,8 +235,8 @@ static graft_status decide(struct plan *p, const struct dnn_conv_shape *shape, e
     return GRAFT_OK;
 }
 
-graft_status choice_make(struct plan *p, const struct cell *cell, const struct dnn_conv_shape *shape, enum dnn_pass pass,
-                         bool *winograd)
+graft_status choice_make(struct plan *p, const struct cell *cell, const struct dnn_conv_shape *shape,
+                         enum dnn_pass pass, bool *winograd)
 {
     const char *row = graph_row_name(p->graph, cell->node->row);
     int told;

@@ -1,7 +1,7 @@
 // exec/dnn.c: oneDNN's convolution passes and matrix product; the only file that includes its header.
 // In: shapes in the words of the field, pointers.  Out: primitives bound to user-owned memory and scratch.
-// oneDNN 2.x describes an operation first and asks for implementations of the description; 3.x does both in one call and
-// made memory descriptors opaque.  Everything that differs stands between here and the `---` line.
+// oneDNN 2.x describes an operation first and asks for implementations of the description; 3.x does both in one call
+// and made memory descriptors opaque.  Everything that differs stands between here and the `---` line.
 
 #include "exec/dnn.h"
 #include "base/memory.h"

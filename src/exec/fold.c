@@ -41,7 +41,8 @@ static void fold_one(struct plan *p, const struct fold *f)
 {
     const struct node *conv = f->cell->node, *bn = f->cell->fold;
     const struct param_entry *e = &p->params->entries[conv->param[0]];
-    const float *src = plan_param(p, conv->param[0]), *bias = conv->attr.conv.bias ? plan_param(p, conv->param[1]) : NULL;
+    const float *src = plan_param(p, conv->param[0]),
+                *bias = conv->attr.conv.bias ? plan_param(p, conv->param[1]) : NULL;
     const float *gamma = plan_param(p, bn->param[0]), *beta = plan_param(p, bn->param[1]);
     const float *mean = plan_param(p, bn->param[2]), *variance = plan_param(p, bn->param[3]);
     const int v = p->kernels->lanes, oc = conv->attr.conv.oc, padded = blocks_of(oc, v) * v;

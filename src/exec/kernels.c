@@ -1,5 +1,6 @@
-// exec/kernels.c: graft's own kernels in C that the compiler vectorises.  Compiled once per instruction set, see exec/simd.h.
-// Owner of a task: one (image, channel block) or one channel block, so results never depend on the thread count.
+// exec/kernels.c: graft's own kernels in C that the compiler vectorises.  Compiled once per instruction set, see
+// exec/simd.h. Owner of a task: one (image, channel block) or one channel block, so results never depend on the thread
+// count.
 
 #include "exec/kernels.h"
 #include "exec/products.h"
@@ -10,7 +11,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { FOLD = 32 }; // pixels summed in float before the sum goes into double: keeps BatchNorm as exact as the frameworks'
+// pixels summed in float before the sum goes into double: keeps BatchNorm as exact as the frameworks'
+enum { FOLD = 32 };
 #define LANE_LOOP _Pragma("omp simd") for (int l = 0; l < V; l++)
 static const float SIX = 6;
 
@@ -99,8 +101,8 @@ static void bn_apply(struct map_shape s, const float *src, const float *scale, c
     }
 }
 
-// One image of one channel block: masks the gradient in place; sum += g, product += g (x - mean).  `act` is constant where
-// it is inlined.
+// One image of one channel block: masks the gradient in place; sum += g, product += g (x - mean).  `act` is constant
+// where it is inlined.
 static inline __attribute__((always_inline)) void bn_gradient_sums(const enum dnn_act act, size_t area, const float *x,
                                                                    const float *y, float *g, const float *mean,
                                                                    double *sum, double *product)
@@ -309,8 +311,8 @@ static inline size_t wei_at(const struct dnn_conv_shape *s, int o, int i, int y,
 
 // One row of a depthwise weight gradient: sum[kx] += diff_dst[x] * src[x * stride - left + kx], over the row.
 // K is constant where it is inlined, so the sums stay in registers.
-static inline __attribute__((always_inline)) void depthwise_row(const int K, const float *src, const float *diff, int iw,
-                                                                int ow, int stride, int left, float *sum)
+static inline __attribute__((always_inline)) void depthwise_row(const int K, const float *src, const float *diff,
+                                                                int iw, int ow, int stride, int left, float *sum)
 {
     int inner = (left + stride - 1) / stride, outer = (iw - K + left) / stride + 1; // columns that need no clipping
     outer = iw - K + left < 0 ? 0 : outer > ow ? ow : outer;

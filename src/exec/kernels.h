@@ -17,8 +17,8 @@ struct pool_kernels {
     // index: a byte an output, the place of the largest in its window; NULL: not wanted.
     void (*max_forward)(struct pool_shape s, const float *src, float *dst, uint8_t *index);
     // mask: the pooled values, NULL: none; only where they are within the activation's limits a gradient passes.
-    void (*max_backward)(struct pool_shape s, const float *diff_dst, const uint8_t *index, const float *mask, enum dnn_act act,
-                         float *diff_src);
+    void (*max_backward)(struct pool_shape s, const float *diff_dst, const uint8_t *index, const float *mask,
+                         enum dnn_act act, float *diff_src);
     void (*average_forward)(struct pool_shape s, const float *src, float *dst);
     void (*average_backward)(struct pool_shape s, const float *diff_dst, float *diff_src);
     void (*adaptive_forward)(struct map_shape s, int oh, int ow, const float *src, float *dst);
@@ -43,10 +43,12 @@ struct kernel_table {
     // Normalisation across channels; backward in place on diff, `ratio` being scratch of the map's size.
     void (*lrn_forward)(struct map_shape s, struct lrn_shape a, const float *src, float *dst);
     void (*lrn_backward)(struct map_shape s, struct lrn_shape a, const float *src, float *diff, float *ratio);
-    void (*dropout)(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step, uint64_t layer);
+    void (*dropout)(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step,
+                    uint64_t layer);
     void (*bias_add)(float *x, const float *bias, int n, int units, enum dnn_act act); // (n, units)
     void (*bias_gradient)(const float *diff, float *diff_bias, int n, int units);
-    // Convolution where the library has no fast kernel: weights of a depthwise one, everything else by definition.  pass as in dnn.h; same arguments.
+    // Convolution where the library has no fast kernel: weights of a depthwise one, everything else by definition. pass
+    // as in dnn.h; same arguments.
     void (*conv_own)(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
                        float *dst);
     const struct winograd_kernels *winograd;
@@ -54,10 +56,11 @@ struct kernel_table {
     const struct pool_kernels *pools;
 };
 const struct kernel_table *exec_kernels(void);
-// Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.  False
-// when the processor lacks it.
+// Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.
+// False when the processor lacks it.
 bool exec_kernels_force(const char *isa);
 // The prediction: mean of the softmaxes of `count` heads, each (n, classes).
 void softmax_mean(const float *const *logits, int count, float *probabilities, int n, int classes);
-// The lane-independent loss: weight * mean cross-entropy of softmax rows; diff = weight * (softmax - targets) / n, or NULL.
+// The lane-independent loss: weight * mean cross-entropy of softmax rows; diff = weight * (softmax - targets) / n, or
+// NULL.
 double softmax_loss(const float *logits, const float *targets, double weight, float *diff, int n, int classes);

@@ -48,7 +48,8 @@ struct plan_step plan_step_at(const struct plan *p, int index)
     if (node == NULL && s->entry >= 0) {
         node = &p->graph->nodes[p->graph->params[s->entry].node];
         out.op = "update";
-        out.bytes = 5 * sizeof(float) * (double)p->params->entries[s->entry].size; // g; w and momentum, read and written
+        out.bytes =
+            5 * sizeof(float) * (double)p->params->entries[s->entry].size; // g; w and momentum, read and written
     } else if (s->shape.kh > 0) {
         out.op = op_text[OP_CONV];
         out.pass = passes[s->pass];

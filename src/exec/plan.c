@@ -42,7 +42,8 @@ int buffer_new(struct plan *p, size_t floats)
 {
     if (!mem_grow(&p->buffers, &p->buffer_capacity, (size_t)p->n_buffers + 1, sizeof *p->buffers))
         return NO_BUFFER;
-    p->buffers[p->n_buffers] = (struct buffer){.bytes = (floats * sizeof(float) + 63) / 64 * 64, .first = INT_MAX, .last = -1};
+    p->buffers[p->n_buffers] =
+        (struct buffer){.bytes = (floats * sizeof(float) + 63) / 64 * 64, .first = INT_MAX, .last = -1};
     return p->n_buffers++;
 }
 
@@ -90,7 +91,8 @@ const struct node *only_consumer(const struct plan *p, int value)
 
 enum dnn_act value_act(const struct plan *p, int value)
 {
-    if (p->options.mode == PLAN_EXPLAIN && value == p->options.keep) // whose gradient is wanted, not that of what is before it
+    if (p->options.mode == PLAN_EXPLAIN &&
+        value == p->options.keep) // whose gradient is wanted, not that of what is before it
         return ACT_NONE;
     for (int i = 0; i < p->n_cells; i++)
         if (p->cells[i].out == value)
@@ -313,7 +315,8 @@ graft_status plan_prefix_build(const struct graph *g, struct params *params, str
         p->end_floats += value_floats(p, p->ends[k]);
         if (p->end[k] == NULL)
             TRY_GOTO(fail_memory("the ends of the frozen part"));
-        memset(p->end[k], 0, value_floats(p, p->ends[k]) * sizeof(float)); // rows of a batch that is not full are read too
+        memset(p->end[k], 0,
+               value_floats(p, p->ends[k]) * sizeof(float)); // rows of a batch that is not full are read too
     }
     p->padded = mem_aligned((size_t)o.batch * item * sizeof *p->padded);
     p->end_floats += (size_t)o.batch * item;
@@ -327,7 +330,10 @@ done:
 }
 
 int plan_ends(const struct plan *p) { return p->n_ends; }
-size_t plan_end_floats(const struct plan *p, int end) { return value_floats(p, p->ends[end]) / (size_t)p->options.batch; }
+size_t plan_end_floats(const struct plan *p, int end)
+{
+    return value_floats(p, p->ends[end]) / (size_t)p->options.batch;
+}
 float *plan_end(const struct plan *p, int end) { return p->end[end]; }
 
 void plan_free(struct plan *p)
@@ -388,7 +394,8 @@ graft_status arena_reserve(struct arena *arena)
         return fail(GRAFT_NO_RESOURCE, "the plan needs %.0f MB for activations and gradients and memory is out; use a "
                     "smaller --batch or --imgsz, or freeze more layers", arena->need / 1e6);
     const uintptr_t huge = (uintptr_t)1 << 21, first = ((uintptr_t)arena->base + huge - 1) / huge * huge;
-    if ((uintptr_t)arena->base + arena->need > first + huge) // fewer page walks; advice, so a refusal is none of our business
+    if ((uintptr_t)arena->base + arena->need >
+        first + huge) // fewer page walks; advice, so a refusal is none of our business
         madvise((void *)first, ((uintptr_t)arena->base + arena->need - first) / huge * huge, MADV_HUGEPAGE);
     arena->have = arena->need;
     return GRAFT_OK;
@@ -421,7 +428,8 @@ graft_status plan_prefix_run(struct plan *p, const float *input, int n, double *
     }
     TRY(steps_run(p, &(struct run){.input = n < p->options.batch ? p->padded : input, .seconds = seconds}));
     for (int k = 0; k < p->n_ends; k++) // out of the arena, which the rest is about to use
-        memcpy(p->end[k], plan_buffer(p, p->value_buffer[p->ends[k]], NULL), value_floats(p, p->ends[k]) * sizeof(float));
+        memcpy(p->end[k], plan_buffer(p, p->value_buffer[p->ends[k]], NULL),
+               value_floats(p, p->ends[k]) * sizeof(float));
     return GRAFT_OK;
 }
 

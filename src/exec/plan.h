@@ -30,7 +30,8 @@ struct plan_options {
     int keep;    // PLAN_EXPLAIN: a value whose map and gradient plan_kept reads
     bool exact;  // no Winograd: rounding as of the direct sums
     bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
-    bool keep_all; // PLAN_TRAIN: outputs of BatchNorm and of adds too, which else are made again on the way back: the same bits
+    bool keep_all; // PLAN_TRAIN: outputs of BatchNorm and of adds too, which else are made again on the way back: the
+                   // same bits
     bool time;   // may time the ways a convolution can go, once for a machine and shape
     struct plan *prefix;    // of the same graph: this plan is of the rest, and runs it first.  See plan_prefix_build
     struct json_t *choices; // a run's: {"LAYER PASS BATCH": "winograd" or "library"}, repeated and added to; or NULL
@@ -39,14 +40,14 @@ struct plan_options {
 // Only measures and records; arena_reserve then allocates for all plans at once.
 graft_status plan_build(const struct graph *g, struct params *params, struct arena *arena,
                         const struct plan_options *options, struct plan **out);
-// The frozen part of the graph (graph_prefix) as a plan of its own, in evaluation mode, of which options->batch, exact and
-// poison count; *out NULL: there is none.  It outlives the plans of the rest, and their batches are no larger.
+// The frozen part of the graph (graph_prefix) as a plan of its own, in evaluation mode, of which options->batch, exact
+// and poison count; *out NULL: there is none.  It outlives the plans of the rest, and their batches are no larger.
 graft_status plan_prefix_build(const struct graph *g, struct params *params, struct arena *arena,
                                const struct plan_options *options, struct plan **out);
 // Its ends, what the rest reads.  One picture's part of each is contiguous, and does not depend on the other pictures.
 int plan_ends(const struct plan *prefix);
 size_t plan_end_floats(const struct plan *prefix, int end);      // of a picture
-float *plan_end(const struct plan *prefix, int end);             // (batch, plan_end_floats): of the last run; room for others
+float *plan_end(const struct plan *prefix, int end); // (batch, plan_end_floats): of the last run; room for others
 // The ends of `n` pictures, n <= batch.  `seconds`: as in struct run, or NULL.
 graft_status plan_prefix_run(struct plan *prefix, const float *input, int n, double *seconds);
 void plan_free(struct plan *plan);
@@ -58,7 +59,7 @@ int plan_batch(const struct plan *plan);
 // Gradient of one parameter entry, in the entry's own layout, ready: update it now; the buffer is reused afterwards.
 typedef void (*grad_ready)(void *user, int entry, float *gradient);
 struct run {
-    const float *input;   // (n, c, h, w) preprocessed.  NULL in a plan of the rest: the prefix's ends hold what it reads
+    const float *input; // (n, c, h, w) preprocessed.  NULL in a plan of the rest: the prefix's ends hold what it reads
     const float *targets; // (n, classes) rows of probabilities (PLAN_EXPLAIN: any weights); NULL in PLAN_INFER
     uint64_t seed, step;  // dropout's key
     grad_ready ready; void *user;
@@ -68,8 +69,10 @@ struct run {
 // Forward; in PLAN_TRAIN also loss and backward.  *loss is the mean over the batch of the outputs' weighted sum of
 // cross-entropies (PLAN_TRAIN).
 graft_status plan_run(struct plan *plan, const struct run *run, double *loss);
-int plan_hits(const struct plan *plan); // of the last plan_run (PLAN_TRAIN): rows whose main head is highest where its target is
-const float *plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
+int plan_hits(
+    const struct plan *plan); // of the last plan_run (PLAN_TRAIN): rows whose main head is highest where its target is
+const float *
+plan_logits(const struct plan *plan); // main head: (n, classes), valid until the next plan_run on the arena
 // (n, c, h, w) of the kept value, or of its gradient; valid as the logits are.
 void plan_kept(const struct plan *plan, bool gradient, float *dst);
 const float *plan_output(const struct plan *plan, int output); // of any output of the graph; NULL: it does not run
@@ -79,4 +82,5 @@ void plan_probabilities(const struct plan *plan, float *probabilities); // (n, c
 struct plan_step { const char *layer, *op, *pass, *algorithm; double flops, bytes; };
 int plan_step_count(const struct plan *plan);
 struct plan_step plan_step_at(const struct plan *plan, int index);
-double exec_peak(void); // multiply-adds a second (counted as two) of all threads, measured for some tens of milliseconds
+double
+exec_peak(void); // multiply-adds a second (counted as two) of all threads, measured for some tens of milliseconds

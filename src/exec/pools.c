@@ -18,10 +18,11 @@ static inline struct window window_at(const struct pool_shape *s, int oy, int ox
                            x + s->kw < s->src.w ? x + s->kw : s->src.w};
 }
 
-// The largest of the window's elements [y0, y1) x [x0, x1) and its place; src: the window's corner, which may lie outside the
-// map.  Of equals the first; a NaN wins, so that it does not vanish.  The bounds are constant where a whole window is inlined.
-INLINE void window_max(const float *src, const size_t row, const int kw, const int y0, const int y1, const int x0, const int x1,
-                       float *dst, uint8_t *index)
+// The largest of the window's elements [y0, y1) x [x0, x1) and its place; src: the window's corner, which may lie
+// outside the map.  Of equals the first; a NaN wins, so that it does not vanish.  The bounds are constant where a whole
+// window is inlined.
+INLINE void window_max(const float *src, const size_t row, const int kw, const int y0, const int y1, const int x0,
+                       const int x1, float *dst, uint8_t *index)
 {
     for (int part = 0; part < PARTS; part++) {
         vec best = vec_spread(-INFINITY);
@@ -62,8 +63,8 @@ static void max_forward(struct pool_shape s, const float *src, float *dst, uint8
 }
 
 // Gives the gradient of one output to the element it came from, zero to the others; `add`: on top of what they have.
-INLINE void window_give(vec diff, vec_mask where, const size_t row, const int kw, const int y0, const int y1, const int x0,
-                        const int x1, const bool add, float *diff_src)
+INLINE void window_give(vec diff, vec_mask where, const size_t row, const int kw, const int y0, const int y1,
+                        const int x0, const int x1, const bool add, float *diff_src)
 {
     UNROLL for (int y = y0; y < y1; y++)
         UNROLL for (int x = x0; x < x1; x++) {
@@ -76,8 +77,8 @@ INLINE void window_give(vec diff, vec_mask where, const size_t row, const int kw
 }
 
 // Windows that do not overlap and cover the map are written once; else rows are cleared just before their first window.
-static void max_backward(struct pool_shape s, const float *diff_dst, const uint8_t *index, const float *mask, enum dnn_act act,
-                         float *diff_src)
+static void max_backward(struct pool_shape s, const float *diff_dst, const uint8_t *index, const float *mask,
+                         enum dnn_act act, float *diff_src)
 {
     const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V, row = (size_t)s.src.w * V;
     const vec low = vec_zero(), high = vec_spread(act == ACT_RELU6 ? 6 : INFINITY);
@@ -106,14 +107,16 @@ static void max_backward(struct pool_shape s, const float *diff_dst, const uint8
                         const vec m = vec_load(mask + at + part * W);
                         diff = vec_choose((m > low) & (m < high), diff, vec_zero());
                     }
-                    const vec_mask where = __builtin_convertvector(*(const vec_bytes *)(index + at + part * W), vec_mask);
+                    const vec_mask where =
+                        __builtin_convertvector(*(const vec_bytes *)(index + at + part * W), vec_mask);
                     float *corner = map + (ptrdiff_t)top * (ptrdiff_t)row + (ptrdiff_t)left * V + part * W;
                     if (tiled)
                         window_give(diff, where, row, 2, 0, 2, 0, 2, false, corner);
                     else if (whole && s.kh == 3 && s.kw == 3)
                         window_give(diff, where, row, 3, 0, 3, 0, 3, true, corner);
                     else
-                        window_give(diff, where, row, s.kw, w.y0 - top, w.y1 - top, w.x0 - left, w.x1 - left, true, corner);
+                        window_give(diff, where, row, s.kw, w.y0 - top, w.y1 - top, w.x0 - left, w.x1 - left, true,
+                                    corner);
                 }
             }
         }

@@ -1,6 +1,6 @@
-// exec/products.c: register tiles of matrix products; see exec/products.h.  The arrays `sum` live in registers: every loop
-// over them is unrolled, bounds are constant where the functions are inlined.
-// AVX-512 (32 registers): 14 x 2, gradient 8 x 3.  AVX2 (16): 6 x 2, 4 x 3.  Plain C (4 floats a register): 3 x 4, 2 x 6.
+// exec/products.c: register tiles of matrix products; see exec/products.h.  The arrays `sum` live in registers: every
+// loop over them is unrolled, bounds are constant where the functions are inlined. AVX-512 (32 registers): 14 x 2,
+// gradient 8 x 3.  AVX2 (16): 6 x 2, 4 x 3.  Plain C (4 floats a register): 3 x 4, 2 x 6.
 
 #include "exec/products.h"
 #include "exec/simd.h"
@@ -14,8 +14,8 @@ enum { ROWS = 3, GRADIENT_ROWS = 2 };
 #endif
 #define UNROLL _Pragma("GCC unroll 16")
 
-INLINE void tiles_times_weights(const int rows, const int columns, const float *a, size_t a_block, const float *w, int blocks,
-                                float *c, size_t c_row, bool add)
+INLINE void tiles_times_weights(const int rows, const int columns, const float *a, size_t a_block, const float *w,
+                                int blocks, float *c, size_t c_row, bool add)
 {
     vec sum[ROWS][2 * PARTS];
     UNROLL for (int r = 0; r < rows; r++)
@@ -39,8 +39,8 @@ INLINE void tiles_times_weights(const int rows, const int columns, const float *
 }
 
 // Starts from zero and adds what c held at the end: the loads are not in the way of the first products.
-INLINE void source_times_gradient(const int columns, const float *a, const float *b, size_t b_block, int tiles, float *c,
-                                  bool add)
+INLINE void source_times_gradient(const int columns, const float *a, const float *b, size_t b_block, int tiles,
+                                  float *c, bool add)
 {
     vec sum[GRADIENT_ROWS][3 * PARTS];
     UNROLL for (int r = 0; r < GRADIENT_ROWS; r++)

@@ -1,6 +1,6 @@
-// exec/simd.h: for the files that are compiled once per instruction set: `vec`, W floats in one register, as GCC and clang
-// generalise them (+ - * by element, a float operand is spread), V lanes of the blocked layouts, and names of one's own.
-// The build defines SET (avx512, avx2, plain), ISA_NAME, LANES and REGISTER (bytes of a vector register).
+// exec/simd.h: for the files that are compiled once per instruction set: `vec`, W floats in one register, as GCC and
+// clang generalise them (+ - * by element, a float operand is spread), V lanes of the blocked layouts, and names of
+// one's own. The build defines SET (avx512, avx2, plain), ISA_NAME, LANES and REGISTER (bytes of a vector register).
 #pragma once
 
 #if defined __AVX__
@@ -23,7 +23,8 @@ INLINE void vec_store(float *p, vec x) { *(vec *)p = x; }
 INLINE vec vec_zero(void) { return (vec){0}; }
 INLINE vec vec_spread(float x) { return x - (vec){0}; }
 INLINE vec vec_choose(vec_mask mask, vec a, vec b) { return (vec)(((vec_mask)a & mask) | ((vec_mask)b & ~mask)); }
-// Past the caches, for what is not read soon: whole cache lines, one register after the other, and a fence before others read.
+// Past the caches, for what is not read soon: whole cache lines, one register after the other, and a fence before
+// others read.
 INLINE void vec_stream(float *p, vec x)
 {
 #if REGISTER == 64

@@ -1,6 +1,6 @@
-// exec/step_conv.c: convolution, forward and its two gradients, by Winograd, through the library or by definition; with a
-// folded BatchNorm the weights are the plan's derived ones.
-// By data, Winograd writes the gradient already masked by the activation that made the convolution's input.
+// exec/step_conv.c: convolution, forward and its two gradients, by Winograd, through the library or by definition; with
+// a folded BatchNorm the weights are the plan's derived ones. By data, Winograd writes the gradient already masked by
+// the activation that made the convolution's input.
 
 #include "exec/choice.h"
 #include "exec/steps.h"
@@ -68,7 +68,8 @@ static graft_status winograd_step(struct plan *p, const struct cell *cell, struc
     s->winograd = mem_alloc(sizeof *s->winograd);
     if (s->winograd == NULL)
         return fail_memory("a convolution");
-    *s->winograd = winograd_describe(&s->shape, s->pass, act, p->kernels->lanes, p->kernels->products->rows, exec_threads());
+    *s->winograd =
+        winograd_describe(&s->shape, s->pass, act, p->kernels->lanes, p->kernels->products->rows, exec_threads());
     return buffer_make(p, winograd_scratch(s->winograd), &s->scratch);
 }
 

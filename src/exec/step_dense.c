@@ -3,7 +3,10 @@
 #include "exec/steps.h"
 #include <string.h>
 
-static int dense_width(const struct plan *p, int value) { return (int)(value_floats(p, value) / (size_t)p->options.batch); }
+static int dense_width(const struct plan *p, int value)
+{
+    return (int)(value_floats(p, value) / (size_t)p->options.batch);
+}
 
 static graft_status run_dense(struct plan *p, const struct step *s, const struct run *run)
 {

@@ -69,7 +69,8 @@ graft_status pool_backward(struct plan *p, const struct cell *cell)
     s->src = p->value_gradient[cell->out];
     s->dst = diff_src;
     s->extra = index;
-    // What is not positive as a maximum is not positive at its place either: the activation before a max pool masks here.
+    // What is not positive as a maximum is not positive at its place either: the activation before a max pool masks
+    // here.
     const int in = cell->node->in[0];
     const bool alone = only_consumer(p, in) != NULL;
     if (cell->node->op == OP_MAXPOOL && alone && !p->masked[cell->out] && value_act(p, in) != ACT_NONE)

@@ -23,8 +23,8 @@ graft_status scale_forward(struct plan *p, const struct cell *cell)
     return GRAFT_OK;
 }
 
-// src2: the activated output; dst: the gradient, in place; scratch, extra2: gradients of gamma and beta; extra: mean and
-// inverse deviation.
+// src2: the activated output; dst: the gradient, in place; scratch, extra2: gradients of gamma and beta; extra: mean
+// and inverse deviation.
 static graft_status run_scale_backward(struct plan *p, const struct step *s, const struct run *run)
 {
     const struct node *node = s->cell->node;

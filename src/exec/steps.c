@@ -1,6 +1,6 @@
 // exec/steps.c: what the operations' steps share, the loss, and the table of emitters.
-// A gradient buffer belongs to its value until the producer's backward takes it.  Where a value has several consumers the
-// first gives its gradient and the others add to it.
+// A gradient buffer belongs to its value until the producer's backward takes it.  Where a value has several consumers
+// the first gives its gradient and the others add to it.
 
 #include "exec/steps.h"
 #include <string.h>
@@ -42,8 +42,8 @@ static const struct cell *cell_of(const struct plan *p, int value)
     return NULL;
 }
 
-// A BatchNorm's output comes from its source, which its own way back reads.  A sum comes from a BatchNorm's output and from
-// what is kept or a BatchNorm's as well: of a chain of residual blocks every second sum is dropped.
+// A BatchNorm's output comes from its source, which its own way back reads.  A sum comes from a BatchNorm's output and
+// from what is kept or a BatchNorm's as well: of a chain of residual blocks every second sum is dropped.
 void values_drop(struct plan *p)
 {
     for (int i = 0; i < p->n_cells; i++) {
@@ -190,7 +190,10 @@ graft_status cell_forward(struct plan *p, const struct cell *cell)
     return emitters[cell->node->op].forward(p, cell);
 }
 
-graft_status cell_backward(struct plan *p, const struct cell *cell) { return emitters[cell->node->op].backward(p, cell); }
+graft_status cell_backward(struct plan *p, const struct cell *cell)
+{
+    return emitters[cell->node->op].backward(p, cell);
+}
 
 static int highest(const float *x, size_t n)
 {

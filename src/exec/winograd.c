@@ -23,13 +23,14 @@ bool winograd_applies(const struct dnn_conv_shape *s)
            s->layout == LAYOUT_OIHW_BLOCK;
 }
 
-// In multiply-adds at the products' own rate.  What the transforms cost was fitted to all three passes of shapes from 1x7x7 to
-// 16x224x224 on two processors; it grows with the lanes, since only the products get faster with them.
+// In multiply-adds at the products' own rate.  What the transforms cost was fitted to all three passes of shapes from
+// 1x7x7 to 16x224x224 on two processors; it grows with the lanes, since only the products get faster with them.
 double winograd_gain(const struct dnn_conv_shape *s, int lanes)
 {
     const double tiles = (double)s->n * ((s->oh + WINO_TILE - 1) / WINO_TILE) * ((s->ow + WINO_TILE - 1) / WINO_TILE);
     const double c = s->ic, k = s->oc, products = 1.15 * WINO_POINTS * tiles * c * k;
-    const double source = 50.0 * lanes * tiles * c, destination = 38.0 * lanes * tiles * k, weights = 75.0 * lanes * c * k;
+    const double source = 50.0 * lanes * tiles * c, destination = 38.0 * lanes * tiles * k,
+                 weights = 75.0 * lanes * c * k;
     return 9.0 * s->n * s->oh * s->ow * c * k / (products + source + destination + weights);
 }
 
@@ -58,7 +59,8 @@ void winograd_cut(struct winograd *w, int block, int chunk, int slots)
     w->v_point = c * block * v + LINE;
     w->v_floats = WINO_POINTS * w->v_point;
     if (w->pass == DNN_WEIGHTS) {
-        const size_t blocks = (size_t)(w->tiles + block - 1) / block, strips = (size_t)(block + WINO_STRIP - 1) / WINO_STRIP;
+        const size_t blocks = (size_t)(w->tiles + block - 1) / block,
+                     strips = (size_t)(block + WINO_STRIP - 1) / WINO_STRIP;
         w->q_point = (size_t)chunk * block * v + LINE;
         w->q_floats = WINO_POINTS * w->q_point;
         w->u_point = c * v * chunk * v + LINE;
@@ -83,7 +85,8 @@ static void cut_convolution(struct winograd *w, int rows, int threads)
     const long l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512 << 10), l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 8 << 20);
     const long c = (long)w->c * w->lanes, k = (long)w->k * w->lanes, panels = (w->k + 1) / 2, panel = 2 * w->lanes;
     const long chunk = clamp(CHUNK / panel, 1, panels);
-    const long slice = l2 / 2 / (4 * (c < SOURCE_MOST ? c : SOURCE_MOST)); // a point's V in half of a thread's own cache
+    const long slice =
+        l2 / 2 / (4 * (c < SOURCE_MOST ? c : SOURCE_MOST));               // a point's V in half of a thread's own cache
     const long whole = l3 / 2 / (4 * WINO_POINTS * (c + chunk * panel));  // V and M in half of the shared one
     const long shared = clamp(slice < whole ? slice : whole, BLOCK_LEAST, BLOCK_MOST);
     const long own = l2 * 6 / 10 / (4 * WINO_POINTS * (c + panel)); // V and a panel's M in a thread's own cache
@@ -97,7 +100,8 @@ static void cut_convolution(struct winograd *w, int rows, int threads)
 // Only here a sum's order, so the result, depends on the cut: it never depends on the threads or the machine's caches.
 static void cut_gradient(struct winograd *w, int threads)
 {
-    const long c = (long)w->c * w->lanes, k = (long)w->k * w->lanes, block = GRADIENT_BYTES / (4 * WINO_POINTS * (c + k));
+    const long c = (long)w->c * w->lanes, k = (long)w->k * w->lanes,
+               block = GRADIENT_BYTES / (4 * WINO_POINTS * (c + k));
     if (w->tiles <= GRADIENT_TILES) // V whole, and as much of dU as stays in the cache
         winograd_cut(w, w->tiles, (int)clamp(GRADIENT_CHUNK / w->lanes, 1, w->k), 0);
     else if (c * k <= APART_PRODUCT)
@@ -106,8 +110,8 @@ static void cut_gradient(struct winograd *w, int threads)
         winograd_cut(w, even_block(w->tiles, clamp(block, BLOCK_LEAST, w->tiles), 1), w->k, 0);
 }
 
-struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass pass, enum dnn_act act, int lanes, int rows,
-                                  int threads)
+struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass pass, enum dnn_act act, int lanes,
+                                  int rows, int threads)
 {
     const int ic = (s->ic + lanes - 1) / lanes, oc = (s->oc + lanes - 1) / lanes;
     struct winograd w = {.pass = pass, .lanes = lanes, .n = s->n, .act = act, .bias = pass == DNN_FORWARD && s->bias};
@@ -133,6 +137,7 @@ struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass 
 
 size_t winograd_scratch(const struct winograd *w)
 {
-    const size_t slots = w->slots > 0 ? (size_t)w->slots : 1, segments = w->pass == DNN_WEIGHTS ? (size_t)w->segments : 1;
+    const size_t slots = w->slots > 0 ? (size_t)w->slots : 1,
+                 segments = w->pass == DNN_WEIGHTS ? (size_t)w->segments : 1;
     return slots * (w->v_floats + w->m_floats + w->q_floats) + segments * w->u_floats + w->bias_floats;
 }

@@ -1,6 +1,6 @@
-// exec/winograd.h: 3x3 convolutions of stride 1 by Winograd's F(4x4,3x3), all three passes; a quarter of the products of
-// the direct way.  winograd.c describes a pass and its blocking; winograd_kernels.c, compiled once per instruction set,
-// runs it.  Maps and weights lie as everywhere in exec/: (n, C/v, h*w, v) and [O/v][I/v][9][v i][v o].
+// exec/winograd.h: 3x3 convolutions of stride 1 by Winograd's F(4x4,3x3), all three passes; a quarter of the products
+// of the direct way.  winograd.c describes a pass and its blocking; winograd_kernels.c, compiled once per instruction
+// set, runs it.  Maps and weights lie as everywhere in exec/: (n, C/v, h*w, v) and [O/v][I/v][9][v i][v o].
 //
 // A tile is 4x4 of the destination; it needs 6x6 of the source.  Of each, with its 36 points:
 //   V [point][source channel]      = B' d B         transformed source

@@ -115,7 +115,8 @@ static void window_copy(const float *map, int h, int w, int y, int x, int side, 
     const int x0 = x < 0 ? -x : 0, x1 = least(side, w - x);
     for (int i = 0; i < side; i++)
         if (y + i >= 0 && y + i < h && x1 > x0)
-            memcpy(out + (i * side + x0) * V, map + ((size_t)(y + i) * w + x + x0) * V, (size_t)(x1 - x0) * V * sizeof *out);
+            memcpy(out + (i * side + x0) * V, map + ((size_t)(y + i) * w + x + x0) * V,
+                   (size_t)(x1 - x0) * V * sizeof *out);
 }
 
 // V of `count` tiles from `first` of one source block; v: of the block's tile 0.
@@ -139,8 +140,8 @@ static void source_transform(const struct winograd *w, const float *src, int blo
 }
 
 // Q of `count` tiles from `first` of one block of the gradient; bias: their sum, V floats.
-static void gradient_transform(const struct winograd *w, const float *gradient, int block, int first, int count, float *q,
-                               float *bias)
+static void gradient_transform(const struct winograd *w, const float *gradient, int block, int first, int count,
+                               float *q, float *bias)
 {
     struct tile t = tile_at(w, first);
     vec sum[PARTS] = {0};
@@ -201,12 +202,13 @@ static void panel_product(const struct winograd *w, const float *v, const float 
         }
 }
 
-// Writes rows x columns of a tile: with the bias and the activation, which keeps what is within its limits; or, `masked`,
-// what belongs to elements of the mask within the limits.
-INLINE void output_store(const struct winograd *w, const struct winograd_maps *maps, const bool masked, const bool stream,
-                         const vec *out, const int rows, const int columns, size_t at, vec bias)
+// Writes rows x columns of a tile: with the bias and the activation, which keeps what is within its limits; or,
+// `masked`, what belongs to elements of the mask within the limits.
+INLINE void output_store(const struct winograd *w, const struct winograd_maps *maps, const bool masked,
+                         const bool stream, const vec *out, const int rows, const int columns, size_t at, vec bias)
 {
-    const vec low = vec_spread(w->act == ACT_NONE ? -INFINITY : 0), high = vec_spread(w->act == ACT_RELU6 ? 6 : INFINITY);
+    const vec low = vec_spread(w->act == ACT_NONE ? -INFINITY : 0),
+              high = vec_spread(w->act == ACT_RELU6 ? 6 : INFINITY);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++) {
             const size_t to = at + ((size_t)i * w->ow + j) * V;
@@ -227,8 +229,8 @@ INLINE void output_store(const struct winograd *w, const struct winograd_maps *m
 }
 
 // The destination of `count` tiles from `first` of one panel.
-INLINE void output_tiles(const struct winograd *w, const struct winograd_maps *maps, const bool masked, int panel, int width,
-                         int first, int count, const float *m)
+INLINE void output_tiles(const struct winograd *w, const struct winograd_maps *maps, const bool masked, int panel,
+                         int width, int first, int count, const float *m)
 {
     struct tile t = tile_at(w, first);
     for (int k = 0; k < count; k++, tile_next(w, &t), m += PANEL)
@@ -250,8 +252,8 @@ INLINE void output_tiles(const struct winograd *w, const struct winograd_maps *m
         }
 }
 
-static void output_transform(const struct winograd *w, const struct winograd_maps *maps, int panel, int width, int first,
-                             int count, const float *m)
+static void output_transform(const struct winograd *w, const struct winograd_maps *maps, int panel, int width,
+                             int first, int count, const float *m)
 {
     if (maps->mask != NULL)
         output_tiles(w, maps, true, panel, width, first, count, m);
@@ -262,7 +264,10 @@ static void output_transform(const struct winograd *w, const struct winograd_map
 
 static inline int panels_of(const struct winograd *w) { return (w->k + 1) / 2; }
 static inline int width_of(const struct winograd *w, int panel) { return 2 * panel + 1 < w->k ? 2 : 1; }
-static inline float *panel_u(const struct winograd *w, float *u, int panel) { return u + (size_t)panel * w->c * V * PANEL; }
+static inline float *panel_u(const struct winograd *w, float *u, int panel)
+{
+    return u + (size_t)panel * w->c * V * PANEL;
+}
 
 // All threads share a block of tiles: V of the block, then for every chunk of panels U, M, and the destination.
 static void convolve_shared(const struct winograd *w, const struct winograd_maps *maps)
@@ -284,8 +289,8 @@ static void convolve_shared(const struct winograd *w, const struct winograd_maps
             if (first == 0 || !whole) {
 #pragma omp for schedule(static) nowait
                 for (int task = 0; task < some * w->c; task++)
-                    weights_transform(w, maps->weights, task % w->c, begin + task / w->c, width_of(w, begin + task / w->c),
-                                      panel_u(w, u, task / w->c));
+                    weights_transform(w, maps->weights, task % w->c, begin + task / w->c,
+                                      width_of(w, begin + task / w->c), panel_u(w, u, task / w->c));
             }
 #pragma omp barrier
 #pragma omp for schedule(dynamic)
@@ -305,17 +310,21 @@ static void convolve_shared(const struct winograd *w, const struct winograd_maps
     }
 }
 
-// Every thread owns a block of tiles, small enough that its V and a panel's M stay in the thread's own cache; U is whole.
+// Every thread owns a block of tiles, small enough that its V and a panel's M stay in the thread's own cache; U is
+// whole.
 static void convolve_apart(const struct winograd *w, const struct winograd_maps *maps)
 {
     float *const u = maps->scratch + (size_t)w->slots * (w->v_floats + w->m_floats);
     const int panels = panels_of(w), blocks = blocks_of_tiles(w);
 #pragma omp parallel num_threads(w->slots)
     {
-        float *const v = maps->scratch + (size_t)omp_get_thread_num() * (w->v_floats + w->m_floats), *const m = v + w->v_floats;
+        float *const v = maps->scratch + (size_t)omp_get_thread_num() * (w->v_floats + w->m_floats), *const m =
+                                                                                                         v +
+                                                                                                         w->v_floats;
 #pragma omp for schedule(static)
         for (int task = 0; task < panels * w->c; task++)
-            weights_transform(w, maps->weights, task % w->c, task / w->c, width_of(w, task / w->c), panel_u(w, u, task / w->c));
+            weights_transform(w, maps->weights, task % w->c, task / w->c, width_of(w, task / w->c),
+                              panel_u(w, u, task / w->c));
 #pragma omp for schedule(dynamic)
         for (int b = 0; b < blocks; b++) {
             const int first = b * w->block, count = least(w->block, w->tiles - first);
@@ -323,8 +332,8 @@ static void convolve_apart(const struct winograd *w, const struct winograd_maps 
                 source_transform(w, maps->source, block, first, count, v + (size_t)block * w->block * V);
             for (int p = 0; p < panels; p++) {
                 for (int point = 0; point < WINO_POINTS; point++)
-                    panel_product(w, v + point * w->v_point, panel_u(w, u, p) + point * w->u_point, count, width_of(w, p),
-                                  m + point * w->m_point);
+                    panel_product(w, v + point * w->v_point, panel_u(w, u, p) + point * w->u_point, count,
+                                  width_of(w, p), m + point * w->m_point);
                 output_transform(w, maps, p, width_of(w, p), first, count, m);
             }
         }
@@ -353,15 +362,16 @@ static void gradient_sum(const struct winograd *w, const float *v, const float *
             width = group_width(some - k);
             for (int c = c0; c < c1; c++)
                 for (int r = 0; r < V; r += rows)
-                    products->gradient[width - 1](v + c * block + (size_t)t * V + r, q + k * block + (size_t)t * V, block,
-                                                  least(TILE_STEP, count - t),
+                    products->gradient[width - 1](v + c * block + (size_t)t * V + r, q + k * block + (size_t)t * V,
+                                                  block, least(TILE_STEP, count - t),
                                                   sum + ((size_t)k * w->c * V + (size_t)(c * V + r) * width) * V,
                                                   add || t > 0);
         }
 }
 
 // dW of one source block and one destination block k of a chunk that begins at block `begin`.
-static void filter_gradient(const struct winograd *w, const float *sum, int block, int begin, int some, int k, float *wei)
+static void filter_gradient(const struct winograd *w, const float *sum, int block, int begin, int some, int k,
+                            float *wei)
 {
     int first = 0, width;
     while (width = group_width(some - first), first + width <= k)
@@ -389,9 +399,10 @@ static void bias_sum(const struct winograd *w, const float *strips, float *bias)
         bias[l] = (float)sum[l];
 }
 
-// dW and the bias's gradient of destination blocks [begin, begin + some), from dU and the strips' sums; of a team of threads.
-static void gradient_end(const struct winograd *w, const struct winograd_maps *maps, int begin, int some, const float *sum,
-                         const float *bias)
+// dW and the bias's gradient of destination blocks [begin, begin + some), from dU and the strips' sums; of a team of
+// threads.
+static void gradient_end(const struct winograd *w, const struct winograd_maps *maps, int begin, int some,
+                         const float *sum, const float *bias)
 {
     const size_t strips = (size_t)blocks_of_tiles(w) * strips_of(w->block);
 #pragma omp for schedule(static)
@@ -407,7 +418,8 @@ static void gradient_end(const struct winograd *w, const struct winograd_maps *m
 // By weights, all threads share a block of tiles, and dU of a chunk of destination blocks.
 static void gradient_shared(const struct winograd *w, const struct winograd_maps *maps)
 {
-    float *const v = maps->scratch, *const q = v + w->v_floats, *const sum = q + w->q_floats, *const bias = sum + w->u_floats;
+    float *const v = maps->scratch, *const q = v + w->v_floats, *const sum = q + w->q_floats,
+                 *const bias = sum + w->u_floats;
     const int strips_most = strips_of(w->block), blocks = blocks_of_tiles(w);
 #pragma omp parallel
     for (int begin = 0; begin < w->k; begin += w->chunk) {
@@ -440,8 +452,8 @@ static void gradient_shared(const struct winograd *w, const struct winograd_maps
     }
 }
 
-// By weights, every thread works through a segment of the blocks of tiles for itself, with a dU of the segment's own; the
-// segments' dU are added in order.  How many there are does not depend on the threads, so neither does the result.
+// By weights, every thread works through a segment of the blocks of tiles for itself, with a dU of the segment's own;
+// the segments' dU are added in order.  How many there are does not depend on the threads, so neither does the result.
 static void gradient_apart(const struct winograd *w, const struct winograd_maps *maps)
 {
     const size_t slot = w->v_floats + w->q_floats;
@@ -460,7 +472,8 @@ static void gradient_apart(const struct winograd *w, const struct winograd_maps 
                     source_transform(w, maps->source, block, first, count, v + (size_t)block * w->block * V);
                 for (int k = 0; k < w->k; k++)
                     for (int strip = 0; strip < strips_of(count); strip++)
-                        gradient_transform(w, maps->gradient, k, first + strip * STRIP, least(STRIP, count - strip * STRIP),
+                        gradient_transform(w, maps->gradient, k, first + strip * STRIP,
+                                           least(STRIP, count - strip * STRIP),
                                            q + ((size_t)k * w->block + strip * STRIP) * V,
                                            bias + (((size_t)k * blocks + b) * strips_most + strip) * V);
                 for (int point = 0; point < WINO_POINTS; point++)

@@ -29,8 +29,14 @@ static void insert(struct graph *g, int at, int input, float rate)
     for (int i = 0; i < g->n_params; i++)
         g->params[i].node += g->params[i].node >= at;
     struct node *after = &g->nodes[at + 1];
-    g->nodes[at] = (struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .out = g->n_values, .attr.dropout = {rate, true},
-                                 .for_loss = after->for_loss, .for_prediction = after->for_prediction, .row = -1};
+    g->nodes[at] = (struct node){.op = OP_DROPOUT,
+                                 .in = {src},
+                                 .n_in = 1,
+                                 .out = g->n_values,
+                                 .attr.dropout = {rate, true},
+                                 .for_loss = after->for_loss,
+                                 .for_prediction = after->for_prediction,
+                                 .row = -1};
     g->values[g->n_values] = g->values[src];
     g->values[g->n_values].producer = at;
     after->in[input] = g->n_values++;

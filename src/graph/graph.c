@@ -198,8 +198,8 @@ int graph_global_avgpool(struct graph *g, int src) { return graph_adaptive_avgpo
 
 int graph_dropout(struct graph *g, int src, float rate)
 {
-    return node_add(g, &(struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {.rate = rate}, .row = -1},
-                    NULL);
+    return node_add(
+        g, &(struct node){.op = OP_DROPOUT, .in = {src}, .n_in = 1, .attr.dropout = {.rate = rate}, .row = -1}, NULL);
 }
 
 int graph_add(struct graph *g, int a, int b)

@@ -14,11 +14,17 @@ enum op {
 struct conv_attr { int oc, kh, kw, stride_h, stride_w, top, left, bottom, right, groups; bool bias; };
 // running = (1 - momentum) * running + momentum * batch; `unscaled`: gamma is 1 for good (Keras's scale=False).
 struct bn_attr { float epsilon; float momentum; bool unbiased, unscaled; };
-struct pool_attr { int kh, kw, stride_h, stride_w, top, left, bottom, right; bool count_padding; }; // ceil mode resolved
+struct pool_attr {
+    int kh, kw, stride_h, stride_w, top, left, bottom, right;
+    bool count_padding;
+}; // ceil mode resolved
 struct adaptive_attr { int oh, ow; };
 struct dense_attr { int units; bool bias; };
 struct dropout_attr { float rate; bool whole; }; // whole: all of a picture's map or nothing of it
-struct lrn_attr { int size; float alpha, beta, k; }; // y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta
+struct lrn_attr {
+    int size;
+    float alpha, beta, k;
+}; // y = x / (k + alpha / size * sum of x^2 over `size` channels)^beta
 
 enum { MAX_INPUTS = 8, MAX_PARAMS = 4, MAX_OUTPUTS = 4, LRN_MOST = 17 };
 struct node {
@@ -30,13 +36,13 @@ struct node {
             struct dense_attr dense; struct dropout_attr dropout; struct lrn_attr lrn; } attr;
     bool trains;                     // set by graph_freeze
     bool for_loss, for_prediction;   // leads to an output of weight above 0; to one that predicts, or the main head
-    int row;                         // row of `models NET --layers` (conv or dense with its BatchNorm and scale); -1: none
+    int row; // row of `models NET --layers` (conv or dense with its BatchNorm and scale); -1: none
 };
 struct value { int c, h, w, producer; bool flat; }; // flat: (c) after dense
 // Logits.  loss = sum of weight * cross-entropy; prediction = mean of the softmaxes of those that predict.
 struct graph_output { int value; float weight; bool predicts; };
-// `constant`: the gamma of an unscaled BatchNorm, 1 for good: it never trains, counts as no parameter, and foreign files
-// have no such tensor.
+// `constant`: the gamma of an unscaled BatchNorm, 1 for good: it never trains, counts as no parameter, and foreign
+// files have no such tensor.
 struct graph_param { char *name; struct shape shape; int node; bool running, constant, trains; };
 struct graph {
     struct node *nodes; int n_nodes; size_t node_capacity;
@@ -73,9 +79,11 @@ graft_status graph_finish(struct graph *g, int output); // the main head: weight
 // evenly to `rate` at the last one, and scaled up where it stays.  GRAFT_BAD_OPTION where there are none.
 graft_status graph_drop_path(struct graph *g, float rate);
 void graph_outputs_set(struct graph *g, const float *aux_weights, bool main_only);
-struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups, bool bias); // TF "same"
-struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias);                         // symmetric
-struct conv_attr conv_odd(int oc, int kh, int kw, int stride, bool same, bool bias); // odd kernel: padding k / 2, or none
+struct conv_attr conv_same(const struct graph *g, int src, int oc, int kernel, int stride, int groups,
+                           bool bias);                                                     // TF "same"
+struct conv_attr conv_pad(int oc, int kernel, int stride, int pad, int groups, bool bias); // symmetric
+struct conv_attr conv_odd(int oc, int kh, int kw, int stride, bool same,
+                          bool bias); // odd kernel: padding k / 2, or none
 struct pool_attr pool_ceil(const struct graph *g, int src, int kernel, int stride, int pad, bool ceil_mode);
 
 enum bn_mode { BN_TRAIN, BN_STATS, BN_FROZEN };
@@ -83,8 +91,8 @@ enum bn_mode { BN_TRAIN, BN_STATS, BN_FROZEN };
 // what leads only to outputs of weight 0.
 graft_status graph_freeze(struct graph *g, int rows, enum bn_mode bn);
 // The part that is frozen from the input on: values that depend on the picture and on nothing that trains or is drawn.
-// fixed: by value.  ends: those of them that the rest reads.  Returns their number; 0: there is no such part, or the rest
-// reads the picture itself, or more than MAX_ENDS values.
+// fixed: by value.  ends: those of them that the rest reads.  Returns their number; 0: there is no such part, or the
+// rest reads the picture itself, or more than MAX_ENDS values.
 enum { MAX_ENDS = 8 };
 int graph_prefix(const struct graph *g, bool *fixed, int ends[MAX_ENDS]);
 int graph_head_row(const struct graph *g); // the first row of which all that follow are classifiers

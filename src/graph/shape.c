@@ -60,9 +60,10 @@ graft_status shape_LRN(const struct graph *g, const struct node *node, struct va
     const struct lrn_attr *a = &node->attr.lrn;
     if (input(g, node, 0)->flat || a->size < 1 || a->size % 2 == 0 || a->size > LRN_MOST || !(a->k > 0) ||
         !(a->alpha >= 0) || !(a->beta >= 0))
-        return fail(GRAFT_FAILED, "normalisation across %d channels (alpha %g, beta %g, k %g) is not possible here; the "
-                    "count is odd and at most %d, k positive", a->size, (double)a->alpha, (double)a->beta, (double)a->k,
-                    LRN_MOST);
+        return fail(GRAFT_FAILED,
+                    "normalisation across %d channels (alpha %g, beta %g, k %g) is not possible here; the "
+                    "count is odd and at most %d, k positive",
+                    a->size, (double)a->alpha, (double)a->beta, (double)a->k, LRN_MOST);
     return same_as_input(g, node, out);
 }
 

@@ -78,7 +78,8 @@ graft_status model_file_classes(const char *file, char ***out, int *n)
         TRY_GOTO(json_parse((bytes){(const uint8_t *)set.metadata, strlen(set.metadata)}, file, &meta));
     const char *text = json_string_value(json_object_get(meta, "graft.classes"));
     if (text == NULL)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: not a graft model, so nobody knows its classes; `graft convert` makes one", file));
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: not a graft model, so nobody knows its classes; `graft convert` makes one",
+                      file));
     TRY_GOTO(json_parse((bytes){(const uint8_t *)text, strlen(text)}, file, &classes));
     TRY_GOTO(names_of(classes, out, n));
 done:
@@ -146,7 +147,8 @@ static graft_status object_read(const json_t *o, const char *folder, struct ense
     int known = -1;
     double weights = 0;
     if (version < 1 || version > ENSEMBLE_VERSION)
-        return fail(GRAFT_BAD_FILE, "ensemble format %lld; this graft reads up to %d", (long long)version, ENSEMBLE_VERSION);
+        return fail(GRAFT_BAD_FILE, "ensemble format %lld; this graft reads up to %d", (long long)version,
+                    ENSEMBLE_VERSION);
     for (int i = 0; rule != NULL && i < (int)COUNT_OF(rule_names); i++)
         known = strcmp(rule, rule_names[i]) == 0 ? i : known;
     if (known < 0)
@@ -211,7 +213,8 @@ static graft_status member_write(const struct ensemble_member *m, int number, co
         json_object_set_new(o, "name", json_string("(a name that is not UTF-8)"));
     graft_status status = json_array_append_new(members, o) == 0 ? GRAFT_OK : fail_memory("the ensemble");
     for (int i = 0; status == GRAFT_OK && i < m->n_files; i++) {
-        char *name = mem_format("member-%d-%d.safetensors", number, i), *to = name != NULL ? path_join(folder, name) : NULL;
+        char *name = mem_format("member-%d-%d.safetensors", number, i),
+             *to = name != NULL ? path_join(folder, name) : NULL;
         status = to == NULL || json_array_append_new(files, json_string(name)) != 0 ? fail_memory("the ensemble")
                                                                                     : place(m->files[i], to);
         mem_free(name);
@@ -223,8 +226,8 @@ static graft_status member_write(const struct ensemble_member *m, int number, co
 graft_status ensemble_write(const struct ensemble *e, const char *folder)
 {
     json_t *classes = json_array(), *members = json_array();
-    json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "graft.ensemble", ENSEMBLE_VERSION, "rule", rule_names[e->rule], "classes",
-                          classes, "members", members);
+    json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "graft.ensemble", ENSEMBLE_VERSION, "rule", rule_names[e->rule],
+                          "classes", classes, "members", members);
     char *path = path_join(folder, "ensemble.json");
     graft_status status = GRAFT_OK;
     if (o == NULL || path == NULL)
@@ -340,9 +343,11 @@ graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, 
         status = fail_memory("predictions");
     for (int m = 0; status == GRAFT_OK && m < e->n_members; m++) {
         const struct ensemble_member *member = &e->members[m];
-        status = blend_init(&b, e->rule == ENSEMBLE_GEOMETRIC ? MEAN_GEOMETRIC : MEAN_ARITHMETIC, d->count, e->n_classes);
+        status =
+            blend_init(&b, e->rule == ENSEMBLE_GEOMETRIC ? MEAN_GEOMETRIC : MEAN_ARITHMETIC, d->count, e->n_classes);
         for (int i = 0; status == GRAFT_OK && i < member->n_files; i++) {
-            log_info("member %d of %d, model %d of %d: %s", m + 1, e->n_members, i + 1, member->n_files, member->files[i]);
+            log_info("member %d of %d, model %d of %d: %s", m + 1, e->n_members, i + 1, member->n_files,
+                     member->files[i]);
             status = file_add(e, member->files[i], d, order, n, how, open, user, &b, out);
         }
         for (size_t i = 0; status == GRAFT_OK && i < n; i++)

@@ -1,7 +1,8 @@
 // infer/ensemble.h: several models that predict as one: a folder that `predict` and `val` take like a model.
-// ensemble.json: {"graft.ensemble": 1, "rule": "arithmetic" | "geometric" | "stack", "classes": [name], "members": [{"name",
-// "weight", "files": [name of a model in the folder]}], "stack": [[number]] (classes rows of members * classes + 1)}.
-// A member of several files (the models of a fold run) is their mean, geometric under that rule, else arithmetic.
+// ensemble.json: {"graft.ensemble": 1, "rule": "arithmetic" | "geometric" | "stack", "classes": [name], "members":
+// [{"name", "weight", "files": [name of a model in the folder]}], "stack": [[number]] (classes rows of members *
+// classes + 1)}. A member of several files (the models of a fold run) is their mean, geometric under that rule, else
+// arithmetic.
 #pragma once
 
 #include "infer/scores.h"

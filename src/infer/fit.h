@@ -14,8 +14,8 @@ struct opinions {
 };
 // The weights, at least 0 and 1 together, of the arithmetic mean with the lowest log-loss.  weights: (models)
 graft_status fit_weights(const struct opinions *o, double *weights);
-// Greedy selection with replacement: the model whose addition to those chosen makes the mean best, `rounds` times; the best
-// of the rounds counts.
+// Greedy selection with replacement: the model whose addition to those chosen makes the mean best, `rounds` times; the
+// best of the rounds counts.
 graft_status fit_greedy(const struct opinions *o, int rounds, double *weights);
 // Multinomial logistic regression on log p of all models: C * sum of losses + |W|^2 / 2, the intercepts free.
 // stack: (classes, models * classes + 1), the intercept last.

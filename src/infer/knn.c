@@ -1,6 +1,6 @@
-// infer/knn.c: distances by blocked products of the rows with each other, |a - b|^2 = |a|^2 + |b|^2 - 2 a b in float; the
-// best of those are measured again in double, since the difference of large numbers is worth little where rows are nearly
-// the same, as frames of a film are.
+// infer/knn.c: distances by blocked products of the rows with each other, |a - b|^2 = |a|^2 + |b|^2 - 2 a b in float;
+// the best of those are measured again in double, since the difference of large numbers is worth little where rows are
+// nearly the same, as frames of a film are.
 
 #include "infer/knn.h"
 #include "base/log.h"
@@ -58,7 +58,8 @@ static void rows_search(const float *x, const float *norm, size_t n, int width, 
             for (size_t j = c; j < end; j++)
                 if (j != r) {
                     const float d = norm[r] + norm[j] - 2 * dot(x + r * (size_t)width, x + j * (size_t)width, width);
-                    keep(list + (r - first) * (size_t)most, &count[r - first], most, (struct candidate){d, (uint32_t)j});
+                    keep(list + (r - first) * (size_t)most, &count[r - first], most,
+                         (struct candidate){d, (uint32_t)j});
                 }
     }
 }
@@ -85,7 +86,8 @@ static graft_status search(const float *x, const float *norm, size_t n, int widt
             int kept = 0;
             for (int i = 0; i < count[r - first]; i++) { // sorted again by the exact distance: the place ahead is free
                 const uint32_t other = own[i].index;
-                const struct candidate c = {exact(x + r * (size_t)width, x + other * (size_t)width, width, cosine), other};
+                const struct candidate c = {exact(x + r * (size_t)width, x + other * (size_t)width, width, cosine),
+                                            other};
                 keep(own, &kept, most, c);
             }
             for (int i = 0; i < k; i++) {

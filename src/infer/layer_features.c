@@ -48,9 +48,9 @@ static graft_status layer_unknown(const struct model *m, const char *name)
         if (graph_row_name(&m->graph, row) != NULL && (known[n++] = mem_text(graph_row_name(&m->graph, row))) == NULL)
             status = fail_memory("the names of layers");
     if (status == GRAFT_OK)
-        status = fail(GRAFT_BAD_OPTION, "--layer: no layer '%s' in %s; did you mean '%s'? `graft models %s --layers` lists them",
-                      name, m->network->name, n > 0 ? name_nearest(name, (const char *const *)known, n) : "",
-                      m->network->name);
+        status = fail(
+            GRAFT_BAD_OPTION, "--layer: no layer '%s' in %s; did you mean '%s'? `graft models %s --layers` lists them",
+            name, m->network->name, n > 0 ? name_nearest(name, (const char *const *)known, n) : "", m->network->name);
     for (size_t i = 0; known != NULL && i < n; i++)
         mem_free(known[i]);
     mem_free(known);
@@ -75,13 +75,15 @@ static graft_status value_of(const struct model *m, const char *layer, int *out)
     }
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
-        if ((node->op != OP_CONV && node->op != OP_DENSE) || node->row < 0 || strcmp(graph_row_name(g, node->row), layer) != 0)
+        if ((node->op != OP_CONV && node->op != OP_DENSE) || node->row < 0 ||
+            strcmp(graph_row_name(g, node->row), layer) != 0)
             continue;
         int value = node->out;
         for (const struct node *next = taker(g, value); follows(next); next = taker(g, value))
             value = next->out;
         if (value == g->output)
-            return fail(GRAFT_BAD_OPTION, "--layer: '%s' is the classifier; `graft predict --logits` writes what it says", layer);
+            return fail(GRAFT_BAD_OPTION,
+                        "--layer: '%s' is the classifier; `graft predict --logits` writes what it says", layer);
         if (!node->for_prediction)
             return fail(GRAFT_BAD_OPTION, "--layer: '%s' leads to no prediction, so it does not run", layer);
         *out = value;
@@ -106,7 +108,8 @@ static graft_status batch_take(struct extraction *e, const struct batch *b)
     if (b->n < e->batch) { // the plan is for a whole batch: filled up with its last picture
         memcpy(e->padded, b->input, (size_t)b->n * e->item * sizeof *e->padded);
         for (int i = b->n; i < e->batch; i++)
-            memcpy(e->padded + (size_t)i * e->item, b->input + (size_t)(b->n - 1) * e->item, e->item * sizeof *e->padded);
+            memcpy(e->padded + (size_t)i * e->item, b->input + (size_t)(b->n - 1) * e->item,
+                   e->item * sizeof *e->padded);
         input = e->padded;
     }
     TRY(plan_run(e->plan, &(struct run){.input = input, .targets = e->targets}, NULL));
@@ -168,7 +171,8 @@ graft_status layer_features_make(struct model *m, const struct dataset *d, const
     e.targets = mem_zero((size_t)e.batch * (size_t)m->n_classes, sizeof *e.targets);
     if (out->x == NULL || out->error == NULL || e.map == NULL || e.padded == NULL || e.targets == NULL)
         TRY_GOTO(fail_memory("features"));
-    const struct plan_options o = {.batch = e.batch, .mode = PLAN_EXPLAIN, .bn = BN_STATS, .keep = keep, .exact = how->exact};
+    const struct plan_options o = {
+        .batch = e.batch, .mode = PLAN_EXPLAIN, .bn = BN_STATS, .keep = keep, .exact = how->exact};
     TRY_GOTO(arena_new(&arena));
     TRY_GOTO(plan_build(&m->graph, &m->params, arena, &o, &e.plan));
     TRY_GOTO(arena_reserve(arena));
@@ -188,7 +192,8 @@ done:
 
 // ---- files
 
-static void row_put(struct text *t, const struct layer_features *f, const struct dataset *d, uint32_t index, bool libsvm)
+static void row_put(struct text *t, const struct layer_features *f, const struct dataset *d, uint32_t index,
+                    bool libsvm)
 {
     const struct sample *s = &d->samples[index];
     const float *x = f->x + (size_t)index * (size_t)f->width;
@@ -218,8 +223,8 @@ static graft_status text_flush(struct text *t, struct file_writer *w)
 static graft_status npy_begin(struct file_writer *w, size_t n, int width)
 {
     char head[128];
-    const int text = snprintf(head + 10, sizeof head - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n,
-                              width);
+    const int text = snprintf(head + 10, sizeof head - 10,
+                              "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n, width);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); // version 1.0, a header of 118 bytes
     memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
     head[sizeof head - 1] = '\n';
@@ -254,8 +259,8 @@ static graft_status rows_write(const struct layer_features *f, const struct data
     return status;
 }
 
-graft_status layer_features_write(const struct layer_features *f, const struct dataset *d, const uint32_t *order, size_t n,
-                            const char *path)
+graft_status layer_features_write(const struct layer_features *f, const struct dataset *d, const uint32_t *order,
+                                  size_t n, const char *path)
 {
     const bool npy = path_has_suffix(path, ".npy"), csv = path_has_suffix(path, ".csv");
     const bool libsvm = path_has_suffix(path, ".libsvm") || path_has_suffix(path, ".svm");

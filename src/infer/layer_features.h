@@ -1,4 +1,5 @@
-// infer/layer_features.h: what a layer inside a network says of pictures: the input of other learners, and of neighbours.
+// infer/layer_features.h: what a layer inside a network says of pictures: the input of other learners, and of
+// neighbours.
 #pragma once
 
 #include "data/data.h"
@@ -22,5 +23,5 @@ graft_status layer_features_make(struct model *m, const struct dataset *d, const
 void layer_features_fini(struct layer_features *f); // a zeroed one is fine
 // Rows of `order` by the name's ending: .npy (float32, beside it NAME.csv with a row's picture, label and group), .csv
 // (path,label,f0,...), .libsvm or .svm (label number, index:value; indices from 1).
-graft_status layer_features_write(const struct layer_features *f, const struct dataset *d, const uint32_t *order, size_t n,
-                            const char *path);
+graft_status layer_features_write(const struct layer_features *f, const struct dataset *d, const uint32_t *order,
+                                  size_t n, const char *path);

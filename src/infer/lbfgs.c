@@ -49,7 +49,8 @@ static void direction(const struct memory_of_steps *m, const double *gradient, d
     }
 }
 
-static void remember(struct memory_of_steps *m, const double *x, const double *x_new, const double *g, const double *g_new)
+static void remember(struct memory_of_steps *m, const double *x, const double *x_new, const double *g,
+                     const double *g_new)
 {
     double *s = m->s + (size_t)m->next * m->n, *y = m->y + (size_t)m->next * m->n;
     for (size_t i = 0; i < m->n; i++) {

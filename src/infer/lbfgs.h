@@ -1,4 +1,5 @@
-// infer/lbfgs.h: the minimum of a smooth function of many variables, for small models fitted on predictions or features.
+// infer/lbfgs.h: the minimum of a smooth function of many variables, for small models fitted on predictions or
+// features.
 #pragma once
 
 #include "base/status.h"

@@ -1,5 +1,6 @@
-// infer/model.c: building a network for a task and filling its parameters from a file, which fetch/ may have to get first.
-// Strict: a tensor that is missing, extra or misshapen is an error; only the head may be re-created, and that is logged.
+// infer/model.c: building a network for a task and filling its parameters from a file, which fetch/ may have to get
+// first. Strict: a tensor that is missing, extra or misshapen is an error; only the head may be re-created, and that is
+// logged.
 
 #include "infer/model.h"
 #include "base/file.h"
@@ -28,7 +29,8 @@ void model_close(struct model *m)
     *m = (struct model){0};
 }
 
-// Glorot uniform, U(-a, a), a = sqrt(6 / (fan_in + fan_out)), fans times the kernel's area; biases 0; BatchNorm and scale 1 and 0.
+// Glorot uniform, U(-a, a), a = sqrt(6 / (fan_in + fan_out)), fans times the kernel's area; biases 0; BatchNorm and
+// scale 1 and 0.
 static graft_status parameter_create(struct model *m, int entry, uint64_t seed)
 {
     const struct param_entry *e = &m->params.entries[entry];
@@ -98,13 +100,14 @@ static graft_status metadata_read(const char *path, const struct tensor_set *set
     return GRAFT_OK;
 }
 
-// An auxiliary classifier that does not predict may have been left at another number of classes than the main head: whoever
-// replaces only the main one leaves it so.
+// An auxiliary classifier that does not predict may have been left at another number of classes than the main head:
+// whoever replaces only the main one leaves it so.
 static bool idle_head_differs(const struct model *m, const struct param_entry *e, const struct named_tensor *t)
 {
     for (int i = 0; i < network_aux_count(m->network); i++) {
         const size_t length = strlen(m->network->aux[i].name);
-        if (!m->network->aux[i].predicts && strncmp(e->name, m->network->aux[i].name, length) == 0 && e->name[length] == '.')
+        if (!m->network->aux[i].predicts && strncmp(e->name, m->network->aux[i].name, length) == 0 &&
+            e->name[length] == '.')
             return t != NULL && t->shape.dim[0] != e->shape.dim[0];
     }
     return false;
@@ -119,8 +122,8 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
     for (int i = 0; i < m->params.count; i++) {
         const struct param_entry *e = &m->params.entries[i];
         const struct named_tensor *t = tensor_find(set, e->name);
-        // With a new head the dense layers start again at the first that the file lacks (a no-top file), or that another
-        // input size has made of another shape: what follows it would see features it was not trained on.
+        // With a new head the dense layers start again at the first that the file lacks (a no-top file), or that
+        // another input size has made of another shape: what follows it would see features it was not trained on.
         const bool dense = m->graph.nodes[m->graph.params[i].node].op == OP_DENSE;
         const bool head = network_heads(m->network, e->name);
         restart |= new_head && dense && (t == NULL || (!shape_equal(t->shape, e->shape) && !head));
@@ -136,12 +139,12 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
             continue;
         }
         if (t == NULL)
-            return fail(GRAFT_BAD_FILE, "%s has no tensor '%s' %s, which %s needs; the file is incomplete", m->source, e->name,
-                        shape_text(e->shape), m->network->name);
+            return fail(GRAFT_BAD_FILE, "%s has no tensor '%s' %s, which %s needs; the file is incomplete", m->source,
+                        e->name, shape_text(e->shape), m->network->name);
         size_t count;
         if (!shape_equal(t->shape, e->shape) || !shape_count(t->shape, &count))
-            return fail(GRAFT_BAD_FILE, "tensor '%s' is %s; %s at this input size needs %s", e->name, shape_text(t->shape),
-                        m->network->name, shape_text(e->shape));
+            return fail(GRAFT_BAD_FILE, "tensor '%s' is %s; %s at this input size needs %s", e->name,
+                        shape_text(t->shape), m->network->name, shape_text(e->shape));
         if (t->dtype == DTYPE_F32) // straight from the mapped file: no second copy of the weights
             param_from_file(&m->params, i, t->data, &t->order);
         else {
@@ -237,14 +240,16 @@ static graft_status open_file(const struct model_request *r, const char *path, s
     const struct named_tensor *head = tensor_find(set, head_weight);
     const int file_classes = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
     if (classes != NULL && (int)json_array_size(classes) != file_classes)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), file_classes));
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), file_classes));
     // Which classes, and is the head kept?
     bool same = file_classes > 0 && (r->classes == NULL || r->n_classes == file_classes);
     if (r->classes != NULL && classes != NULL)
         for (int i = 0; same && i < r->n_classes; i++)
             same = strcmp(r->classes[i], json_string_value(json_array_get(classes, (size_t)i))) == 0;
     if (r->head == HEAD_KEEP && r->classes != NULL && r->n_classes != file_classes)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--head keep: the file's head has %d classes, the data have %d (or say --num-classes)",
+        TRY_GOTO(fail(GRAFT_BAD_OPTION,
+                      "--head keep: the file's head has %d classes, the data have %d (or say --num-classes)",
                       file_classes, r->n_classes));
     const bool keep = r->head == HEAD_KEEP || (r->head == HEAD_AUTO && same && (classes != NULL || r->classes == NULL));
     if (r->classes != NULL)
@@ -258,7 +263,8 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         if (m->n_classes < file_classes)
             TRY_GOTO(fail_memory("class names"));
     } else if (file_classes == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
+        TRY_GOTO(
+            fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
     else
         TRY_GOTO(class_names(m, (char *const *)imagenet_names(file_classes), file_classes));
     const char *trained = json_string_value(json_object_get(meta, "graft.trained"));

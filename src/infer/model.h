@@ -6,7 +6,11 @@
 #include "zoo/zoo.h"
 
 enum head_rule { HEAD_AUTO, HEAD_KEEP, HEAD_NEW };
-enum predicting { PREDICT_AS_SAVED, PREDICT_MEAN, PREDICT_MAIN }; // which heads of several: the file's word, else the network's
+enum predicting {
+    PREDICT_AS_SAVED,
+    PREDICT_MEAN,
+    PREDICT_MAIN
+}; // which heads of several: the file's word, else the network's
 struct model_request {
     const char *network;  // -m, or NULL: the file decides
     const char *weights;  // a file, "imagenet" (published: from the caches, else downloaded), "none" (random)
@@ -49,12 +53,13 @@ graft_status model_set_temperature(struct model *m, double temperature); // repl
 graft_status model_reload(struct model *m, const char *path);
 // The canonical tensors and graft's metadata, atomically.  `trained` (JSON text) describes the training; may be NULL.
 graft_status model_save(const struct model *m, const char *path, const char *trained);
-// For files that hold more: values laid out as the parameter block, of the trainable group alone or (`whole`) of all, whose
-// tensors carry the parameters' names after a prefix.  Written in pieces, so that no second copy is in memory.
+// For files that hold more: values laid out as the parameter block, of the trainable group alone or (`whole`) of all,
+// whose tensors carry the parameters' names after a prefix.  Written in pieces, so that no second copy is in memory.
 struct model_part { const char *prefix; const float *values; bool whole; };
 graft_status model_write(const struct model *m, const char *path, const struct model_part *parts, int n_parts,
                          const json_t *meta, bool sealed);
 graft_status model_metadata(const struct model *m, const char *trained, json_t **out);
-// Optimizer slots in a checkpoint are named by this prefix; model_forget_slots drops them and the checksum, leaving the model.
+// Optimizer slots in a checkpoint are named by this prefix; model_forget_slots drops them and the checksum, leaving the
+// model.
 #define MODEL_SLOT_PREFIX "optimizer."
 void model_forget_slots(struct tensor_set *set);

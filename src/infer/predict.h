@@ -13,7 +13,8 @@ struct prediction {
 struct prediction prediction_at(const struct model *m, const struct plan *plan, const float *probabilities, int row);
 // What came of a sample: `p` NULL: it could not be read, `error` says why.
 typedef graft_status (*predicted)(void *user, uint32_t index, const struct prediction *p, const char *error);
-// Runs `plan` (PLAN_INFER, reserved) over the samples in `order`.  The last batch is filled up with its own last picture.
+// Runs `plan` (PLAN_INFER, reserved) over the samples in `order`.  The last batch is filled up with its own last
+// picture.
 graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
                              size_t n, int workers, const char *stage, predicted take, void *user);
 // The same over changed pictures (data/data.h); `how` NULL: as they are.

@@ -63,7 +63,8 @@ graft_status scores_make(struct model *m, const struct dataset *d, const uint32_
     TRY_GOTO(arena_reserve(arena));
     for (int view = 0; view < tta->views; view++) {
         const struct augmentation how_changed = {.augment = &tta->augment, .epoch = (uint64_t)view, .alike = true};
-        TRY_GOTO(predict_changed(m, plan, d, order, n, view > 0 ? &how_changed : NULL, how->workers, how->stage, take, &t));
+        TRY_GOTO(
+            predict_changed(m, plan, d, order, n, view > 0 ? &how_changed : NULL, how->workers, how->stage, take, &t));
     }
     for (size_t i = 0; i < n && t.blend.sum != NULL; i++)
         if (out->error[order[i]] == NULL)

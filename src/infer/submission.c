@@ -86,11 +86,13 @@ static graft_status columns_match(struct submission *s)
             list_add(&missing, s->classes[c]);
     mem_free(seen);
     if (unknown.n > 0)
-        return fail(GRAFT_BAD_FILE, "%s: %zu of its columns are no class of the model: %s", s->file, unknown.n, unknown.text);
+        return fail(GRAFT_BAD_FILE, "%s: %zu of its columns are no class of the model: %s", s->file, unknown.n,
+                    unknown.text);
     if (twice.n > 0)
         return fail(GRAFT_BAD_FILE, "%s: columns are there twice: %s", s->file, twice.text);
     if (missing.n > 0)
-        return fail(GRAFT_BAD_FILE, "%s: %zu of the model's classes have no column: %s", s->file, missing.n, missing.text);
+        return fail(GRAFT_BAD_FILE, "%s: %zu of the model's classes have no column: %s", s->file, missing.n,
+                    missing.text);
     return GRAFT_OK;
 }
 
@@ -107,7 +109,8 @@ static graft_status rows_read(struct submission *s, struct csv *c, struct name_i
             list_add(&twice, c->field[0]);
             continue;
         }
-        if (!mem_grow(&s->id, &s->id_capacity, s->n + 1, sizeof *s->id) || (s->id[s->n] = mem_text(c->field[0])) == NULL)
+        if (!mem_grow(&s->id, &s->id_capacity, s->n + 1, sizeof *s->id) ||
+            (s->id[s->n] = mem_text(c->field[0])) == NULL)
             return fail_memory("the sample's rows");
         s->n++;
         if (!name_index_put(ids, s->id, s->n - 1))
@@ -156,7 +159,8 @@ static graft_status rows_match(struct submission *s, const struct name_index *id
             list_add(&missing, s->id[r]);
     mem_free(taken);
     if (missing.n > 0)
-        return fail(GRAFT_BAD_FILE, "%s: for %zu of its %zu rows there is no picture: %s", s->file, missing.n, s->n, missing.text);
+        return fail(GRAFT_BAD_FILE, "%s: for %zu of its %zu rows there is no picture: %s", s->file, missing.n, s->n,
+                    missing.text);
     if (twice.n > 0)
         return fail(GRAFT_BAD_FILE, "%s: several pictures fit a row: %s", s->file, twice.text);
     if (extra.n > 0)
@@ -211,7 +215,8 @@ graft_status submission_write(const struct submission *s, const char *path, doub
         if (!s->filled[r])
             list_add(&missing, s->id[r]);
     if (missing.n > 0)
-        return fail(GRAFT_BAD_FILE, "'%s' was not written: %zu of the %zu pictures that %s asks for could not be read: %s", path,
+        return fail(GRAFT_BAD_FILE,
+                    "'%s' was not written: %zu of the %zu pictures that %s asks for could not be read: %s", path,
                     missing.n, s->n, s->file, missing.text);
     for (int i = 0; i < s->n_columns; i++) {
         text_put(&t, i > 0 ? "," : "");

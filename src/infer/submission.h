@@ -1,7 +1,7 @@
 // infer/submission.h: predictions in the shape of a contest's sample: its header, its rows, its order.
-// Grammar of a sample:  header: id class...;  rows in any order, of which only the id counts.  A sample of two columns whose
-// second is no class wants the likeliest class's name there.  An id is a picture's path, its file name, or that without the
-// extension.
+// Grammar of a sample:  header: id class...;  rows in any order, of which only the id counts.  A sample of two columns
+// whose second is no class wants the likeliest class's name there.  An id is a picture's path, its file name, or that
+// without the extension.
 #pragma once
 
 #include "data/data.h"
@@ -19,8 +19,8 @@ struct submission {
     int n_classes;
     size_t header_capacity, id_capacity;
 };
-// Reads it and finds a picture for every row.  GRAFT_BAD_FILE names what is missing, unknown or there twice; pictures that no
-// row asks for are a warning.
+// Reads it and finds a picture for every row.  GRAFT_BAD_FILE names what is missing, unknown or there twice; pictures
+// that no row asks for are a warning.
 graft_status submission_open(const char *file, char *const *classes, int n_classes, const struct dataset *d,
                              struct submission *out);
 void submission_put(struct submission *s, uint32_t index, const float *p);

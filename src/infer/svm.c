@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum { SVM_VERSION = 1 };
-// Of the first gradient: liblinear's own tolerance is enough to compare values of C; the fine one leaves a weight within 1e-5.
+// Of the first gradient: liblinear's own tolerance is enough to compare values of C; the fine one leaves a weight
+// within 1e-5.
 static const double ROUGH = 1e-4, FINE = 1e-7;
 const double svm_strengths[SVM_STRENGTHS] = {1e-4, 1e-3, 1e-2, 1e-1, 1, 10};
 
@@ -27,8 +28,8 @@ void svm_free(struct svm *s)
     *s = (struct svm){0};
 }
 
-graft_status svm_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes, double c,
-                       double tolerance, double *w)
+graft_status svm_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
+                       double c, double tolerance, double *w)
 {
     return liblinear_train(x, labels, row, n, width, classes, c, tolerance, w);
 }
@@ -104,9 +105,9 @@ static graft_status platt_fit(const double *values, const int *labels, size_t n,
 // ---- C
 
 // Every row's values by the weights of the other folds; *right: how many of them are largest at the label.
-static graft_status values_out_of_fold(const struct svm *s, const float *x, const int *labels, const int *fold, size_t n,
-                                       int folds, double c, double tolerance, double *w, uint32_t *rows, double *values,
-                                       size_t *right)
+static graft_status values_out_of_fold(const struct svm *s, const float *x, const int *labels, const int *fold,
+                                       size_t n, int folds, double c, double tolerance, double *w, uint32_t *rows,
+                                       double *values, size_t *right)
 {
     *right = 0;
     for (int k = 0; k < folds; k++) {
@@ -206,12 +207,16 @@ static graft_status numbers_read(const json_t *rows, int n, int width, const cha
 
 static graft_status object_read(const json_t *o, const char *folder, struct svm *s)
 {
-    const json_int_t version = json_integer_value(json_object_get(o, "graft.svm")), width = json_integer_value(json_object_get(o, "width"));
-    const char *model = json_string_value(json_object_get(o, "model")), *layer = json_string_value(json_object_get(o, "layer"));
+    const json_int_t version = json_integer_value(json_object_get(o, "graft.svm")),
+                     width = json_integer_value(json_object_get(o, "width"));
+    const char *model = json_string_value(json_object_get(o, "model")),
+               *layer = json_string_value(json_object_get(o, "layer"));
     const json_t *classes = json_object_get(o, "classes");
     if (version < 1 || version > SVM_VERSION)
-        return fail(GRAFT_BAD_FILE, "support vector machine format %lld; this graft reads up to %d", (long long)version, SVM_VERSION);
-    if (model == NULL || strchr(model, '/') != NULL || model[0] == '.' || width < 1 || width > 1 << 20 || json_array_size(classes) < 2)
+        return fail(GRAFT_BAD_FILE, "support vector machine format %lld; this graft reads up to %d", (long long)version,
+                    SVM_VERSION);
+    if (model == NULL || strchr(model, '/') != NULL || model[0] == '.' || width < 1 || width > 1 << 20 ||
+        json_array_size(classes) < 2)
         return fail(GRAFT_BAD_FILE, "classes, a width and the name of a model in the folder are expected");
     s->model = path_join(folder, model);
     s->layer = layer != NULL ? mem_text(layer) : NULL;
@@ -268,9 +273,10 @@ graft_status svm_write(const struct svm *s, const char *folder)
 {
     char *path = path_join(folder, "svm.json");
     json_t *classes = json_array();
-    json_t *o = json_pack("{s:i, s:o, s:s?, s:s, s:i, s:f, s:o, s:o}", "graft.svm", SVM_VERSION, "classes", classes, "layer",
-                          s->layer, "model", "model.safetensors", "width", s->width, "c", s->c, "w",
-                          numbers_json(s->w, s->n_classes, s->width + 1), "platt", numbers_json(s->platt, s->n_classes, 2));
+    json_t *o =
+        json_pack("{s:i, s:o, s:s?, s:s, s:i, s:f, s:o, s:o}", "graft.svm", SVM_VERSION, "classes", classes, "layer",
+                  s->layer, "model", "model.safetensors", "width", s->width, "c", s->c, "w",
+                  numbers_json(s->w, s->n_classes, s->width + 1), "platt", numbers_json(s->platt, s->n_classes, 2));
     graft_status status = GRAFT_OK;
     if (path == NULL || o == NULL)
         TRY_GOTO(fail_memory("the support vector machine"));

@@ -1,5 +1,5 @@
-// infer/svm_liblinear.c: training through liblinear, the only file that knows it.  Features that are 0 are left out, as it
-// wants them; its labels come in the order of their first pictures.
+// infer/svm_liblinear.c: training through liblinear, the only file that knows it.  Features that are 0 are left out, as
+// it wants them; its labels come in the order of their first pictures.
 
 #include "base/memory.h"
 #include "infer/svm_train.h"
@@ -55,8 +55,8 @@ static void weights_take(const struct model *m, int width, int classes, double *
         }
 }
 
-graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes, double c,
-                             double tolerance, double *w)
+graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
+                             double c, double tolerance, double *w)
 {
     const size_t nodes = nodes_needed(x, row, n, width), bytes = nodes * sizeof(struct feature_node);
     struct rows r = {mem_alloc(bytes), mem_alloc(n * sizeof *r.row), mem_alloc(n * sizeof *r.label)};
@@ -67,7 +67,8 @@ graft_status liblinear_train(const float *x, const int *labels, const uint32_t *
     if (!several)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "a support vector machine needs pictures of two classes"));
     if (r.nodes == NULL || r.row == NULL || r.label == NULL || bytes > mem_available())
-        TRY_GOTO(fail(GRAFT_NO_RESOURCE, "%zu rows of %d features need %.0f MB for liblinear, and %.0f MB are available", n, width,
+        TRY_GOTO(fail(GRAFT_NO_RESOURCE,
+                      "%zu rows of %d features need %.0f MB for liblinear, and %.0f MB are available", n, width,
                       (double)bytes / 1e6, (double)mem_available() / 1e6));
     rows_fill(&r, x, labels, row, n, width);
     const struct problem problem = {(int)n, width + 1, r.label, r.row, 1};
@@ -85,12 +86,13 @@ done:
 
 #else
 
-graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes, double c,
-                             double tolerance, double *w)
+graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
+                             double c, double tolerance, double *w)
 {
     (void)x, (void)labels, (void)row, (void)n, (void)width, (void)classes, (void)c, (void)tolerance, (void)w;
-    return fail(GRAFT_FAILED, "this graft was built without liblinear (Debian: liblinear-dev), so it trains no support vector "
-                              "machine; `graft features -o F.libsvm` writes what one needs");
+    return fail(GRAFT_FAILED,
+                "this graft was built without liblinear (Debian: liblinear-dev), so it trains no support vector "
+                "machine; `graft features -o F.libsvm` writes what one needs");
 }
 
 #endif

@@ -64,7 +64,8 @@ static graft_status label_read(const struct csv *c, const struct table *t, const
             return GRAFT_OK;
     const long number = strtol(text, &end, 10);
     if (end == text || *end != '\0' || number < 0 || number >= t->n_classes)
-        return fail(GRAFT_BAD_FILE, "%s:%d: the label '%s' is none of its %d classes", c->path, c->line, text, t->n_classes);
+        return fail(GRAFT_BAD_FILE, "%s:%d: the label '%s' is none of its %d classes", c->path, c->line, text,
+                    t->n_classes);
     *out = (int)number;
     return GRAFT_OK;
 }
@@ -92,7 +93,8 @@ static graft_status row_read(struct csv *c, struct table *t, const struct column
 {
     const size_t k = (size_t)t->n_classes;
     if (c->n < at->first + t->n_classes)
-        return fail(GRAFT_BAD_FILE, "%s:%d: %d fields, the header has %d", c->path, c->line, c->n, at->first + t->n_classes);
+        return fail(GRAFT_BAD_FILE, "%s:%d: %d fields, the header has %d", c->path, c->line, c->n,
+                    at->first + t->n_classes);
     if (table_find(t, c->field[0]) >= 0)
         return fail(GRAFT_BAD_FILE, "%s:%d: '%s' is in it a second time", c->path, c->line, c->field[0]);
     if (!mem_grow(&t->path, &t->capacity[PATHS], t->n + 1, sizeof *t->path) ||
@@ -159,8 +161,8 @@ graft_status classes_compare(char *const *a, int n, char *const *b, int m, const
         const char *name = i < n ? a[i] : b[i - n];
         const bool known = i < n ? place_of(name, b, m) >= 0 : place_of(name, a, n) >= 0;
         if (!known && strlen(list) < 400)
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%.60s' only in %s", list[0] != '\0' ? ", " : "",
-                     name, i < n ? what : whose);
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%.60s' only in %s",
+                     list[0] != '\0' ? ", " : "", name, i < n ? what : whose);
     }
     if (list[0] == '\0')
         return GRAFT_OK;

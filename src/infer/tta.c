@@ -43,7 +43,8 @@ graft_status tta_parse(const char *text, const struct model *m, struct tta *out)
             return fail_prefix(status, "--tta %s", text);
     }
     if (out->augment.on[AUGMENT_MIXUP] || out->augment.on[AUGMENT_CUTMIX])
-        return fail(GRAFT_BAD_OPTION, "--tta %s: mixup and cutmix mix pictures with others, which tells nothing of one", text);
+        return fail(GRAFT_BAD_OPTION, "--tta %s: mixup and cutmix mix pictures with others, which tells nothing of one",
+                    text);
     if (!augment_any(&out->augment))
         return fail(GRAFT_BAD_OPTION, "--tta %s: changes are expected, such as flip,rotate=5,shift=0.05", text);
     return GRAFT_OK;

@@ -12,6 +12,6 @@ struct tta {
     enum mean mean;
 };
 // Grammar:  text = views | parts | views "," parts;  parts as of data/augment.h.  Without views there are TTA_VIEWS;
-// without parts, those that the model was trained with or, where it was trained with none, "rotate=5,shift=0.05": a flip
-// may make another class of a picture, so it is made only where training or the user says so.
+// without parts, those that the model was trained with or, where it was trained with none, "rotate=5,shift=0.05": a
+// flip may make another class of a picture, so it is made only where training or the user says so.
 graft_status tta_parse(const char *text, const struct model *m, struct tta *out);

@@ -34,10 +34,17 @@ graft_status lr_plot_write(const char *path, const double *rates, const double *
         snprintf(description, sizeof description, "Rates from %.1e to %.1e; the suggested one is %.1e", rates[0],
                  rates[n - 1], rates[suggested]);
     }
-    const struct chart_spec spec = {.id = "lr", .title = "Loss by learning rate", .description = description,
-                                    .x_name = "learning rate", .x0 = x[0], .x1 = x[n - 1], .powers = true,
-                                    .fit = (const struct chart_values[]){{shown, (size_t)n}, {each, (size_t)n}, {NULL, 0}},
-                                    .mark = suggested >= 0 ? x[suggested] : NAN, .mark_name = mark};
+    const struct chart_spec spec = {.id = "lr",
+                                    .title = "Loss by learning rate",
+                                    .description = description,
+                                    .x_name = "learning rate",
+                                    .x0 = x[0],
+                                    .x1 = x[n - 1],
+                                    .powers = true,
+                                    .fit =
+                                        (const struct chart_values[]){{shown, (size_t)n}, {each, (size_t)n}, {NULL, 0}},
+                                    .mark = suggested >= 0 ? x[suggested] : NAN,
+                                    .mark_name = mark};
     text_put(&t, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 360 216\" width=\"720\"><style>%s</style>\n",
              style);
     chart_begin(&chart, &t, &spec);

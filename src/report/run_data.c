@@ -243,8 +243,8 @@ static graft_status folds_figures(struct run_data *d)
     d->folds = (int)strtol(run_option(d, "folds"), NULL, 10);
     d->folds_done = (int)json_array_size(json_object_get(results, "done"));
     if (d->folds_done > 0 && mem_grow(&d->epochs, &d->epoch_capacity, 1, sizeof *d->epochs)) {
-        d->epochs[0] = (struct epoch_row){.epoch = 1, .validated = true, .train_loss = NAN, .val_loss = NAN, .top5 = NAN,
-                                          .rate = NAN, .time = NAN};
+        d->epochs[0] = (struct epoch_row){
+            .epoch = 1, .validated = true, .train_loss = NAN, .val_loss = NAN, .top5 = NAN, .rate = NAN, .time = NAN};
         d->epochs[0].log_loss = json_number_value(json_object_get(results, "val_log_loss"));
         d->epochs[0].top1 = json_number_value(json_object_get(results, "val_top1"));
         d->epochs[0].seconds = json_number_value(json_object_get(results, "seconds"));

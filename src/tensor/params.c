@@ -67,7 +67,8 @@ static void lanes_put(float *dst, const float *src, size_t step, size_t n, size_
 }
 
 // Blocks of outputs: the convolutions' layouts.
-static void fill_outputs(const struct params *params, const struct param_entry *e, const float *src, const struct file_order *s)
+static void fill_outputs(const struct params *params, const struct param_entry *e, const float *src,
+                         const struct file_order *s)
 {
     const size_t v = (size_t)params->lanes;
     const size_t padded = e->layout == LAYOUT_OIHW_BLOCK ? blocks(s->in, params->lanes) * v : s->in;
@@ -83,17 +84,21 @@ static void fill_outputs(const struct params *params, const struct param_entry *
             }
 }
 
-// Blocks of inputs: the dense layout.  Where the outputs lie side by side in the file (VGG's fc1 has 103 million numbers,
-// each of its inputs a row of 16 KiB), pieces of 64 of them are read into a tile, so that each cache line is read once.
-static void fill_inputs(const struct params *params, const struct param_entry *e, const float *src, const struct file_order *s)
+// Blocks of inputs: the dense layout.  Where the outputs lie side by side in the file (VGG's fc1 has 103 million
+// numbers, each of its inputs a row of 16 KiB), pieces of 64 of them are read into a tile, so that each cache line is
+// read once.
+static void fill_inputs(const struct params *params, const struct param_entry *e, const float *src,
+                        const struct file_order *s)
 {
     enum { TILE = 64, MOST_LANES = 16 };
-    const size_t v = (size_t)params->lanes, tiles = (s->out + TILE - 1) / TILE, in_blocks = blocks(s->in, params->lanes);
+    const size_t v = (size_t)params->lanes, tiles = (s->out + TILE - 1) / TILE,
+                 in_blocks = blocks(s->in, params->lanes);
     float *dst = params->block + e->offset;
     ASSERT(v <= MOST_LANES);
 #pragma omp parallel for schedule(static)
     for (size_t job = 0; job < tiles * in_blocks; job++) {
-        const size_t i = job / tiles * v, o = job % tiles * TILE, rows = smaller(TILE, s->out - o), n = smaller(v, s->in - i);
+        const size_t i = job / tiles * v, o = job % tiles * TILE, rows = smaller(TILE, s->out - o),
+                     n = smaller(v, s->in - i);
         for (size_t p = 0; p < s->places; p++) {
             const float *from = src + o * s->step_o + i * s->step_i + (s->turned ? s->places - 1 - p : p) * s->step_p;
             float tile[MOST_LANES][TILE];
@@ -129,7 +134,9 @@ void param_from_file(const struct params *params, int entry, const float *src, c
         count = out * in * places;
         for (size_t i = 0; i < e->size; i++) {
             const size_t p = i % places, row = i / places;
-            dst[i] = i < count ? src[row / in * s.step_o + row % in * s.step_i + (s.turned ? places - 1 - p : p) * s.step_p] : 0;
+            dst[i] = i < count
+                         ? src[row / in * s.step_o + row % in * s.step_i + (s.turned ? places - 1 - p : p) * s.step_p]
+                         : 0;
         }
     }
 }

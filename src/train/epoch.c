@@ -52,10 +52,15 @@ static graft_status step_run(struct trainer *t, const struct augmentation *how, 
     const struct moment moment = {t->at.updates, updates_an_epoch(t), t->at.epochs, t->optimizer.updates};
     schedule_at(&t->options->recipe.schedule, &t->plateau, &moment, &t->at.rate, &momentum);
     optimizer_begin(&t->optimizer, t->at.rate, momentum, b->n);
-    const struct run run = {.input = b->input, .targets = t->targets, .seed = t->options->seed, .step = t->at.run_steps,
-                            .ready = optimizer_gradient, .user = &t->optimizer,
+    const struct run run = {.input = b->input,
+                            .targets = t->targets,
+                            .seed = t->options->seed,
+                            .step = t->at.run_steps,
+                            .ready = optimizer_gradient,
+                            .user = &t->optimizer,
                             .seconds = profile_begin(&t->profile, plan),
-                            .prefix_seconds = t->prefix != NULL && b->input != NULL ? profile_begin(&t->profile, t->prefix) : NULL};
+                            .prefix_seconds =
+                                t->prefix != NULL && b->input != NULL ? profile_begin(&t->profile, t->prefix) : NULL};
     struct run watched = run; // at an epoch's first step
     struct histograms *h = &t->histograms;
     if (h->folder != NULL && t->at.steps == 0) {

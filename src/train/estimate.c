@@ -1,5 +1,5 @@
-// train/estimate.c: what a run will take, said before its first step: a step is taken on empty pictures and its gradients
-// are thrown away.  BatchNorm's running statistics, all that it changes, are put back.
+// train/estimate.c: what a run will take, said before its first step: a step is taken on empty pictures and its
+// gradients are thrown away.  BatchNorm's running statistics, all that it changes, are put back.
 
 #include "train/trainer.h"
 #include "base/log.h"
@@ -31,7 +31,8 @@ static graft_status step_time(struct trainer *t, double *seconds)
     const struct value *in = &t->model->graph.values[0];
     const size_t batch = (size_t)plan_batch(t->full), begin = p->group_begin[PARAM_RUNNING],
                  running = p->group_begin[PARAM_RUNNING + 1] - begin;
-    float *input = mem_zero(batch * in->c * in->h * in->w, sizeof *input), *kept = mem_alloc((running + 1) * sizeof *kept);
+    float *input = mem_zero(batch * in->c * in->h * in->w, sizeof *input),
+          *kept = mem_alloc((running + 1) * sizeof *kept);
     graft_status status = input != NULL && kept != NULL ? GRAFT_OK : fail_memory("the estimate");
     memset(t->targets, 0, batch * (size_t)t->model->n_classes * sizeof *t->targets);
     if (status == GRAFT_OK)

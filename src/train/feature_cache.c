@@ -1,8 +1,8 @@
 // train/feature_cache.c: see train/feature_cache.h.
-// The key of a file says all that features depend on but the picture: the frozen weights, the network's frozen part, how
-// pictures are prepared, the batch, and what computes (kernels, library, threads), since bits depend on it.  The key of a row is
-// the picture: where it lies, its state, and, of an augmented copy, how it was changed.
-// Nothing is kept where pictures differ from epoch to epoch.
+// The key of a file says all that features depend on but the picture: the frozen weights, the network's frozen part,
+// how pictures are prepared, the batch, and what computes (kernels, library, threads), since bits depend on it.  The
+// key of a row is the picture: where it lies, its state, and, of an augmented copy, how it was changed. Nothing is kept
+// where pictures differ from epoch to epoch.
 
 #include "train/feature_cache.h"
 #include "base/file.h"
@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 enum { FEATURES_VERSION = 1 };                              // of the arithmetic: another one makes old files void
-static const uint64_t MOST = (uint64_t)20 << 30, SPARE = 2; // bytes of all files; the part of the free disk that is ours
+static const uint64_t MOST = (uint64_t)20 << 30,
+                      SPARE = 2; // bytes of all files; the part of the free disk that is ours
 
 static void put_text(struct hash *h, const char *text) { hash_put(h, text, strlen(text) + 1); }
 static void put_number(struct hash *h, double x) { hash_put(h, &x, sizeof x); }
@@ -151,13 +152,15 @@ static graft_status store_open(struct trainer *t, const char *folder)
     TRY(feature_store_open(folder, key, row_floats(t), &f->store));
     const size_t held = row * feature_store_count(f->store), left = (size_t)file_space(folder) / SPARE;
     if (needed > MOST || needed > left + held)
-        return fail(GRAFT_NO_RESOURCE, "they would take %.1f GB, and %.1f GB are allowed (half of what is free on the disk, "
-                    "and no more than %.0f)", (double)needed / 1e9, (double)(left + held < MOST ? left + held : MOST) / 1e9,
-                    (double)MOST / 1e9);
+        return fail(GRAFT_NO_RESOURCE,
+                    "they would take %.1f GB, and %.1f GB are allowed (half of what is free on the disk, "
+                    "and no more than %.0f)",
+                    (double)needed / 1e9, (double)(left + held < MOST ? left + held : MOST) / 1e9, (double)MOST / 1e9);
     log_info("features of the frozen layers are kept in %s: %.1f MB for %zu pictures, %zu rows there",
              feature_store_path(f->store), (double)needed / 1e6, t->n + t->n_val, feature_store_count(f->store));
     if (feature_store_count(f->store) > 0 && t->data->prints != NULL)
-        log_info("pictures whose features are there are not read again, nor looked at for near duplicates across the split");
+        log_info(
+            "pictures whose features are there are not read again, nor looked at for near duplicates across the split");
     return GRAFT_OK;
 }
 
@@ -286,8 +289,10 @@ static graft_status ends_load(struct trainer *t, const struct augmentation *how,
             continue;
         TRY(make(t, &index[i], 1, how)); // which uses the ends of the whole batch
         if (t->features.store == NULL || !feature_store_has(t->features.store, key))
-            return fail(GRAFT_NO_RESOURCE, "the features of '%s' are lost and could not be made again; --cache-features off "
-                        "goes on without them", t->data->samples[index[i]].path);
+            return fail(GRAFT_NO_RESOURCE,
+                        "the features of '%s' are lost and could not be made again; --cache-features off "
+                        "goes on without them",
+                        t->data->samples[index[i]].path);
         i = -1;
     }
     return GRAFT_OK;

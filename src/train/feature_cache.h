@@ -1,5 +1,5 @@
-// train/feature_cache.h: what the frozen part of the network makes of each picture, kept on disk (--cache-features), so that the
-// epochs after the first, and later runs, only compute the rest.
+// train/feature_cache.h: what the frozen part of the network makes of each picture, kept on disk (--cache-features), so
+// that the epochs after the first, and later runs, only compute the rest.
 #pragma once
 
 #include "data/data.h"
@@ -15,7 +15,8 @@ struct feature_cache {
 };
 // Before an epoch's pictures are read: decides, says why not, and makes what is not there of them.
 graft_status feature_cache_ready(struct trainer *t, const struct augmentation *how);
-// The next batch out of the order from the position on: its ends are in place, it has no input.  As the queue would give it.
+// The next batch out of the order from the position on: its ends are in place, it has no input.  As the queue would
+// give it.
 graft_status feature_cache_batch(struct trainer *t, const struct augmentation *how, struct batch *out, bool *end);
 // Validation from what is kept.
 graft_status feature_cache_validate(struct trainer *t);

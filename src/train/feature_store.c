@@ -1,10 +1,10 @@
 // train/feature_store.c: see train/feature_store.h.
 // File:  "graftfea" | u64 key | u64 floats | u64 XXH64 of what precedes | row...
 // Row:   u64 picture | u64 XXH64 of picture and values | float values[floats]
-// Rows are appended under a lock of the file and never changed; of two with the same picture the later one counts.  A row that
-// a process did not finish is no whole row, and is written over.  Numbers are the machine's own: the file never leaves it.
-// Rows are read by calls, not through a mapping: a file that is cut meanwhile is then a row that is not there, not a signal,
-// and what is read counts as no memory of the process.
+// Rows are appended under a lock of the file and never changed; of two with the same picture the later one counts.  A
+// row that a process did not finish is no whole row, and is written over.  Numbers are the machine's own: the file
+// never leaves it. Rows are read by calls, not through a mapping: a file that is cut meanwhile is then a row that is
+// not there, not a signal, and what is read counts as no memory of the process.
 
 #include "train/feature_store.h"
 #include "base/file.h"
@@ -136,7 +136,8 @@ static graft_status file_take(struct feature_store *s, bool *sound)
     const ssize_t got = pread(s->fd, &found, sizeof found, 0);
     if (got == 0)
         status = file_put(s->fd, s->path, &head, sizeof head);
-    *sound = status == GRAFT_OK && (got == 0 || (got == (ssize_t)sizeof head && memcmp(&found, &head, sizeof head) == 0));
+    *sound =
+        status == GRAFT_OK && (got == 0 || (got == (ssize_t)sizeof head && memcmp(&found, &head, sizeof head) == 0));
     if (*sound)
         status = rows_learn(s);
     flock(s->fd, LOCK_UN);
@@ -262,7 +263,8 @@ void feature_folder_trim(const char *folder, uint64_t key, uint64_t most)
         uint64_t sum = 0;
         for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
             struct stat st;
-            if (!path_has_suffix(e->d_name, SUFFIX) || fstatat(dirfd(d), e->d_name, &st, 0) != 0 || !S_ISREG(st.st_mode))
+            if (!path_has_suffix(e->d_name, SUFFIX) || fstatat(dirfd(d), e->d_name, &st, 0) != 0 ||
+                !S_ISREG(st.st_mode))
                 continue;
             sum += (uint64_t)st.st_size;
             const bool older = oldest[0] == '\0' || st.st_mtim.tv_sec < when.tv_sec ||

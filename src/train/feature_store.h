@@ -1,6 +1,6 @@
-// train/feature_store.h: one file of features: for each picture of a kind a row of floats, by a 64-bit key of the picture.
-// Several processes may read and add at once.  Every row has a checksum, looked at whenever it is read; a row or a file that
-// is damaged counts as not there.
+// train/feature_store.h: one file of features: for each picture of a kind a row of floats, by a 64-bit key of the
+// picture. Several processes may read and add at once.  Every row has a checksum, looked at whenever it is read; a row
+// or a file that is damaged counts as not there.
 #pragma once
 
 #include "base/status.h"
@@ -19,6 +19,8 @@ size_t feature_row_bytes(size_t floats); // what a row takes in the file
 bool feature_store_has(const struct feature_store *s, uint64_t picture);
 // Into the parts; false: there is no sound row of it (from then on feature_store_has says so too).
 bool feature_store_get(struct feature_store *s, uint64_t picture, const struct feature_part *parts, int n_parts);
-graft_status feature_store_put(struct feature_store *s, uint64_t picture, const struct feature_part *parts, int n_parts);
-// Removes the folder's oldest files of features, other than KEY's, until all of them together take no more than `most` bytes.
+graft_status feature_store_put(struct feature_store *s, uint64_t picture, const struct feature_part *parts,
+                               int n_parts);
+// Removes the folder's oldest files of features, other than KEY's, until all of them together take no more than `most`
+// bytes.
 void feature_folder_trim(const char *folder, uint64_t key, uint64_t most);

@@ -1,7 +1,7 @@
 // train/folds.c: which picture is in which fold; putting together what the folds predicted.
-// results.json: {"folds", "done": [numbers], "val_log_loss", "val_log_loss_std", "val_top1", "val_top1_std": mean and sample
-// standard deviation over the folds that have ended; "seconds"; once all have: "oof_log_loss", "oof_top1", "n": over all
-// pictures, "skipped"; "fold": [{"fold", "best_epoch", "val_log_loss", "val_top1", "n"}]}.
+// results.json: {"folds", "done": [numbers], "val_log_loss", "val_log_loss_std", "val_top1", "val_top1_std": mean and
+// sample standard deviation over the folds that have ended; "seconds"; once all have: "oof_log_loss", "oof_top1", "n":
+// over all pictures, "skipped"; "fold": [{"fold", "best_epoch", "val_log_loss", "val_top1", "n"}]}.
 
 #include "train/folds.h"
 #include "base/csv.h"
@@ -58,8 +58,9 @@ static graft_status groups_suffice(const struct dataset *d, int k)
     }
     mem_free(seen);
     if (n > 0 && all && n < k)
-        return fail(GRAFT_BAD_FILE, "%d folds need at least as many groups, and there are %d: %s; use --folds %d, or --group none",
-                    k, n, list, n > 1 ? n : 2);
+        return fail(GRAFT_BAD_FILE,
+                    "%d folds need at least as many groups, and there are %d: %s; use --folds %d, or --group none", k,
+                    n, list, n > 1 ? n : 2);
     return GRAFT_OK;
 }
 
@@ -84,10 +85,11 @@ static graft_status classes_suffice(const struct dataset *d)
     mem_free(group);
     if (n == 0)
         return GRAFT_OK;
-    return fail(GRAFT_BAD_FILE,
-                "of %d classes all pictures are in one group, so the model that is validated on them would never have seen "
-                "them: %s; gather them from other groups, leave the classes out, or say --group none",
-                n, list);
+    return fail(
+        GRAFT_BAD_FILE,
+        "of %d classes all pictures are in one group, so the model that is validated on them would never have seen "
+        "them: %s; gather them from other groups, leave the classes out, or say --group none",
+        n, list);
 }
 
 // The same picture twice could be trained on and validated at once.
@@ -103,7 +105,8 @@ static graft_status pictures_once(const struct dataset *d)
             continue;
         names[n] = s->path;
         if (name_index_find(&seen, names, s->path) >= 0)
-            status = fail(GRAFT_BAD_FILE, "'%s' is in the data twice; it could be trained on and validated at once", s->path);
+            status = fail(GRAFT_BAD_FILE, "'%s' is in the data twice; it could be trained on and validated at once",
+                          s->path);
         else if (!name_index_put(&seen, names, n++))
             status = fail_memory("the folds");
     }
@@ -137,7 +140,8 @@ graft_status folds_of_data(struct dataset *d, int k, long limit, int **fold)
         for (size_t i = 0; i < d->count && !any; i++)
             any = (*fold)[i] == f;
         if (!any)
-            status = fail(GRAFT_BAD_FILE, "fold %d of %d would be empty: the groups differ too much in size; use fewer folds", f, k);
+            status = fail(GRAFT_BAD_FILE,
+                          "fold %d of %d would be empty: the groups differ too much in size; use fewer folds", f, k);
     }
     if (status != GRAFT_OK) {
         mem_free(*fold);
@@ -177,8 +181,8 @@ static graft_status list_compare(const char *folder, const char *path, const str
         changes_of_rows(map.data, (bytes){(const uint8_t *)now->data, now->size}, "label,fold,content,group", &changes);
     file_map_close(&map);
     if (status == GRAFT_OK && changes[0] != '\0' && !force)
-        status = fail(GRAFT_BAD_FILE, "the folds in '%s' are of other data: %s.  Add --force to go on all the same", folder,
-                      changes);
+        status = fail(GRAFT_BAD_FILE, "the folds in '%s' are of other data: %s.  Add --force to go on all the same",
+                      folder, changes);
     else if (status == GRAFT_OK && changes[0] != '\0')
         log_warning("going on although the folds in '%s' are of other data: %s", folder, changes);
     mem_free(changes);
@@ -235,7 +239,8 @@ bool fold_ended(const char *folder, int i, const char *epochs)
     struct run_folder f = {.path = fold_path(folder, i, NULL), .lock = -1};
     json_t *args = object_read(fold_path(folder, i, "args.json"));
     const char *had = json_string_value(json_object_get(args, "epochs"));
-    const bool ended = f.path != NULL && run_folder_ended(&f) && (epochs == NULL || (had != NULL && strcmp(had, epochs) == 0));
+    const bool ended =
+        f.path != NULL && run_folder_ended(&f) && (epochs == NULL || (had != NULL && strcmp(had, epochs) == 0));
     json_decref(args);
     mem_free(f.path);
     return ended;
@@ -301,8 +306,8 @@ static graft_status members_read(struct collection *c)
             break;
         const int fold = csv.n >= 4 ? (int)strtol(csv.field[2], NULL, 10) : -1;
         if (fold < 0 || fold >= c->k || name_index_find(&c->index, c->paths, csv.field[0]) >= 0)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s:%d: expected path,label,fold,stamp, a picture once, a fold below %d", path,
-                          csv.line, c->k));
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s:%d: expected path,label,fold,stamp, a picture once, a fold below %d",
+                          path, csv.line, c->k));
         TRY_GOTO(member_add(c, &csv, fold));
     }
 done:
@@ -328,7 +333,8 @@ static graft_status predictions_take(struct collection *c, int f)
             return fail(GRAFT_BAD_FILE, "%s: '%s' is %s; the folds are of different data", t->file, t->path[i],
                         m == NULL ? "not among the pictures of " FOLDS_FILE : "in another fold in " FOLDS_FILE);
         if (strcmp(m->label, t->classes[t->label[i]]) != 0)
-            return fail(GRAFT_BAD_FILE, "%s: '%s' has the label '%s', in " FOLDS_FILE " it is '%s'; the folds are of different data",
+            return fail(GRAFT_BAD_FILE,
+                        "%s: '%s' has the label '%s', in " FOLDS_FILE " it is '%s'; the folds are of different data",
                         t->file, t->path[i], t->classes[t->label[i]], m->label);
         m->row = (int)i;
     }
@@ -361,8 +367,10 @@ static graft_status skipped_check(struct collection *c, int f, size_t *skipped)
         if (c->members[i].fold != f || c->members[i].row >= 0)
             continue;
         if (name_index_find(&known, names, c->members[i].path) < 0)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "fold-%d predicted nothing for '%s', which " FOLDS_FILE " has in it; the folds are of "
-                          "different data", f, c->members[i].path));
+            TRY_GOTO(fail(GRAFT_BAD_FILE,
+                          "fold-%d predicted nothing for '%s', which " FOLDS_FILE " has in it; the folds are of "
+                          "different data",
+                          f, c->members[i].path));
         ++*skipped;
     }
 done:

@@ -1,6 +1,6 @@
 // train/memory.c: what a run will take, said before its first step, and how it is made to fit.
-// --memory: where a batch would take more, it goes through the network in equal parts, whose gradients are summed before the
-// weights change.  Then BatchNorm's statistics are those of a part, as with --accumulate.
+// --memory: where a batch would take more, it goes through the network in equal parts, whose gradients are summed
+// before the weights change.  Then BatchNorm's statistics are those of a part, as with --accumulate.
 
 #include "train/trainer.h"
 #include "base/log.h"
@@ -10,10 +10,12 @@
 
 // Batches that the queue holds ready, and the one of a validation that is filled up.
 enum { BATCHES_HELD = 4 };
-// Compiled kernels, threads' stacks, decoded pictures and their files: what 40 runs of small networks took beyond the sum.
+// Compiled kernels, threads' stacks, decoded pictures and their files: what 40 runs of small networks took beyond the
+// sum.
 static const double OVERHEAD = 12e6;
 
-// What a run takes beyond what it has already: the arena, the optimizer's state, the average of the weights, the batches.
+// What a run takes beyond what it has already: the arena, the optimizer's state, the average of the weights, the
+// batches.
 static double bytes_needed(const struct trainer *t, double plans, int batch, int accumulate)
 {
     const struct params *p = &t->model->params;
@@ -21,7 +23,8 @@ static double bytes_needed(const struct trainer *t, double plans, int batch, int
     const struct recipe *recipe = &t->options->recipe;
     struct optim_options optim = recipe->optim;
     optim.accumulate = accumulate;
-    const double trainable = (double)(p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
+    const double trainable =
+        (double)(p->group_begin[PARAM_TRAINABLE + 1] - p->group_begin[PARAM_TRAINABLE]) * sizeof(float);
     const double average = recipe->ema > 0 || recipe->swa > 0 ? (double)p->size * sizeof(float) : 0;
     return plans + trainable * (double)optimizer_blocks(&optim) + average +
            (double)batch * BATCHES_HELD * in->c * in->h * in->w * sizeof(float) + OVERHEAD;
@@ -49,7 +52,8 @@ static graft_status needed_with(struct trainer *t, int batch, int accumulate, do
     if (status == GRAFT_OK)
         t->all_flops = plan_flops(train);
     if (status == GRAFT_OK)
-        *out = bytes_needed(t, (double)arena_bytes(arena) + own_bytes(train) + own_bytes(validation), batch, accumulate);
+        *out =
+            bytes_needed(t, (double)arena_bytes(arena) + own_bytes(train) + own_bytes(validation), batch, accumulate);
     plan_free(train);
     plan_free(validation);
     arena_free(arena);
@@ -83,16 +87,18 @@ static graft_status parts_choose(struct trainer *t, int *batch)
         resident = (double)mem_resident(); // with the kernels that were compiled for it
         if (resident + needed <= limit) {
             if (parts > 1)
-                log_info("memory: a batch of %d goes through in %d parts to stay within %.0f MB%s", *batch, parts, limit / 1e6,
-                         t->options->bn == BN_TRAIN ? "; BatchNorm's statistics are those of a part" : "");
+                log_info("memory: a batch of %d goes through in %d parts to stay within %.0f MB%s", *batch, parts,
+                         limit / 1e6, t->options->bn == BN_TRAIN ? "; BatchNorm's statistics are those of a part" : "");
             *batch /= parts;
             t->accumulate *= parts;
             return GRAFT_OK;
         }
         least = parts == 1 || resident + needed < least ? resident + needed : least;
     }
-    return fail(GRAFT_NO_RESOURCE, "--memory %.0fM is too little: the run takes %.0f MB with one picture at a time; use a "
-                "smaller --imgsz, or freeze more layers", limit / 1048576, least / 1e6);
+    return fail(GRAFT_NO_RESOURCE,
+                "--memory %.0fM is too little: the run takes %.0f MB with one picture at a time; use a "
+                "smaller --imgsz, or freeze more layers",
+                limit / 1048576, least / 1e6);
 }
 
 graft_status memory_check(struct trainer *t, int *batch)
@@ -123,7 +129,8 @@ void memory_tell(const struct trainer *t)
     const double peak = (double)mem_resident() + (double)arena_bytes(t->arena) + batches + own_bytes(t->prefix) +
                         own_bytes(t->full) + own_bytes(t->validation) + OVERHEAD;
     const double all = fmax(peak, (double)mem_resident_peak()), rest = all - plan - weights;
-    log_info("memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, averages, "
-             "pictures and the program; %.0f MB are available",
-             all / 1e6, plan / 1e6, weights / 1e6, rest > 0 ? rest / 1e6 : 0, (double)mem_available() / 1e6);
+    log_info(
+        "memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, averages, "
+        "pictures and the program; %.0f MB are available",
+        all / 1e6, plan / 1e6, weights / 1e6, rest > 0 ? rest / 1e6 : 0, (double)mem_available() / 1e6);
 }

@@ -1,5 +1,5 @@
-// train/plans.c: the plans of a run (what is frozen, batch, last partial batch, validation): they fit the memory, they follow the phases.
-// All share one arena, as large as the last phase needs from the start.
+// train/plans.c: the plans of a run (what is frozen, batch, last partial batch, validation): they fit the memory, they
+// follow the phases. All share one arena, as large as the last phase needs from the start.
 
 #include "train/trainer.h"
 #include "base/log.h"

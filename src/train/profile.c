@@ -99,8 +99,9 @@ double data_core_share(const struct data_shares *s)
 graft_status profile_epoch(struct profile *p, struct epoch_times *out)
 {
     TRY(profile_settle(p));
-    *out = (struct epoch_times){p->wait, p->data, p->kinds[KIND_FORWARD], p->kinds[KIND_BACKWARD], p->kinds[KIND_UPDATE],
-                                p->validation, p->told};
+    *out = (struct epoch_times){
+        p->wait,       p->data, p->kinds[KIND_FORWARD], p->kinds[KIND_BACKWARD], p->kinds[KIND_UPDATE],
+        p->validation, p->told};
     p->wait = p->data = p->validation = p->told = 0;
     memset(p->kinds, 0, sizeof p->kinds);
     return GRAFT_OK;

@@ -1,8 +1,8 @@
 // train/range_test.c: the range test (L. N. Smith, arXiv:1506.01186), with fastai's ways of smoothing and reading it.
 //   rate_i     = lowest (highest / lowest)^(i / (steps - 1))
 //   average_i  = 0.98 average_(i-1) + 0.02 loss_i;  smoothed_i = average_i / (1 - 0.98^(i + 1))
-// Suggested is the point half way down the longest falling subsequence of the smoothed losses, without the first tenth of
-// them, where the average is still settling, and the last five, where they rise.
+// Suggested is the point half way down the longest falling subsequence of the smoothed losses, without the first tenth
+// of them, where the average is still settling, and the last five, where they rise.
 
 #include "train/range_test.h"
 #include "base/log.h"
@@ -112,8 +112,10 @@ static graft_status epoch_take(struct tester *t, int epoch, bool *end)
         TRY_GOTO(step_take(t, &b, &how, end));
     }
     if (!any)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "fewer than a batch of %d of the %zu training pictures can be read; use a smaller "
-                      "--batch", t->batch, n));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "fewer than a batch of %d of the %zu training pictures can be read; use a smaller "
+                      "--batch",
+                      t->batch, n));
 done:
     queue_free(queue);
     return status;

@@ -18,8 +18,8 @@ struct range_result {
     double top;    // a plot need not show more: half above what the loss was before the suggested step
     int suggested; // a step: the middle of the longest valley; -1: the loss never falls
 };
-// Rates from lowest to highest at equal ratios, a step each; ends early once the smoothed loss is no number or over four
-// times its least.  The model's weights are changed: it is to be thrown away.
+// Rates from lowest to highest at equal ratios, a step each; ends early once the smoothed loss is no number or over
+// four times its least.  The model's weights are changed: it is to be thrown away.
 graft_status range_test(struct model *m, const struct dataset *d, const struct range_options *options,
                         struct range_result *out);
 void range_result_fini(struct range_result *r);

@@ -1,6 +1,6 @@
 // train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
-// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps": the position;
-// "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
+// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps": the
+// position; "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
 // "averaged"; "plateau": [rate, best, waited, started]; "best", "best_epoch", "best_model", "waited", "stopped",
 // "epochs_wanted"; "seconds": spent by the run; "events", "results", "skipped_csv": lengths of the logs; "skipped":
 // samples left out so far; "pictures", "seed", "threads", "isa", "library": what the same bits depend on}.  Random

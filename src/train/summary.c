@@ -29,10 +29,11 @@ static graft_status data_tell(const struct trainer *t)
     }
     if (unused > 0)
         snprintf(others, sizeof others, ", %zu not used", unused);
-    log_info("data: %zu pictures to train on, %zu to validate%s; %d classes of %zu (%s) to %zu (%s) training pictures", t->n,
-             t->n_val, others, m->n_classes, count[least], m->classes[least], count[most], m->classes[most]);
+    log_info("data: %zu pictures to train on, %zu to validate%s; %d classes of %zu (%s) to %zu (%s) training pictures",
+             t->n, t->n_val, others, m->n_classes, count[least], m->classes[least], count[most], m->classes[most]);
     if (count[most] > UNBALANCED * count[least] && d->weights == NULL && d->balanced == 0)
-        log_info("data: the classes are unbalanced; --class-weights balanced or --balance give the small ones more weight");
+        log_info(
+            "data: the classes are unbalanced; --class-weights balanced or --balance give the small ones more weight");
     mem_free(count);
     return GRAFT_OK;
 }
@@ -76,11 +77,11 @@ static graft_status time_tell(struct trainer *t)
     TRY(run_estimate(t, &seconds));
     const int epochs = t->options->epochs - t->at.epochs;
     if (seconds >= 5400)
-        log_info("time: about %.1f hours for %d epochs, if pictures come as fast as they are learnt from", seconds / 3600,
-                 epochs);
+        log_info("time: about %.1f hours for %d epochs, if pictures come as fast as they are learnt from",
+                 seconds / 3600, epochs);
     else if (seconds >= 90)
-        log_info("time: about %.0f minutes for %d epochs, if pictures come as fast as they are learnt from", seconds / 60,
-                 epochs);
+        log_info("time: about %.0f minutes for %d epochs, if pictures come as fast as they are learnt from",
+                 seconds / 60, epochs);
     else if (seconds >= 0)
         log_info("time: about %.0f seconds for %d epochs, if pictures come as fast as they are learnt from", seconds,
                  epochs);

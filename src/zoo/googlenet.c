@@ -2,17 +2,20 @@
 // torchvision (BatchNorm, "5x5" branches that are 3x3, heads that only train).
 // Names: Caffe's with dots for slashes ("inception_3a.3x3_reduce"); torchvision's.
 // Source: Szegedy et al. 2014; BVLC's bvlc_googlenet; the graphs of the cnn_finetune scripts and of torchvision.
-//   7x7/2 -> pool -> 1x1 -> 3x3 -> pool -> 2 blocks -> pool -> 5 blocks -> pool -> 2 blocks -> global average -> classes
-//   heads on 4a and 4d: average to 4x4 -> 1x1 to 128 -> 1024 -> classes
+//   7x7/2 -> pool -> 1x1 -> 3x3 -> pool -> 2 blocks -> pool -> 5 blocks -> pool -> 2 blocks -> global average ->
+//   classes heads on 4a and 4d: average to 4x4 -> 1x1 to 128 -> 1024 -> classes
 
 #include "zoo/families.h"
 
 struct googlenet { bool caffe, heads; };
 
 // Channels of a block: 1x1, 3x3 reduced, 3x3, 5x5 reduced, 5x5, projection of the pool.
-static const struct block { const char *name; int one, three_reduced, three, five_reduced, five, projection; } blocks[] = {
-    {"3a", 64, 96, 128, 16, 32, 32},    {"3b", 128, 128, 192, 32, 96, 64},  {"4a", 192, 96, 208, 16, 48, 64},
-    {"4b", 160, 112, 224, 24, 64, 64},  {"4c", 128, 128, 256, 24, 64, 64},  {"4d", 112, 144, 288, 32, 64, 64},
+static const struct block {
+    const char *name;
+    int one, three_reduced, three, five_reduced, five, projection;
+} blocks[] = {
+    {"3a", 64, 96, 128, 16, 32, 32},     {"3b", 128, 128, 192, 32, 96, 64},   {"4a", 192, 96, 208, 16, 48, 64},
+    {"4b", 160, 112, 224, 24, 64, 64},   {"4c", 128, 128, 256, 24, 64, 64},   {"4d", 112, 144, 288, 32, 64, 64},
     {"4e", 256, 160, 320, 32, 128, 128}, {"5a", 256, 160, 320, 32, 128, 128}, {"5b", 384, 192, 384, 48, 128, 128}};
 
 // A convolution that keeps the map's size, or halves it, and ReLU; torchvision's with BatchNorm between.
@@ -57,8 +60,8 @@ static int halve(struct graph *g, int src, int kernel)
     return graph_maxpool(g, src, pool_ceil(g, src, kernel, 2, 0, true));
 }
 
-// An auxiliary head up to its classifier.  Caffe averages 5x5 windows at stride 3, four a side at 224 pixels; where there
-// would be another number torchvision's rule gives four, so that the weights fit.
+// An auxiliary head up to its classifier.  Caffe averages 5x5 windows at stride 3, four a side at 224 pixels; where
+// there would be another number torchvision's rule gives four, so that the weights fit.
 static int auxiliary(struct graph *g, const struct googlenet *net, int src, int number, float dropout)
 {
     char prefix[16], fc[24];

@@ -1,8 +1,7 @@
 // zoo/inception_v3.c: Inception-V3 of torchvision, with and without its auxiliary head, of keras.applications (release
-// 0.5, BatchNorm without gamma) and of Keras 1 and cnn_finetune (release 0.2: another network, by biases, its units' order,
-// the pool projections, a width and a pool).
-// Names: torchvision's; the parts of a unit are `conv` and `bn`.  Source: Szegedy et al. 2015; the graphs of torchvision and
-// of both of Keras's releases.
+// 0.5, BatchNorm without gamma) and of Keras 1 and cnn_finetune (release 0.2: another network, by biases, its units'
+// order, the pool projections, a width and a pool). Names: torchvision's; the parts of a unit are `conv` and `bn`.
+// Source: Szegedy et al. 2015; the graphs of torchvision and of both of Keras's releases.
 //   stem -> 3 x A (35) -> B -> 4 x C (17) [-> auxiliary head] -> D -> 2 x E (8) -> global average -> dropout -> fc
 // Sizes are those of a 299-pixel picture.
 
@@ -24,7 +23,8 @@ static int unit(struct builder *b, int src, const char *name, struct conv_attr a
 {
     char text[64];
     const bool keras = b->net->keras, old = b->net->old;
-    const struct bn_attr bn = {.epsilon = 1e-3f, .momentum = keras ? 0.01f : 0.1f, .unbiased = !keras, .unscaled = keras && !old};
+    const struct bn_attr bn = {
+        .epsilon = 1e-3f, .momentum = keras ? 0.01f : 0.1f, .unbiased = !keras, .unscaled = keras && !old};
     attr.bias = old;
     snprintf(text, sizeof text, "%s%s.conv", b->block, name);
     int v = graph_conv(b->g, src, text, attr);
@@ -46,7 +46,10 @@ static int valid(struct builder *b, int src, const char *name, int oc, int strid
     return unit(b, src, name, conv_odd(oc, 3, 3, stride, false, false));
 }
 
-static int maxpool(struct builder *b, int src) { return graph_maxpool(b->g, src, pool_ceil(b->g, src, 3, 2, 0, false)); }
+static int maxpool(struct builder *b, int src)
+{
+    return graph_maxpool(b->g, src, pool_ceil(b->g, src, 3, 2, 0, false));
+}
 
 static int pool_projection(struct builder *b, int src, int oc)
 {
@@ -120,7 +123,8 @@ static int block_e(struct builder *b, int src, const char *block)
     const int three = same(b, src, "branch3x3_1", 384, 1, 1);
     const int wide = same(b, three, "branch3x3_2a", 384, 1, 3), tall = same(b, three, "branch3x3_2b", 384, 3, 1);
     const int twice = same(b, same(b, src, "branch3x3dbl_1", 448, 1, 1), "branch3x3dbl_2", 384, 3, 3);
-    const int wide2 = same(b, twice, "branch3x3dbl_3a", 384, 1, 3), tall2 = same(b, twice, "branch3x3dbl_3b", 384, 3, 1);
+    const int wide2 = same(b, twice, "branch3x3dbl_3a", 384, 1, 3),
+              tall2 = same(b, twice, "branch3x3dbl_3b", 384, 3, 1);
     const int pool = pool_projection(b, src, 192);
     if (!b->net->keras)
         return graph_concat(b->g, (int[]){one, wide, tall, wide2, tall2, pool}, 6);
@@ -129,8 +133,8 @@ static int block_e(struct builder *b, int src, const char *block)
     return graph_concat(b->g, (int[]){one, pair, pair2, pool}, 4);
 }
 
-// The head needs 5 x 5 windows.  Pictures smaller than 299 pixels have fewer; then the pool adapts, so that the head and
-// its weights are the same at any size.
+// The head needs 5 x 5 windows.  Pictures smaller than 299 pixels have fewer; then the pool adapts, so that the head
+// and its weights are the same at any size.
 static int auxiliary(struct builder *b, int src)
 {
     b->block = "AuxLogits.";
@@ -204,10 +208,12 @@ const struct network inception_v3_networks[] = {
      .aux = (const struct aux_head[]){{"AuxLogits.fc", 0, 0.4f, false}, {0}}},
     {.name = "inception_v3.noaux", .title = "Inception-V3 without its auxiliary head", TORCHVISION},
     {.name = "inception_v3.keras", .title = "Inception-V3 of keras.applications", .top1 = 77.898, .top5 = 93.72, KERAS,
-     .files = FILES("inception_v3_weights_tf_dim_ordering_tf_kernels.h5", "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .files = FILES("inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+                    "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .dialects = keras, .family = &(const struct inception_v3){.keras = true}},
     {.name = "inception_v3.keras1", .title = "Inception-V3 of Keras 1 and cnn_finetune (release 0.2)", KERAS,
-     .files = FILES("inception_v3_weights_th_dim_ordering_th_kernels.h5", "inception_v3_weights_th_dim_ordering_th_kernels_notop.h5"),
+     .files = FILES("inception_v3_weights_th_dim_ordering_th_kernels.h5",
+                    "inception_v3_weights_th_dim_ordering_th_kernels_notop.h5"),
      .dialects = keras1, .family = &(const struct inception_v3){.keras = true, .old = true}},
 };
 FAMILY_COUNT(inception_v3);

@@ -1,5 +1,6 @@
 // zoo/inception_v4.c: Inception-V4 of timm and of the cnn_finetune scripts.
-// Names: timm's; the parts of a unit are `conv` and `bn`.  Source: Szegedy et al. 2016; the graphs of timm and the scripts.
+// Names: timm's; the parts of a unit are `conv` and `bn`.  Source: Szegedy et al. 2016; the graphs of timm and the
+// scripts.
 //   stem -> 4 x A (35) -> reduction A -> 7 x B (17) -> reduction B -> 3 x C (8) -> global average -> dropout -> classes
 // Sizes are those of a 299-pixel picture.
 
@@ -40,8 +41,14 @@ static int valid(struct builder *b, int src, const char *name, int oc, int strid
     return unit(b, src, name, conv_odd(oc, 3, 3, stride, false, false));
 }
 
-static int maxpool(struct builder *b, int src) { return graph_maxpool(b->g, src, pool_ceil(b->g, src, 3, 2, 0, false)); }
-static int average(struct builder *b, int src) { return graph_avgpool(b->g, src, pool_ceil(b->g, src, 3, 1, 1, false)); }
+static int maxpool(struct builder *b, int src)
+{
+    return graph_maxpool(b->g, src, pool_ceil(b->g, src, 3, 2, 0, false));
+}
+static int average(struct builder *b, int src)
+{
+    return graph_avgpool(b->g, src, pool_ceil(b->g, src, 3, 1, 1, false));
+}
 static int join(struct builder *b, int first, int second) { return graph_concat(b->g, (int[]){first, second}, 2); }
 
 static int stem(struct builder *b)
@@ -156,7 +163,8 @@ static bool keras_layer(const struct network *net, const struct graph *g, int no
 }
 
 static const struct dialect timm[] = {{"timm", FILE_TORCH, NULL}, {0}};
-static const struct dialect keras[] = {{"Keras", FILE_KERAS, keras_layer}, {"Keras, Theano's order", FILE_THEANO, keras_layer}, {0}};
+static const struct dialect keras[] = {
+    {"Keras", FILE_KERAS, keras_layer}, {"Keras, Theano's order", FILE_THEANO, keras_layer}, {0}};
 
 const struct network inception_v4_networks[] = {
     {.name = "inception_v4", .title = "Inception-V4", .publisher = "timm", .license = "Apache-2.0", .top1 = 80.144,
@@ -167,7 +175,8 @@ const struct network inception_v4_networks[] = {
     {.name = "inception_v4.keras", .title = "Inception-V4 of Keras and cnn_finetune", .publisher = "keras-inceptionV4",
      .license = "MIT", .top1 = 80.46, .top5 = 95.12, .classes = 1001, .dropout = 0.2f, .head = "last_linear",
      .input = {299, 341, RESIZE_CROP, FILTER_BILINEAR, INPUT_TF},
-     .files = FILES("inception-v4_weights_tf_dim_ordering_tf_kernels.h5", "inception-v4_weights_tf_dim_ordering_tf_kernels_notop.h5",
+     .files = FILES("inception-v4_weights_tf_dim_ordering_tf_kernels.h5",
+                    "inception-v4_weights_tf_dim_ordering_tf_kernels_notop.h5",
                     "inception-v4_weights_th_dim_ordering_th_kernels.h5"),
      .dialects = keras, .family = &(const struct inception_v4){.momentum = 0.01f, .nested = true}, .build = build},
 };

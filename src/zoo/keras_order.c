@@ -1,8 +1,8 @@
 // zoo/keras_order.c: the order in which Keras lists a model's layers, for files that name none.
 // In: a graph.  Out: its nodes with parameters, in the order of model.layers.
-// Keras sorts layers by depth, the longest way to an output, the farthest first; equal ones as they are met walking from
-// the outputs to the input, a node before its inputs, these from the first on.  A ReLU right behind a convolution or dense
-// layer is that layer's activation, none of its own.
+// Keras sorts layers by depth, the longest way to an output, the farthest first; equal ones as they are met walking
+// from the outputs to the input, a node before its inputs, these from the first on.  A ReLU right behind a convolution
+// or dense layer is that layer's activation, none of its own.
 
 #include "zoo/families.h"
 #include "base/memory.h"

@@ -1,9 +1,9 @@
 // zoo/keys.c: the names a weight file has and those a network expects, as sorted keys.
 // Keys:  torch  the tensor's name
 //        Keras  LAYER//PLACE, PLACE counting the layer's tensors.  Layers that Keras numbered itself (conv2d_17,
-//               batch_normalization, Keras 1's convolution2d_3) are CLASS#RANK: their numbers go on from model to model.
-//               Where the names say nothing, layers go by their order in model.layers: CLASS@N//PLACE counting those of a
-//               class (Keras 3's .weights.h5), layer@N//PLACE counting all, as Keras itself loads a file.
+//               batch_normalization, Keras 1's convolution2d_3) are CLASS#RANK: their numbers go on from model to
+//               model. Where the names say nothing, layers go by their order in model.layers: CLASS@N//PLACE counting
+//               those of a class (Keras 3's .weights.h5), layer@N//PLACE counting all, as Keras itself loads a file.
 
 #include "zoo/keys.h"
 #include "base/memory.h"
@@ -98,7 +98,9 @@ static graft_status rank_layers(struct keys *layers)
 static const char *keras_class(const struct node *node)
 {
     switch (node->op) {
-    case OP_CONV: return node->attr.conv.groups > 1 && node->attr.conv.groups == node->attr.conv.oc ? "depthwise_conv2d" : "conv2d";
+    case OP_CONV:
+        return node->attr.conv.groups > 1 && node->attr.conv.groups == node->attr.conv.oc ? "depthwise_conv2d"
+                                                                                          : "conv2d";
     case OP_BN: return "batch_normalization";
     case OP_DENSE: return "dense";
     default: return "scale";
@@ -113,12 +115,16 @@ bool numbered_layer(const struct graph *g, int node, char *out, size_t size)
         return false;
     for (int i = 0; i < node; i++)
         before += g->nodes[i].n_params > 0 && strcmp(keras_class(&g->nodes[i]), class) == 0;
-    return before > 0 ? snprintf(out, size, "%s_%d", class, before) < (int)size : snprintf(out, size, "%s", class) < (int)size;
+    return before > 0 ? snprintf(out, size, "%s_%d", class, before) < (int)size
+                      : snprintf(out, size, "%s", class) < (int)size;
 }
 
 // --- the file's side -------------------------------------------------------------------------------------------------
 
-static bool is_keras(const struct tensor_set *set) { return set->count > 0 && strstr(set->items[0].name, "//") != NULL; }
+static bool is_keras(const struct tensor_set *set)
+{
+    return set->count > 0 && strstr(set->items[0].name, "//") != NULL;
+}
 
 static bool is_counter(const char *name) // BatchNorm's num_batches_tracked: not a parameter
 {
@@ -189,7 +195,8 @@ static graft_status keras_keys(const struct tensor_set *set, enum form form, str
             if ((layers.items[k].text = mem_format("layer@%zu", k)) == NULL)
                 status = fail_memory("layers' names");
         }
-        const int first = layers.items[k].index, last = k + 1 < layers.count ? layers.items[k + 1].index : (int)set->count;
+        const int first = layers.items[k].index,
+                  last = k + 1 < layers.count ? layers.items[k + 1].index : (int)set->count;
         for (int i = first; status == GRAFT_OK && i < last; i++)
             status = keys_add(out, mem_format("%s//%d", layers.items[k].text, i - first), i);
     }

@@ -19,5 +19,5 @@ static inline const struct keys *keys_of(const struct found *found, enum form fo
 {
     return form == BY_PLACE ? &found->placed : &found->named;
 }
-graft_status keys_expected(const struct network *net, const struct graph *g, const struct dialect *dialect, enum form form,
-                           struct keys *out);
+graft_status keys_expected(const struct network *net, const struct graph *g, const struct dialect *dialect,
+                           enum form form, struct keys *out);

@@ -33,15 +33,19 @@ struct file_order file_order_of(enum file_layout layout, bool turn, const struct
     const bool conv = is_weight(g, param, OP_CONV), dense = is_weight(g, param, OP_DENSE);
     const struct value *map = &g->values[node_of(g, param)->in[0]];
     ASSERT(shape_count(s, &count) && count > 0);
-    const size_t out = (size_t)s.dim[0], in = conv ? (size_t)s.dim[1] : dense ? (size_t)map->c : 1, area = count / out / in;
+    const size_t out = (size_t)s.dim[0],
+                 in = conv    ? (size_t)s.dim[1]
+                      : dense ? (size_t)map->c
+                              : 1,
+                 area = count / out / in;
     const bool keras = layout == FILE_KERAS && (conv || dense), theano = layout == FILE_THEANO && dense;
     return (struct file_order){.out = out, .in = in, .places = area, .step_o = keras || theano ? 1 : in * area,
                                .step_i = keras ? out : theano ? area * out : area,
                                .step_p = keras ? in * out : theano ? out : 1, .turned = conv && turn};
 }
 
-void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param, const float *src,
-                float *dst)
+void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param,
+                const float *src, float *dst)
 {
     const struct file_order s = file_order_of(layout, turn, g, param);
     for (size_t first = 0; first < s.out; first += 16) // whole cache lines: VGG's fc1 has 103 million numbers
@@ -49,7 +53,8 @@ void file_relay(enum file_layout layout, bool turn, enum file_way way, const str
             for (size_t p = 0; p < s.places; p++) {
                 const size_t there = s.turned ? s.places - 1 - p : p;
                 for (size_t o = first; o < s.out && o < first + 16; o++) {
-                    const size_t canonical = (o * s.in + i) * s.places + p, file = o * s.step_o + i * s.step_i + there * s.step_p;
+                    const size_t canonical = (o * s.in + i) * s.places + p,
+                                 file = o * s.step_o + i * s.step_i + there * s.step_p;
                     if (way == FROM_FILE)
                         dst[canonical] = src[file];
                     else

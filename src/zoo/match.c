@@ -1,7 +1,7 @@
 // zoo/match.c: which network a weight file belongs to, and its tensors under canonical names and layouts.
-// Every row of the zoo, in each of its dialects, gives the list of names it expects; sorted, it is laid beside the sorted
-// list of the file's names (keys.c).  The row with the fewest differences is the file's; rows with equally few are told
-// apart by what the person said and by the file's name.
+// Every row of the zoo, in each of its dialects, gives the list of names it expects; sorted, it is laid beside the
+// sorted list of the file's names (keys.c).  The row with the fewest differences is the file's; rows with equally few
+// are told apart by what the person said and by the file's name.
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -19,8 +19,8 @@ static bool is_head(const struct network *net, const char *name)
 
 // The shape in the file; any number of classes will do for the heads, and any map before the first dense layer (another
 // input size, which the caller knows).
-static struct shape wanted_shape(const struct network *net, const struct graph *g, const struct dialect *dialect, int param,
-                                 struct shape found)
+static struct shape wanted_shape(const struct network *net, const struct graph *g, const struct dialect *dialect,
+                                 int param, struct shape found)
 {
     struct shape shape = file_shape(dialect->layout, g, param);
     if (g->nodes[g->params[param].node].op == OP_SCALE && dialect->layout == FILE_KERAS && found.rank == 4)
@@ -30,8 +30,8 @@ static struct shape wanted_shape(const struct network *net, const struct graph *
         shape.dim[classes] = found.dim[classes];
     const struct node *node = &g->nodes[g->params[param].node];
     const struct value *map = &g->values[node->in[0]];
-    if (node->op == OP_DENSE && map->h * map->w > 1 && shape.rank == 2 && found.rank == 2 && found.dim[1 - classes] > 0 &&
-        found.dim[1 - classes] % map->c == 0)
+    if (node->op == OP_DENSE && map->h * map->w > 1 && shape.rank == 2 && found.rank == 2 &&
+        found.dim[1 - classes] > 0 && found.dim[1 - classes] % map->c == 0)
         shape.dim[1 - classes] = found.dim[1 - classes];
     return shape;
 }
@@ -41,14 +41,17 @@ static int differences(struct fit fit) { return fit.missing + fit.extra + fit.mi
 
 // `tensor_of` (by parameter; -1: missing) and `param_of` (by tensor; -1: no place) may be NULL.
 static struct fit join(const struct network *net, const struct graph *g, const struct dialect *dialect,
-                       const struct keys *expected, const struct keys *found, const struct tensor_set *set, int *tensor_of,
-                       int *param_of)
+                       const struct keys *expected, const struct keys *found, const struct tensor_set *set,
+                       int *tensor_of, int *param_of)
 {
     struct fit fit = {0};
     size_t e = 0, f = 0;
     while (e < expected->count || f < found->count) {
-        const int order = e == expected->count ? 1 : f == found->count ? -1 : strcmp(expected->items[e].text, found->items[f].text);
-        const int param = order <= 0 ? expected->items[e++].index : -1, tensor = order >= 0 ? found->items[f++].index : -1;
+        const int order = e == expected->count ? 1
+                          : f == found->count  ? -1
+                                               : strcmp(expected->items[e].text, found->items[f].text);
+        const int param = order <= 0 ? expected->items[e++].index : -1,
+                  tensor = order >= 0 ? found->items[f++].index : -1;
         if (param >= 0 && tensor_of != NULL)
             tensor_of[param] = tensor;
         if (tensor >= 0 && param_of != NULL)
@@ -90,7 +93,8 @@ static bool underscored(const struct network *net, const struct graph *g, int no
     return true;
 }
 // Every row's.
-static const struct dialect common[] = {{"canonical", FILE_TORCH, NULL}, {"graft's Keras files", FILE_KERAS, underscored}, {0}};
+static const struct dialect common[] = {
+    {"canonical", FILE_TORCH, NULL}, {"graft's Keras files", FILE_KERAS, underscored}, {0}};
 
 static graft_status candidate_fit(struct candidate *c, const struct graph *g, const struct found *found,
                                   const struct tensor_set *set)
@@ -233,8 +237,10 @@ static graft_status settle(struct choice *choice, const struct match_request *re
             used += snprintf(others + used, sizeof others - (size_t)used, "%s%s (%s)", used > 0 ? ", " : "",
                              choice->items[i].net->name, told_apart(choice->items[i].net));
     if (taken == NULL)
-        return fail(GRAFT_BAD_FILE, "its tensors fit several networks: %s; say which with -m, or give the file its published "
-                    "name", others);
+        return fail(GRAFT_BAD_FILE,
+                    "its tensors fit several networks: %s; say which with -m, or give the file its published "
+                    "name",
+                    others);
     if (!full)
         log_info("the tensors fit several networks; taken for %s (%s), %s; -m would choose %s", taken->net->name,
                  told_apart(taken->net), taken == said && holders != 1 ? "as asked" : "by the file's name", others);
@@ -293,7 +299,8 @@ static void adopt_head(const struct candidate *c, const struct graph *g, const s
             if (set->items[spare[i]].shape.rank == g->params[param].shape.rank)
                 chosen[k] = spare[i];
         const struct shape shape = chosen[k] >= 0 ? set->items[chosen[k]].shape : (struct shape){0};
-        if (tensor_of[param] >= 0 || chosen[k] < 0 || !shape_equal(wanted_shape(c->net, g, c->dialect, param, shape), shape))
+        if (tensor_of[param] >= 0 || chosen[k] < 0 ||
+            !shape_equal(wanted_shape(c->net, g, c->dialect, param, shape), shape))
             return;
     }
     for (int k = 0; k < n_spare; k++) {
@@ -333,8 +340,8 @@ static graft_status complain(const struct candidate *c, const struct graph *g, c
         snprintf(text[1], sizeof text[1], "; without a place in it: %d (%s)", extra.count, extra.text);
     if (misshapen.count > 0)
         snprintf(text[2], sizeof text[2], "; of another shape: %d (tensor %s)", misshapen.count, misshapen.text);
-    return fail(GRAFT_BAD_FILE, "nearest to %s under %s's names, %d of %d tensors fit%s%s%s", c->net->name, c->dialect->title,
-                c->fit.matched, g->n_params, text[0], text[1], text[2]);
+    return fail(GRAFT_BAD_FILE, "nearest to %s under %s's names, %d of %d tensors fit%s%s%s", c->net->name,
+                c->dialect->title, c->fit.matched, g->n_params, text[0], text[1], text[2]);
 }
 
 // Weight and bias of a head must agree about the number of classes.
@@ -360,7 +367,8 @@ static graft_status relay(struct named_tensor *t, const struct dialect *dialect,
     size_t count;
     if (op == OP_SCALE)
         t->shape = g->params[param].shape;
-    if (dialect->layout == FILE_TORCH || (op != OP_CONV && op != OP_DENSE) || g->nodes[g->params[param].node].param[0] != param)
+    if (dialect->layout == FILE_TORCH || (op != OP_CONV && op != OP_DENSE) ||
+        g->nodes[g->params[param].node].param[0] != param)
         return GRAFT_OK;
     struct shape *shape = &g->params[param].shape; // the graph is ours: it takes the file's classes and map
     if (op == OP_DENSE)
@@ -372,8 +380,8 @@ static graft_status relay(struct named_tensor *t, const struct dialect *dialect,
     return GRAFT_OK;
 }
 
-// Kernels are turned in Theano's own layout, and in Keras 2's where Theano wrote them; the file's name overrules, and what
-// the person says overrules both.
+// Kernels are turned in Theano's own layout, and in Keras 2's where Theano wrote them; the file's name overrules, and
+// what the person says overrules both.
 static bool is_turned(const struct dialect *dialect, const struct tensor_set *set, const struct match_request *request)
 {
     const char *path = request->path;
@@ -456,11 +464,14 @@ graft_status zoo_match(struct tensor_set *set, const struct match_request *reque
     if (choice.count > 0 && !request->exact)
         TRY_GOTO(try_widths(set, &found, &choice));
     if (choice.count == 0 || choice.items[0].fit.matched * 4 < (int)found.named.count)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu tensors (the first: '%s') is of a network graft knows; `graft models` "
-                      "lists them", set->count, set->count > 0 ? set->items[0].name : "none"));
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "none of the %zu tensors (the first: '%s') is of a network graft knows; `graft models` "
+                      "lists them",
+                      set->count, set->count > 0 ? set->items[0].name : "none"));
     const struct network *first = choice.items[0].net;
     if (request->hint != NULL && !zoo_variants(first, request->hint))
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "the file holds %s, not %s; use -m %s", first->name, request->hint->name, first->name));
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "the file holds %s, not %s; use -m %s", first->name, request->hint->name,
+                      first->name));
     if (choice.count > 1)
         TRY_GOTO(settle(&choice, request));
     *out = choice.items[0].net;

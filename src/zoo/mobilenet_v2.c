@@ -27,7 +27,8 @@ static int conv_bn(struct graph *g, const struct mobilenet *m, int src, const ch
     snprintf(name, sizeof name, "%s%s", prefix, conv);
     const int v = graph_conv(g, src, name, attr);
     snprintf(name, sizeof name, "%s%s", prefix, bn);
-    return graph_bn(g, v, name, (struct bn_attr){.epsilon = m->epsilon, .momentum = m->momentum, .unbiased = !m->keras});
+    return graph_bn(g, v, name,
+                    (struct bn_attr){.epsilon = m->epsilon, .momentum = m->momentum, .unbiased = !m->keras});
 }
 
 static struct conv_attr conv3(const struct graph *g, const struct mobilenet *m, int src, int oc, int stride, int groups)
@@ -45,7 +46,8 @@ static int block(struct graph *g, const struct mobilenet *m, int src, int index,
         v = graph_relu6(g, conv_bn(g, m, v, prefix, "0.0", "0.1", conv_pad(wide, 1, 1, 0, 1, false)));
     v = graph_relu6(g, conv_bn(g, m, v, prefix, s->expand != 1 ? "1.0" : "0.0", s->expand != 1 ? "1.1" : "0.1",
                                conv3(g, m, v, wide, stride, wide)));
-    v = conv_bn(g, m, v, prefix, s->expand != 1 ? "2" : "1", s->expand != 1 ? "3" : "2", conv_pad(out, 1, 1, 0, 1, false));
+    v = conv_bn(g, m, v, prefix, s->expand != 1 ? "2" : "1", s->expand != 1 ? "3" : "2",
+                conv_pad(out, 1, 1, 0, 1, false));
     return stride == 1 && in == out ? graph_add(g, v, src) : v;
 }
 
@@ -98,7 +100,7 @@ static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_
 static const struct network *widened(const struct network *net, double width);
 
 #define KERAS_ROW(text, alpha, first, fifth)                                                                           \
-    .publisher = "Keras", .license = "Apache-2.0", .top1 = first, .top5 = fifth, .classes = 1000, .head = "classifier.1",     \
+    .publisher = "Keras", .license = "Apache-2.0", .top1 = first, .top5 = fifth, .classes = 1000, .head = "classifier.1", \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_TF},                                                     \
     .files = FILES("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_" text "_224.h5",                                  \
                    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_" text "_224_no_top.h5"),                          \
@@ -114,11 +116,14 @@ const struct network mobilenet_v2_networks[] = {
      .widened = widened},
     {.name = "mobilenet_v2.keras@0.35", .title = "MobileNetV2 of keras.applications, width 0.35",
      KERAS_ROW("0.35", 0.35, 0, 0)},
-    {.name = "mobilenet_v2.keras@0.5", .title = "MobileNetV2 of keras.applications, width 0.5", KERAS_ROW("0.5", 0.5, 0, 0)},
+    {.name = "mobilenet_v2.keras@0.5", .title = "MobileNetV2 of keras.applications, width 0.5",
+     KERAS_ROW("0.5", 0.5, 0, 0)},
     {.name = "mobilenet_v2.keras@0.75", .title = "MobileNetV2 of keras.applications, width 0.75",
      KERAS_ROW("0.75", 0.75, 0, 0)},
-    {.name = "mobilenet_v2.keras@1.3", .title = "MobileNetV2 of keras.applications, width 1.3", KERAS_ROW("1.3", 1.3, 0, 0)},
-    {.name = "mobilenet_v2.keras@1.4", .title = "MobileNetV2 of keras.applications, width 1.4", KERAS_ROW("1.4", 1.4, 0, 0)},
+    {.name = "mobilenet_v2.keras@1.3", .title = "MobileNetV2 of keras.applications, width 1.3",
+     KERAS_ROW("1.3", 1.3, 0, 0)},
+    {.name = "mobilenet_v2.keras@1.4", .title = "MobileNetV2 of keras.applications, width 1.4",
+     KERAS_ROW("1.4", 1.4, 0, 0)},
 };
 FAMILY_COUNT(mobilenet_v2);
 

@@ -18,8 +18,8 @@ struct resnet {
     float epsilon, momentum;
 };
 
-static int conv_bn(struct graph *g, const struct resnet *r, int src, const char *prefix, const char *conv, const char *bn,
-                   struct conv_attr attr)
+static int conv_bn(struct graph *g, const struct resnet *r, int src, const char *prefix, const char *conv,
+                   const char *bn, struct conv_attr attr)
 {
     char name[64];
     attr.bias = r->bias;
@@ -34,7 +34,8 @@ static int conv_bn(struct graph *g, const struct resnet *r, int src, const char 
     return graph_scale(g, v, name);
 }
 
-static int block(struct graph *g, const struct resnet *r, int src, const char *prefix, int width, int stride, bool first)
+static int block(struct graph *g, const struct resnet *r, int src, const char *prefix, int width, int stride,
+                 bool first)
 {
     const int out = r->bottleneck ? 4 * width : width;
     const int early = r->keras ? stride : 1, late = r->keras ? 1 : stride; // which of the bottleneck's has the stride
@@ -111,8 +112,8 @@ static bool keras_layer(const struct network *net, const struct graph *g, int no
                     bn ? "bn" : "conv") < (int)size;
 }
 
-// Keras 1 and the guide's scripts: conv1, bn_conv1, res2a_branch2a, bn2a_branch2a, scale2a_branch2a, ..., fc1000.  Stages
-// 3 and 4 of the deep ones number their blocks a, b1, b2, ...
+// Keras 1 and the guide's scripts: conv1, bn_conv1, res2a_branch2a, bn2a_branch2a, scale2a_branch2a, ..., fc1000.
+// Stages 3 and 4 of the deep ones number their blocks a, b1, b2, ...
 static bool old_layer(const struct network *net, const struct graph *g, int node, char *out, size_t size)
 {
     const struct resnet *r = net->family;
@@ -132,13 +133,17 @@ static bool old_layer(const struct network *net, const struct graph *g, int node
         snprintf(block_name, sizeof block_name, "%c", 'a' + number - 1);
     if (strncmp(rest, "downsample", 10) != 0)
         snprintf(branch, sizeof branch, "2%c", 'a' + rest[strlen(rest) - 1] - '1');
-    return snprintf(out, size, "%s%d%s_branch%s", op == OP_BN ? "bn" : op == OP_SCALE ? "scale" : "res", stage, block_name,
-                    branch) < (int)size;
+    return snprintf(out, size, "%s%d%s_branch%s",
+                    op == OP_BN      ? "bn"
+                    : op == OP_SCALE ? "scale"
+                                     : "res",
+                    stage, block_name, branch) < (int)size;
 }
 
 static const struct dialect torchvision[] = {{"torchvision", FILE_TORCH, NULL}, {0}};
 static const struct dialect keras[] = {{"keras.applications", FILE_KERAS, keras_layer}, {0}};
-static const struct dialect old[] = {{"Keras 1", FILE_KERAS, old_layer}, {"Keras 1, Theano's order", FILE_THEANO, old_layer}, {0}};
+static const struct dialect old[] = {
+    {"Keras 1", FILE_KERAS, old_layer}, {"Keras 1, Theano's order", FILE_THEANO, old_layer}, {0}};
 static const struct dialect scripts[] = {{"cnn_finetune", FILE_KERAS, old_layer},
                                          {"cnn_finetune, Theano's order", FILE_THEANO, old_layer}, {0}};
 
@@ -149,11 +154,13 @@ static const struct dialect scripts[] = {{"cnn_finetune", FILE_KERAS, old_layer}
 #define KERAS                                                                                                          \
     .publisher = "Keras", .license = "MIT", .classes = 1000, .head = "fc",                                            \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .build = build
-#define KERAS_NUMBERS .bottleneck = true, .keras = true, .bias = true, .shortcut_first = true, .epsilon = 1.001e-5f, .momentum = 0.01f
+#define KERAS_NUMBERS \
+    .bottleneck = true, .keras = true, .bias = true, .shortcut_first = true, .epsilon = 1.001e-5f, .momentum = 0.01f
 #define SCRIPTS                                                                                                        \
     .publisher = "cnn_finetune", .license = "MIT", .classes = 1000, .head = "fc",                                     \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = scripts, .build = build
-#define SCRIPT_NUMBERS .bottleneck = true, .keras = true, .scale = true, .pool_unpadded = true, .epsilon = 1.1e-5f, .momentum = 0.01f
+#define SCRIPT_NUMBERS \
+    .bottleneck = true, .keras = true, .scale = true, .pool_unpadded = true, .epsilon = 1.1e-5f, .momentum = 0.01f
 
 const struct network resnet_networks[] = {
     {.name = "resnet18", .title = "ResNet-18", .top1 = 69.758, .top5 = 89.078, TORCHVISION,
@@ -169,18 +176,23 @@ const struct network resnet_networks[] = {
     {.name = "resnet152", .title = "ResNet-152 v1.5", .top1 = 78.312, .top5 = 94.046, TORCHVISION,
      .files = FILES("resnet152-394f9c45.pth", "resnet152-f82ba261.pth"),
      .family = &(const struct resnet){{3, 8, 36, 3}, true, TORCH_NUMBERS}},
-    {.name = "resnet50.keras", .title = "ResNet-50 v1 of keras.applications", .differs = "first pool padded, BatchNorm epsilon 1.001e-5", .top1 = 74.928, .top5 = 92.06, KERAS,
-     .files = FILES("resnet50_weights_tf_dim_ordering_tf_kernels.h5", "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    {.name = "resnet50.keras", .title = "ResNet-50 v1 of keras.applications",
+     .differs = "first pool padded, BatchNorm epsilon 1.001e-5", .top1 = 74.928, .top5 = 92.06, KERAS,
+     .files = FILES("resnet50_weights_tf_dim_ordering_tf_kernels.h5",
+                    "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .dialects = keras, .family = &(const struct resnet){{3, 4, 6, 3}, KERAS_NUMBERS}},
     {.name = "resnet101.keras", .title = "ResNet-101 v1 of keras.applications", .top1 = 76.42, .top5 = 92.786, KERAS,
-     .files = FILES("resnet101_weights_tf_dim_ordering_tf_kernels.h5", "resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .files = FILES("resnet101_weights_tf_dim_ordering_tf_kernels.h5",
+                    "resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .dialects = keras, .family = &(const struct resnet){{3, 4, 23, 3}, KERAS_NUMBERS}},
     {.name = "resnet152.keras", .title = "ResNet-152 v1 of keras.applications", .top1 = 76.604, .top5 = 93.118, KERAS,
-     .files = FILES("resnet152_weights_tf_dim_ordering_tf_kernels.h5", "resnet152_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+     .files = FILES("resnet152_weights_tf_dim_ordering_tf_kernels.h5",
+                    "resnet152_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .dialects = keras, .family = &(const struct resnet){{3, 8, 36, 3}, KERAS_NUMBERS}},
     {.name = "resnet50.keras1", .title = "ResNet-50 v1 of Keras 1 and cnn_finetune",
      .differs = "first pool unpadded, BatchNorm epsilon 1e-3", KERAS,
-     .files = FILES("resnet50_weights_th_dim_ordering_th_kernels.h5", "resnet50_weights_th_dim_ordering_th_kernels_notop.h5"),
+     .files = FILES("resnet50_weights_th_dim_ordering_th_kernels.h5",
+                    "resnet50_weights_th_dim_ordering_th_kernels_notop.h5"),
      .dialects = old,
      .family = &(const struct resnet){{3, 4, 6, 3}, .bottleneck = true, .keras = true, .bias = true,
                                       .pool_unpadded = true, .epsilon = 1e-3f, .momentum = 0.01f}},

@@ -98,22 +98,28 @@ static const struct dialect scripts[] = {{"cnn_finetune", FILE_THEANO, script_la
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = keras, .build = build
 #define SCRIPTS                                                                                                        \
     .publisher = "cnn_finetune", .license = "CC BY 4.0 (VGG)", .classes = 1000, .dropout = 0.5f, .head = "classifier.6", \
-    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = scripts, .build = build,              \
+    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = scripts, .build = build, \
     .differs = "dropout after the dense layers"
 
 const struct network vgg_networks[] = {
-    {.name = "vgg11", .title = "VGG11", .top1 = 69.02, .top5 = 88.628, TORCHVISION, .files = FILES("vgg11-8a719046.pth"),
+    {.name = "vgg11", .title = "VGG11", .top1 = 69.02, .top5 = 88.628, TORCHVISION,
+     .files = FILES("vgg11-8a719046.pth"),
      .family = &(const struct vgg){{1, 1, 2, 2, 2}, true}},
-    {.name = "vgg13", .title = "VGG13", .top1 = 69.928, .top5 = 89.246, TORCHVISION, .files = FILES("vgg13-19584684.pth"),
+    {.name = "vgg13", .title = "VGG13", .top1 = 69.928, .top5 = 89.246, TORCHVISION,
+     .files = FILES("vgg13-19584684.pth"),
      .family = &(const struct vgg){{2, 2, 2, 2, 2}, true}},
-    {.name = "vgg16", .title = "VGG16", .top1 = 71.592, .top5 = 90.382, TORCHVISION, .files = FILES("vgg16-397923af.pth"),
+    {.name = "vgg16", .title = "VGG16", .top1 = 71.592, .top5 = 90.382, TORCHVISION,
+     .files = FILES("vgg16-397923af.pth"),
      .family = &(const struct vgg){{2, 2, 3, 3, 3}, true}},
-    {.name = "vgg19", .title = "VGG19", .top1 = 72.376, .top5 = 90.876, TORCHVISION, .files = FILES("vgg19-dcbb9e9d.pth"),
+    {.name = "vgg19", .title = "VGG19", .top1 = 72.376, .top5 = 90.876, TORCHVISION,
+     .files = FILES("vgg19-dcbb9e9d.pth"),
      .family = &(const struct vgg){{2, 2, 4, 4, 4}, true}},
-    {.name = "vgg16.keras", .title = "VGG16 of keras.applications", .differs = "no dropout", .top1 = 71.268, .top5 = 90.05, KERAS,
+    {.name = "vgg16.keras", .title = "VGG16 of keras.applications", .differs = "no dropout", .top1 = 71.268,
+     .top5 = 90.05, KERAS,
      .files = FILES("vgg16_weights_tf_dim_ordering_tf_kernels.h5", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .family = &(const struct vgg){{2, 2, 3, 3, 3}, false}},
-    {.name = "vgg19.keras", .title = "VGG19 of keras.applications", .differs = "no dropout", .top1 = 71.256, .top5 = 89.988, KERAS,
+    {.name = "vgg19.keras", .title = "VGG19 of keras.applications", .differs = "no dropout", .top1 = 71.256,
+     .top5 = 89.988, KERAS,
      .files = FILES("vgg19_weights_tf_dim_ordering_tf_kernels.h5", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"),
      .family = &(const struct vgg){{2, 2, 4, 4, 4}, false}},
     {.name = "vgg16.cf", .title = "VGG16 of cnn_finetune", SCRIPTS, .files = FILES("vgg16_weights.h5"),

@@ -168,7 +168,8 @@ int zoo_row_named(const struct network *net, const struct graph *g, const char *
     for (const struct dialect *d = net->dialects; rows < 0 && d->title != NULL; d++)
         rows = rows_in_dialect(d, net, g, name);
     for (int i = 0; rows < 0 && (variant = zoo_at(i)) != NULL; i++) // another framework's names are understood too
-        for (const struct dialect *d = variant->dialects; rows < 0 && zoo_variants(net, variant) && d->title != NULL; d++)
+        for (const struct dialect *d = variant->dialects; rows < 0 && zoo_variants(net, variant) && d->title != NULL;
+             d++)
             rows = rows_in_dialect(d, net, g, name);
     return rows >= 0 ? rows : rows_before_dense(g, name);
 }

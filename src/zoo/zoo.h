@@ -1,9 +1,14 @@
-// zoo/zoo.h: the networks graft knows, one row a variant: graph, preprocessing, names in foreign files, published weights.
+// zoo/zoo.h: the networks graft knows, one row a variant: graph, preprocessing, names in foreign files, published
+// weights.
 #pragma once
 
 #include "graph/graph.h"
 
-enum resize_rule { RESIZE_CROP, RESIZE_SQUASH, RESIZE_PAD }; // shorter side to `resize` then centre crop; stretch; letterbox
+enum resize_rule {
+    RESIZE_CROP,
+    RESIZE_SQUASH,
+    RESIZE_PAD
+}; // shorter side to `resize` then centre crop; stretch; letterbox
 enum filter { FILTER_BILINEAR, FILTER_BICUBIC };
 struct input_spec {
     int size;            // side entering the network
@@ -21,9 +26,10 @@ enum file_layout {
     FILE_THEANO, // (out, in, kh, kw) turned by 180 degrees, dense (in, out), rows in c, h, w order
 };
 struct network;
-// How one writer's files name a network's layers and lay out its tensors.  Reading, --freeze and writing all go by this.
-// FILE_TORCH names a tensor LAYER.weight, LAYER.bias, ...; Keras's are told by their place in the layer (kernel, bias;
-// gamma, beta, mean, variance), in the order of the node's parameters: readers hand them out as "LAYER//ANYTHING".
+// How one writer's files name a network's layers and lay out its tensors.  Reading, --freeze and writing all go by
+// this. FILE_TORCH names a tensor LAYER.weight, LAYER.bias, ...; Keras's are told by their place in the layer (kernel,
+// bias; gamma, beta, mean, variance), in the order of the node's parameters: readers hand them out as
+// "LAYER//ANYTHING".
 struct dialect {
     const char *title; // "timm", "keras.applications"; NULL ends a list
     enum file_layout layout;
@@ -51,7 +57,8 @@ struct network {
     const char *const *files; // file names of the published weights, NULL-ended (for the caches)
     const struct dialect *dialects; // ended by a title of NULL; canonical names are always understood besides
     const void *family;  // what the family's file reads: its own description of the row
-    // The same network with that share of its channels, 0.05 to 2; NULL: widths are no part of it, or no memory is left.
+    // The same network with that share of its channels, 0.05 to 2; NULL: widths are no part of it, or no memory is
+    // left.
     const struct network *(*widened)(const struct network *net, double width);
     graft_status (*build)(const struct network *net, struct graph *g, int size, int classes, float dropout);
 };
@@ -87,8 +94,8 @@ bool dialect_layer(const struct dialect *dialect, const struct network *net, con
 struct shape file_shape(enum file_layout layout, const struct graph *g, int param);
 struct file_order file_order_of(enum file_layout layout, bool turn, const struct graph *g, int param);
 enum file_way { FROM_FILE, TO_FILE };
-void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param, const float *src,
-                float *dst);
+void file_relay(enum file_layout layout, bool turn, enum file_way way, const struct graph *g, int param,
+                const float *src, float *dst);
 
 const char *const *imagenet_names(int classes);        // in class order, of 1,000 or 1,001; NULL: of no other number
 void input_scaled(struct input_spec *spec, int size);  // another input size, keeping the crop fraction

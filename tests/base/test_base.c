@@ -1,6 +1,6 @@
-// base/test_base.c: the base and tensor rooms: bounded bytes, atomic files with every call failing, counter RNG, JSON's,
-// CSV's and ZIP's refusals, overflowing shapes, and parameters into the kernels' layouts and back.
-// In: golden/data/*.npz (GRAFT_SOURCE).  Scratch files go to a temporary folder that is removed again.
+// base/test_base.c: the base and tensor rooms: bounded bytes, atomic files with every call failing, counter RNG,
+// JSON's, CSV's and ZIP's refusals, overflowing shapes, and parameters into the kernels' layouts and back. In:
+// golden/data/*.npz (GRAFT_SOURCE).  Scratch files go to a temporary folder that is removed again.
 
 #include "base/csv.h"
 #include "base/digest.h"
@@ -822,7 +822,8 @@ static void check_orders(struct params *p, const float *src, size_t count)
     const size_t out = (size_t)e->shape.dim[0],
                  in = e->layout == LAYOUT_DENSE ? (size_t)e->c : e->shape.rank > 1 ? (size_t)e->shape.dim[1] : 1,
                  places = count / out / in;
-    const struct file_order orders[] = {{out, in, places, 1, out, in * out, false}, {out, in, places, 1, out, in * out, true},
+    const struct file_order orders[] = {{out, in, places, 1, out, in * out, false},
+                                        {out, in, places, 1, out, in * out, true},
                                         {out, in, places, 1, places * out, out, false},
                                         {out, in, places, in * places, places, 1, true}};
     float *expected = mem_alloc(p->size * sizeof *expected), *file = mem_alloc(count * sizeof *file),

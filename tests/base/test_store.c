@@ -146,7 +146,8 @@ static void age(int hours)
     assert_int_equal(system(command), 0);
 }
 
-// Beyond the bound what was not used since the opening goes, the oldest first; what is in use stays, and nothing is added.
+// Beyond the bound what was not used since the opening goes, the oldest first; what is in use stays, and nothing is
+// added.
 static void bound(void **state)
 {
     (void)state;

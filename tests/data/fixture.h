@@ -13,7 +13,7 @@ int scratch_remove(void **state);
 const char *text(const char *format, ...) __attribute__((format(printf, 1, 2))); // one of 4 buffers
 const char *golden(const char *name);                                            // a path in golden/
 const char *put(const char *name, const void *data, size_t size);                // a file in the scratch folder
-const char *folder(const char *name);                                            // a folder in it; the text lasts for the run
+const char *folder(const char *name); // a folder in it; the text lasts for the run
 void copy_to(const char *golden_name, const char *path);
 struct file_map map_of(const char *golden_name);
 struct picture ppm_read(const char *golden_name); // P6, as Pillow writes it

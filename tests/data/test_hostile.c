@@ -18,11 +18,31 @@
 #include <unistd.h>
 
 // One of every kind that some decoder here reads.
-static const char *const seeds[] = {
-    "base.jpg", "progressive.jpg", "cmyk.jpg", "grey.jpg", "oriented.jpg", "rgb.png", "palette.png", "rgb16.png", "alpha.png",
-    "rgb.bmp", "palette.bmp", "lossy.webp", "lossless.webp", "animated.webp", "animated.gif", "formats/lzw.tif",
-    "formats/deflate.tif", "formats/jpeg.tif", "formats/fax.tif", "formats/palette.tif", "formats/tiles.tif",
-    "formats/lossy.avif", "formats/photo.heic", "formats/profile.jpg", "formats/profile.png"};
+static const char *const seeds[] = {"base.jpg",
+                                    "progressive.jpg",
+                                    "cmyk.jpg",
+                                    "grey.jpg",
+                                    "oriented.jpg",
+                                    "rgb.png",
+                                    "palette.png",
+                                    "rgb16.png",
+                                    "alpha.png",
+                                    "rgb.bmp",
+                                    "palette.bmp",
+                                    "lossy.webp",
+                                    "lossless.webp",
+                                    "animated.webp",
+                                    "animated.gif",
+                                    "formats/lzw.tif",
+                                    "formats/deflate.tif",
+                                    "formats/jpeg.tif",
+                                    "formats/fax.tif",
+                                    "formats/palette.tif",
+                                    "formats/tiles.tif",
+                                    "formats/lossy.avif",
+                                    "formats/photo.heic",
+                                    "formats/profile.jpg",
+                                    "formats/profile.png"};
 static int made; // files in hostile/a
 
 static uint32_t draw(void)
@@ -112,8 +132,17 @@ static void bombs_make(void)
 // What is no picture, or not a file.
 static void oddities_make(void)
 {
-    static const char *const texts[] = {"", "x", "\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "GIF89a", "BM", "RIFF\x10\0\0\0WEBP", "II*",
-                                        "<svg xmlns='http://www.w3.org/2000/svg'/>", "%PDF-1.7", "<!DOCTYPE html>"};
+    static const char *const texts[] = {"",
+                                        "x",
+                                        "\xff\xd8\xff",
+                                        "\x89PNG\r\n\x1a\n",
+                                        "GIF89a",
+                                        "BM",
+                                        "RIFF\x10\0\0\0WEBP",
+                                        "II*",
+                                        "<svg xmlns='http://www.w3.org/2000/svg'/>",
+                                        "%PDF-1.7",
+                                        "<!DOCTYPE html>"};
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         drop(texts[i], strlen(texts[i]), ".jpg");
     char here[80];

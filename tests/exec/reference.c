@@ -137,7 +137,8 @@ static void pool(struct reference *r, const struct node *node, const double *src
                             sum += s;
                             inside++;
                         }
-                    dst[AT(out, n, c, y, x)] = node->op == OP_MAXPOOL ? best : sum / (a->count_padding ? counted : inside);
+                    dst[AT(out, n, c, y, x)] =
+                        node->op == OP_MAXPOOL ? best : sum / (a->count_padding ? counted : inside);
                 }
 }
 

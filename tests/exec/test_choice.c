@@ -1,5 +1,5 @@
-// tests/exec/test_choice.c: which way a convolution goes: the record decides, the environment and a run's kept choices come
-// before it, evaluation never asks it, and a bad record stops nothing.
+// tests/exec/test_choice.c: which way a convolution goes: the record decides, the environment and a run's kept choices
+// come before it, evaluation never asks it, and a bad record stops nothing.
 
 #include "base/file.h"
 #include "base/json.h"

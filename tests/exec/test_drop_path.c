@@ -49,19 +49,23 @@ static double run_one(const struct graph *g, float scale, uint64_t step, float *
         size_t count;
         assert_true(shape_count(p.entries[i].shape, &count) && count <= MOST);
         for (size_t k = 0; k < count; k++)
-            values[k] = 0.3f * cosf((float)(k * 7 + strlen(p.entries[i].name))) * (p.entries[i].name[0] == 'b' ? scale : 1);
+            values[k] =
+                0.3f * cosf((float)(k * 7 + strlen(p.entries[i].name))) * (p.entries[i].name[0] == 'b' ? scale : 1);
         param_from_canonical(&p, i, values);
     }
     assert_true(p.size <= MOST);
     assert_int_equal(arena_new(&arena), GRAFT_OK);
-    assert_int_equal(plan_build(g, &p, arena, &(struct plan_options){.batch = 1, .mode = PLAN_TRAIN, .exact = true}, &plan),
-                     GRAFT_OK);
+    assert_int_equal(
+        plan_build(g, &p, arena, &(struct plan_options){.batch = 1, .mode = PLAN_TRAIN, .exact = true}, &plan),
+        GRAFT_OK);
     assert_int_equal(arena_reserve(arena), GRAFT_OK);
     gradients = gradient;
     current = &p;
     memset(gradient, 0, MOST * sizeof *gradient);
-    assert_int_equal(plan_run(plan, &(struct run){.input = input, .targets = targets, .seed = 3, .step = step, .ready = keep},
-                              &loss), GRAFT_OK);
+    assert_int_equal(plan_run(plan,
+                              &(struct run){.input = input, .targets = targets, .seed = 3, .step = step, .ready = keep},
+                              &loss),
+                     GRAFT_OK);
     for (int i = 0; i < p.count; i++) // as if the scale were outside of the weights
         for (size_t k = 0; p.entries[i].name[0] == 'b' && k < p.entries[i].size; k++)
             gradient[p.entries[i].offset + k] *= scale;

@@ -106,7 +106,8 @@ static double gradient_error(struct bench *b, enum bn_mode bn)
     r.batch_statistics = bn == BN_TRAIN;
     r.seed = 7;
     r.step = 3;
-    struct run run = {.input = b->input, .targets = b->targets, .seed = 7, .step = 3, .ready = keep_gradient, .user = b};
+    struct run run = {
+        .input = b->input, .targets = b->targets, .seed = 7, .step = 3, .ready = keep_gradient, .user = b};
     double loss, worst = 0;
     const double expected = reference_loss(&r, b->input, b->targets);
     assert_int_equal(plan_run(b->plan, &run, &loss), GRAFT_OK);
@@ -144,8 +145,8 @@ static double gradient_error(struct bench *b, enum bn_mode bn)
     return worst;
 }
 
-// Runs `make` through training (every BatchNorm mode) and prediction.  fp32 against double over a few layers: 1e-3 of the
-// gradient's norm leaves room for rounding only (a planted 3 % is far outside).
+// Runs `make` through training (every BatchNorm mode) and prediction.  fp32 against double over a few layers: 1e-3 of
+// the gradient's norm leaves room for rounding only (a planted 3 % is far outside).
 static void check(void (*make)(struct graph *g))
 {
     for (enum bn_mode bn = BN_TRAIN; bn <= BN_FROZEN; bn++) {
@@ -221,7 +222,8 @@ static void make_groups(struct graph *g) // groups that are neither 1 nor depthw
     finish(g, graph_global_avgpool(g, v));
 }
 
-static void make_pools(struct graph *g) // max and average, padding counted and not, ceil mode, adaptive, flatten to dense
+static void
+make_pools(struct graph *g) // max and average, padding counted and not, ceil mode, adaptive, flatten to dense
 {
     graph_init(g, 3, 17, 15);
     int v = graph_conv(g, 0, "a", conv_pad(18, 3, 1, 1, 1, true));
@@ -235,8 +237,8 @@ static void make_pools(struct graph *g) // max and average, padding counted and 
     finish(g, graph_adaptive_avgpool(g, v, 3, 2));
 }
 
-// Max pools behind activations, whose masks they apply: tiles without overlap, overlapping windows, padding, one window over
-// all, a value with a second consumer, whose gradient no pool may mask.
+// Max pools behind activations, whose masks they apply: tiles without overlap, overlapping windows, padding, one window
+// over all, a value with a second consumer, whose gradient no pool may mask.
 static void make_maxpools(struct graph *g)
 {
     graph_init(g, 3, 12, 16);
@@ -274,7 +276,8 @@ static void make_dense(struct graph *g) // dense after dense, dropout between
     finish(g, graph_dropout(g, v, 0.5f));
 }
 
-static void make_scale(struct graph *g) // scales after BatchNorm, with and without an activation, and one that stands alone
+static void
+make_scale(struct graph *g) // scales after BatchNorm, with and without an activation, and one that stands alone
 {
     graph_init(g, 3, 7, 9);
     int v = graph_conv(g, 0, "a", conv_pad(20, 3, 1, 1, 1, false));
@@ -285,7 +288,8 @@ static void make_scale(struct graph *g) // scales after BatchNorm, with and with
     finish(g, graph_global_avgpool(g, v));
 }
 
-static void make_lrn(struct graph *g) // windows inside a block, over its edges and wider than one; powers other than 3/4
+static void
+make_lrn(struct graph *g) // windows inside a block, over its edges and wider than one; powers other than 3/4
 {
     graph_init(g, 3, 7, 5);
     int v = graph_relu(g, graph_conv(g, 0, "a", conv_pad(27, 3, 1, 1, 1, true)));
@@ -358,7 +362,8 @@ static void make_heads(struct graph *g)
     const int a = graph_relu(g, graph_bn(g, graph_conv(g, 0, "a", conv_pad(16, 3, 1, 1, 1, false)), "a_bn", BN));
     const int b = graph_relu(g, graph_conv(g, a, "b", conv_pad(12, 3, 2, 1, 1, true)));
     const int side = graph_relu(g, graph_conv(g, a, "side", conv_pad(9, 1, 1, 0, 1, true)));
-    const int other = graph_relu(g, graph_bn(g, graph_conv(g, b, "other", conv_pad(8, 1, 1, 0, 1, false)), "other_bn", BN));
+    const int other =
+        graph_relu(g, graph_bn(g, graph_conv(g, b, "other", conv_pad(8, 1, 1, 0, 1, false)), "other_bn", BN));
     graph_output(g, graph_dense(g, graph_global_avgpool(g, side), "head1", CLASSES, true), 0.4f, true);
     graph_output(g, graph_dense(g, other, "head2", CLASSES, true), 0, true);
     finish(g, graph_global_avgpool(g, b));
@@ -453,7 +458,8 @@ static void test_frozen_prefix(void **state)
     }
 }
 
-// Blocks one after another: sums of a BatchNorm and of the sum before, with and without an activation, and of two BatchNorms.
+// Blocks one after another: sums of a BatchNorm and of the sum before, with and without an activation, and of two
+// BatchNorms.
 static void make_blocks(struct graph *g)
 {
     graph_init(g, 3, 9, 9);
@@ -484,7 +490,8 @@ static void check_recompute(void (*make)(struct graph *g), bool less)
     assert_int_equal(arena_reserve(b.arena), GRAFT_OK);
     assert_true(plan_step_count(b.plan) > plan_step_count(kept));
     assert_true(!less || plan_bytes(b.plan) < plan_bytes(kept));
-    const struct run run = {.input = b.input, .targets = b.targets, .seed = 7, .step = 3, .ready = keep_gradient, .user = &b};
+    const struct run run = {
+        .input = b.input, .targets = b.targets, .seed = 7, .step = 3, .ready = keep_gradient, .user = &b};
     assert_int_equal(plan_run(kept, &run, &loss[0]), GRAFT_OK);
     gradient = b.gradient;
     b.gradient = calloc((size_t)b.p.count, sizeof *b.gradient);
@@ -514,8 +521,8 @@ static void test_recompute(void **state)
     check_recompute(make_heads, false);
 }
 
-// The frozen part as a plan of its own, and the rest: gradients as of the whole; from kept ends to the bit as from pictures;
-// a picture's ends the same alone and beside others; no step for what is frozen in the rest.
+// The frozen part as a plan of its own, and the rest: gradients as of the whole; from kept ends to the bit as from
+// pictures; a picture's ends the same alone and beside others; no step for what is frozen in the rest.
 static void check_prefix(void (*make)(struct graph *g), int rows, int ends)
 {
     struct bench b = {0};

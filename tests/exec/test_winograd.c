@@ -1,5 +1,6 @@
-// tests/exec/test_winograd.c: Winograd's matrices by their defining identity, then all three passes against the direct sums
-// in double, over odd shapes, both ways of cutting, every instruction set; fused bias, activation, mask; any thread count.
+// tests/exec/test_winograd.c: Winograd's matrices by their defining identity, then all three passes against the direct
+// sums in double, over odd shapes, both ways of cutting, every instruction set; fused bias, activation, mask; any
+// thread count.
 
 #include "base/rng.h"
 #include "exec/kernels.h"
@@ -19,7 +20,8 @@ typedef double vec; // the matrices in double, one channel
 
 static float draw(uint64_t a, uint64_t b) { return rng_unit(rng_hash(RNG_TEST, a, b, 0)) * 2 - 1; }
 
-// A' [(G e_r) . (B' e_s)] is 1 where output j takes datum s = j + r, else 0; and the same sums read as the filter's gradient.
+// A' [(G e_r) . (B' e_s)] is 1 where output j takes datum s = j + r, else 0; and the same sums read as the filter's
+// gradient.
 static void test_matrices(void **state)
 {
     (void)state;
@@ -93,9 +95,24 @@ static void bench_init(struct bench *b, const struct shape_row *r)
 {
     const int oh = r->h + r->top + r->bottom - 2, ow = r->w + r->left + r->right - 2, v = exec_lanes();
     *b = (struct bench){.lanes = v,
-                        .s = {.n = r->n, .ic = r->ic, .ih = r->h, .iw = r->w, .oc = r->oc, .oh = oh, .ow = ow, .kh = 3, .kw = 3,
-                              .stride_h = 1, .stride_w = 1, .top = r->top, .left = r->left, .bottom = r->bottom,
-                              .right = r->right, .groups = 1, .bias = true, .layout = LAYOUT_OIHW_BLOCK}};
+                        .s = {.n = r->n,
+                              .ic = r->ic,
+                              .ih = r->h,
+                              .iw = r->w,
+                              .oc = r->oc,
+                              .oh = oh,
+                              .ow = ow,
+                              .kh = 3,
+                              .kw = 3,
+                              .stride_h = 1,
+                              .stride_w = 1,
+                              .top = r->top,
+                              .left = r->left,
+                              .bottom = r->bottom,
+                              .right = r->right,
+                              .groups = 1,
+                              .bias = true,
+                              .layout = LAYOUT_OIHW_BLOCK}};
     b->n_src = r->n * up(r->ic, v) * r->h * r->w;
     b->n_dst = r->n * up(r->oc, v) * oh * ow;
     b->n_wei = up(r->oc, v) * up(r->ic, v) * 9;
@@ -128,7 +145,8 @@ static void bench_fini(struct bench *b)
     free(b->bias);
 }
 
-// The direct sums: dst (before bias and activation), diff_src (before the mask), diff_wei, diff_bias; blocked, in double.
+// The direct sums: dst (before bias and activation), diff_src (before the mask), diff_wei, diff_bias; blocked, in
+// double.
 struct direct { double *dst, *diff_src, *diff_wei, *diff_bias; };
 static struct direct direct_sums(const struct bench *b)
 {
@@ -213,7 +231,8 @@ static void check_forward(const struct bench *b, const struct direct *d, enum dn
 {
     double *expected = calloc(b->n_dst, sizeof *expected);
     for (size_t i = 0; i < b->n_dst; i++) {
-        const size_t area = (size_t)b->s.oh * b->s.ow * b->lanes, channel = i / area % (up(b->s.oc, b->lanes) / b->lanes);
+        const size_t area = (size_t)b->s.oh * b->s.ow * b->lanes,
+                     channel = i / area % (up(b->s.oc, b->lanes) / b->lanes);
         expected[i] = d->dst[i] + b->bias[channel * b->lanes + i % b->lanes];
         if (act != ACT_NONE)
             expected[i] = fmax(0, expected[i]);
@@ -307,7 +326,8 @@ static void test_adjoints(void **state)
         run_pass(&b, &w, (struct winograd_maps){.source = b.src, .gradient = b.diff, .weights = wei});
         const double form = dot(dst, b.diff, b.n_dst);
         const double size = sqrt(dot(dst, dst, b.n_dst) * dot(b.diff, b.diff, b.n_dst));
-        assert_true(fabs(dot(b.src, diff_src, b.n_src) - form) < 1e-6 * size); // float rounding of the maps, summed in double
+        assert_true(fabs(dot(b.src, diff_src, b.n_src) - form) <
+                    1e-6 * size); // float rounding of the maps, summed in double
         assert_true(fabs(dot(b.wei, wei, b.n_wei) - form) < 1e-6 * size);
         free(dst);
         free(diff_src);
@@ -326,7 +346,8 @@ static float *all_passes(const struct bench *b, int which)
     run_pass(b, &w, (struct winograd_maps){.source = b->src, .weights = b->wei, .bias = b->bias, .destination = out});
     w = describe(b, DNN_DATA, ACT_RELU);
     cut(&w, which);
-    run_pass(b, &w, (struct winograd_maps){.source = b->diff, .weights = b->wei, .destination = diff_src, .mask = b->src});
+    run_pass(b, &w,
+             (struct winograd_maps){.source = b->diff, .weights = b->wei, .destination = diff_src, .mask = b->src});
     w = describe(b, DNN_WEIGHTS, ACT_NONE);
     if (which > 0) // the order of its sums is the cut's, so cuts do not agree to the bit
         cut(&w, which);
@@ -391,7 +412,8 @@ static void test_what_it_takes(void **state)
     bench_fini(&b);
 }
 
-// The estimate beside times taken on two processors: within a factor of 1.7 over all passes, which is what the choice needs.
+// The estimate beside times taken on two processors: within a factor of 1.7 over all passes, which is what the choice
+// needs.
 static void test_estimate(void **state)
 {
     (void)state;
@@ -401,7 +423,8 @@ static void test_estimate(void **state)
         {16, 512, 512, 7, 8, 2.2},  {1, 512, 512, 14, 8, 1.3},   {1, 512, 512, 7, 8, 0.64},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const struct dnn_conv_shape s = {.n = rows[i].n, .ic = rows[i].c, .oc = rows[i].k, .oh = rows[i].side, .ow = rows[i].side};
+        const struct dnn_conv_shape s = {
+            .n = rows[i].n, .ic = rows[i].c, .oc = rows[i].k, .oh = rows[i].side, .ow = rows[i].side};
         const double ratio = winograd_gain(&s, rows[i].lanes) / rows[i].measured;
         assert_true(ratio > 1 / 1.7 && ratio < 1.7);
     }

@@ -1,6 +1,7 @@
 // fuzz/fuzz_archive.c: libFuzzer's entry over tar and zip archives: listing, and reading every member.
-// In: any bytes.  A crash, a leak, a hang or a read outside them is the bug; a refusal is fine.  Seeds: golden/data/archives/.
-// With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without libFuzzer.
+// In: any bytes.  A crash, a leak, a hang or a read outside them is the bug; a refusal is fine.  Seeds:
+// golden/data/archives/. With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without
+// libFuzzer.
 
 #include "data/archive.h"
 #include <stdio.h>

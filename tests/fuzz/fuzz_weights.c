@@ -1,9 +1,8 @@
-// fuzz/fuzz_weights.c: libFuzzer's entry over the readers: safetensors, .pth zip and legacy, Caffe's, TensorFlow.js, and
-// what the HDF5 helper says of a Keras file.
-// In: any bytes; of a model.json, what follows the first NUL are its shards, each one the same; after a byte of 255 the
-// helper's listing, a NUL and the file.  A crash, a leak or a read outside them is the bug; a refusal is fine.
-// Seeds: golden/weights/, weights.zip.
-// With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without libFuzzer.
+// fuzz/fuzz_weights.c: libFuzzer's entry over the readers: safetensors, .pth zip and legacy, Caffe's, TensorFlow.js,
+// and what the HDF5 helper says of a Keras file. In: any bytes; of a model.json, what follows the first NUL are its
+// shards, each one the same; after a byte of 255 the helper's listing, a NUL and the file.  A crash, a leak or a read
+// outside them is the bug; a refusal is fine. Seeds: golden/weights/, weights.zip. With -DFUZZ_MAIN it is a program
+// that runs the files it is given once, for compilers without libFuzzer.
 
 #include "base/memory.h"
 #include "weights/readers.h"

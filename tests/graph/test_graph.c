@@ -44,8 +44,8 @@ static void test_ceil_mode(void **state)
     static const struct {
         int n, kernel, stride, pad, ceil, out;
     } rows[] = {{112, 3, 2, 0, 1, 56}, {112, 3, 2, 0, 0, 55}, {7, 2, 2, 0, 1, 4}, {7, 2, 2, 0, 0, 3},
-                {112, 3, 2, 1, 0, 56}, {112, 3, 2, 1, 1, 57}, {5, 2, 3, 1, 1, 2},    {5, 3, 4, 1, 1, 2}, {6, 3, 4, 1, 1, 2},
-                {2, 3, 2, 0, 1, 1},   {1, 2, 2, 0, 1, 1}};
+                {112, 3, 2, 1, 0, 56}, {112, 3, 2, 1, 1, 57}, {5, 2, 3, 1, 1, 2}, {5, 3, 4, 1, 1, 2},
+                {6, 3, 4, 1, 1, 2},    {2, 3, 2, 0, 1, 1},    {1, 2, 2, 0, 1, 1}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct graph g;
@@ -193,7 +193,8 @@ static void test_unscaled(void **state)
     for (int frozen = 0; frozen <= 1; frozen++) {
         assert_int_equal(graph_freeze(&g, frozen, BN_TRAIN), GRAFT_OK);
         for (int i = 0; i < g.n_params; i++) {
-            const bool gamma = strcmp(g.params[i].name, "n.weight") == 0, beta = strcmp(g.params[i].name, "n.bias") == 0;
+            const bool gamma = strcmp(g.params[i].name, "n.weight") == 0,
+                       beta = strcmp(g.params[i].name, "n.bias") == 0;
             assert_int_equal(g.params[i].constant, gamma);
             assert_true(!gamma || !g.params[i].trains);
             assert_true(!beta || g.params[i].trains == !frozen);

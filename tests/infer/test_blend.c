@@ -1,4 +1,5 @@
-// tests/infer/test_blend.c: means of predictions beside NumPy (tests/golden/infer/ensemble.*), and of a picture's views.
+// tests/infer/test_blend.c: means of predictions beside NumPy (tests/golden/infer/ensemble.*), and of a picture's
+// views.
 
 #include "infer/blend.h"
 #include "base/file.h"
@@ -25,7 +26,8 @@ static int setup(void **state)
 {
     (void)state;
     struct file_map p, l;
-    if (file_map_open(GRAFT_SOURCE "/tests/golden/infer/ensemble.f32", &p) != GRAFT_OK || p.data.size != sizeof members ||
+    if (file_map_open(GRAFT_SOURCE "/tests/golden/infer/ensemble.f32", &p) != GRAFT_OK ||
+        p.data.size != sizeof members ||
         file_map_open(GRAFT_SOURCE "/tests/golden/infer/ensemble.u8", &l) != GRAFT_OK || l.data.size != N)
         return -1;
     memcpy(members, p.data.ptr, sizeof members);
@@ -151,7 +153,8 @@ static void test_of_some_rows(void **state)
 {
     (void)state;
     struct opinions o = opinions_make(); // the second half alone must give what the second half says
-    static const float *halves[] = {members[0] + N / 2 * CLASSES, members[1] + N / 2 * CLASSES, members[2] + N / 2 * CLASSES};
+    static const float *halves[] = {members[0] + N / 2 * CLASSES, members[1] + N / 2 * CLASSES,
+                                    members[2] + N / 2 * CLASSES};
     double a[MEMBERS], b[MEMBERS];
     o.row += N / 2;
     o.n = N / 2;
@@ -166,7 +169,8 @@ static void test_of_some_rows(void **state)
 
 // ---- views
 
-static const char *const pictures[] = {GRAFT_SOURCE "/tests/golden/data/rgb.png", GRAFT_SOURCE "/tests/golden/data/base.jpg"};
+static const char *const pictures[] = {GRAFT_SOURCE "/tests/golden/data/rgb.png",
+                                       GRAFT_SOURCE "/tests/golden/data/base.jpg"};
 static struct model model;
 static struct arena *arena;
 static struct plan *plan;
@@ -192,13 +196,20 @@ static void speak_up(void)
 
 static void model_make(void)
 {
-    const struct model_request request = {.network = "efficientnet_lite0", .weights = "none", .head = HEAD_NEW, .n_classes = 3,
-                                          .size = 32, .resize = -1, .bn = BN_FROZEN, .seed = 4,
+    const struct model_request request = {.network = "efficientnet_lite0",
+                                          .weights = "none",
+                                          .head = HEAD_NEW,
+                                          .n_classes = 3,
+                                          .size = 32,
+                                          .resize = -1,
+                                          .bn = BN_FROZEN,
+                                          .seed = 4,
                                           .classes = (char *[]){"a", "b", "c"}};
     if (model_open(&request, &model) != GRAFT_OK)
         fail_msg("%s", graft_message());
     assert_int_equal(arena_new(&arena), GRAFT_OK);
-    assert_int_equal(plan_build(&model.graph, &model.params, arena, &(struct plan_options){.batch = 1}, &plan), GRAFT_OK);
+    assert_int_equal(plan_build(&model.graph, &model.params, arena, &(struct plan_options){.batch = 1}, &plan),
+                     GRAFT_OK);
     assert_int_equal(arena_reserve(arena), GRAFT_OK);
     speak_up();
 }
@@ -243,7 +254,8 @@ static void views_by_hand(const struct tta *tta, double mean[3])
 static void test_views(void **state)
 {
     (void)state;
-    static const char *const swapped[] = {GRAFT_SOURCE "/tests/golden/data/base.jpg", GRAFT_SOURCE "/tests/golden/data/rgb.png"};
+    static const char *const swapped[] = {GRAFT_SOURCE "/tests/golden/data/base.jpg",
+                                          GRAFT_SOURCE "/tests/golden/data/rgb.png"};
     struct scores s, again, other;
     struct tta tta;
     double mean[3];
@@ -272,7 +284,8 @@ static void test_views(void **state)
 static void test_bad_picture(void **state)
 {
     (void)state;
-    static const char *const mixed[] = {GRAFT_SOURCE "/tests/golden/infer/ensemble.json", GRAFT_SOURCE "/tests/golden/data/rgb.png"};
+    static const char *const mixed[] = {GRAFT_SOURCE "/tests/golden/infer/ensemble.json",
+                                        GRAFT_SOURCE "/tests/golden/data/rgb.png"};
     struct scores s;
     struct tta tta;
     assert_int_equal(tta_parse("3,flip", &model, &tta), GRAFT_OK);

@@ -19,7 +19,8 @@ static int setup(void **state)
 {
     (void)state;
     struct file_map map;
-    if (file_map_open(GRAFT_SOURCE "/tests/golden/infer/knn.f32", &map) != GRAFT_OK || map.data.size != N * WIDTH * sizeof *x)
+    if (file_map_open(GRAFT_SOURCE "/tests/golden/infer/knn.f32", &map) != GRAFT_OK ||
+        map.data.size != N * WIDTH * sizeof *x)
         return -1;
     memcpy(x, map.data.ptr, map.data.size);
     file_map_close(&map);
@@ -38,7 +39,8 @@ static void compare(const char *metric, int cosine)
         for (size_t j = 0; j < K; j++) {
             const json_t *row = json_array_get(json_object_get(one, "distance"), i);
             const double wanted = json_real_value(json_array_get(row, j));
-            assert_int_equal(index[i * K + j], json_integer_value(json_array_get(json_array_get(json_object_get(one, "index"), i), j)));
+            assert_int_equal(index[i * K + j],
+                             json_integer_value(json_array_get(json_array_get(json_object_get(one, "index"), i), j)));
             // a float's digits; of cosines 1 - c of unit rows in float, within 4e-7
             assert_true(fabs(distance[i * K + j] - wanted) <= (cosine ? 4e-7 : 1e-6 * wanted + 1e-12));
         }
@@ -95,6 +97,7 @@ static void test_blocks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_euclidean), cmocka_unit_test(test_cosine), cmocka_unit_test(test_blocks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_euclidean), cmocka_unit_test(test_cosine),
+                                       cmocka_unit_test(test_blocks)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -25,7 +25,8 @@ static char folder[] = "/tmp/graft_features_XXXXXX";
 static int setup(void **state)
 {
     (void)state;
-    static const char *const paths[] = {GRAFT_SOURCE "/tests/golden/data/rgb.png", GRAFT_SOURCE "/tests/golden/data/base.jpg",
+    static const char *const paths[] = {GRAFT_SOURCE "/tests/golden/data/rgb.png",
+                                        GRAFT_SOURCE "/tests/golden/data/base.jpg",
                                         GRAFT_SOURCE "/tests/golden/data/grey.jpg"};
     const struct model_request request = {.network = "efficientnet_lite0", .weights = "none", .head = HEAD_NEW,
                                           .n_classes = CLASSES, .size = 64, .resize = -1, .bn = BN_FROZEN, .seed = 4,
@@ -73,7 +74,8 @@ static void test_head(void **state)
     make(NULL, 2, &f);
     assert_int_equal(f.width, 1280);
     assert_int_equal(arena_new(&arena), GRAFT_OK);
-    assert_int_equal(plan_build(&model.graph, &model.params, arena, &(struct plan_options){.batch = 2}, &plan), GRAFT_OK);
+    assert_int_equal(plan_build(&model.graph, &model.params, arena, &(struct plan_options){.batch = 2}, &plan),
+                     GRAFT_OK);
     assert_int_equal(arena_reserve(arena), GRAFT_OK);
     assert_int_equal(predict_samples(&model, plan, &data, order, N, 1, "predict", keep, &logits), GRAFT_OK);
     for (int i = 0; i < model.params.count; i++)
@@ -161,6 +163,7 @@ static void test_files(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_head), cmocka_unit_test(test_layer), cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_head), cmocka_unit_test(test_layer),
+                                       cmocka_unit_test(test_files)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -116,6 +116,7 @@ static void test_one_class(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_three), cmocka_unit_test(test_two), cmocka_unit_test(test_one_class)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_three), cmocka_unit_test(test_two),
+                                       cmocka_unit_test(test_one_class)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

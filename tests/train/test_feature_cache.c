@@ -1,5 +1,6 @@
-// tests/train/test_feature_cache.c: runs from kept features end with the bits of runs that keep none: when they make them, find
-// them, find them damaged, share them, are stopped, or have no room for them; and nothing is kept of pictures that change.
+// tests/train/test_feature_cache.c: runs from kept features end with the bits of runs that keep none: when they make
+// them, find them, find them damaged, share them, are stopped, or have no room for them; and nothing is kept of
+// pictures that change.
 
 #include "toy.h"
 #include "tiny.h"
@@ -273,16 +274,21 @@ static void test_store(void **state)
 static void test_command(void **state)
 {
     (void)state;
-#define BASE "data", "tinyset", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
-    "epochs", "2", "threads", "1", "seed", "3"
+#define BASE \
+    "data", "tinyset", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
+        "epochs", "2", "threads", "1", "seed", "3"
     struct seen seen = {0};
     clear("outside");
-    assert_int_equal(RUN("train", &seen, BASE, "freeze", "none", "cache-features", "outside", "output", "all"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "none", "cache-features", "outside", "output", "all"),
+                     GRAFT_OK);
     assert_false(file_exists("outside")); // nothing is frozen
-    assert_int_equal(RUN("train", &seen, BASE, "freeze", "head", "cache-features", "outside", "output", "head"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "head", "cache-features", "outside", "output", "head"),
+                     GRAFT_OK);
     assert_int_equal(files_named("outside", ".features"), 1);
-    assert_int_equal(RUN("train", &seen, BASE, "freeze", "features.7", "cache-features", "outside", "output", "part"), GRAFT_OK);
-    assert_int_equal(RUN("train", &seen, BASE, "freeze", "features.7", "cache-features", "off", "output", "part_off"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "features.7", "cache-features", "outside", "output", "part"),
+                     GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, BASE, "freeze", "features.7", "cache-features", "off", "output", "part_off"),
+                     GRAFT_OK);
     assert_int_equal(files_named("outside", ".features"), 2); // another part, another file
     char *kept = text_of_file("part/val_predictions.csv"), *none = text_of_file("part_off/val_predictions.csv");
     assert_string_equal(kept, none);
@@ -296,8 +302,9 @@ static void test_augmented(void **state)
     (void)state;
     struct seen seen = {0};
     clear("outside");
-#define PETS "data", "pets", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
-    "epochs", "2", "threads", "1", "seed", "3", "freeze", "head"
+#define PETS \
+    "data", "pets", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
+        "epochs", "2", "threads", "1", "seed", "3", "freeze", "head"
     for (int i = 0; i < 12; i++) {
         char path[64];
         snprintf(path, sizeof path, "pets/%s", i % 2 == 0 ? "cat" : "dog");
@@ -314,11 +321,14 @@ static void test_augmented(void **state)
         assert_int_equal(fwrite(bmp, 1, sizeof bmp, f), sizeof bmp);
         fclose(f);
     }
-    assert_int_equal(RUN("train", &seen, PETS, "augment", "flip=h", "cache-features", "outside", "output", "moving"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, PETS, "augment", "flip=h", "cache-features", "outside", "output", "moving"),
+                     GRAFT_OK);
     assert_false(file_exists("outside"));
     assert_non_null(strstr(seen.log, "augmented anew"));
-    assert_int_equal(RUN("train", &seen, PETS, "copies", "2", "cache-features", "outside", "output", "copies"), GRAFT_OK);
-    assert_int_equal(RUN("train", &seen, PETS, "copies", "2", "cache-features", "off", "output", "copies_off"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, PETS, "copies", "2", "cache-features", "outside", "output", "copies"),
+                     GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, PETS, "copies", "2", "cache-features", "off", "output", "copies_off"),
+                     GRAFT_OK);
     assert_int_equal(files_named("outside", ".features"), 1);
     char *kept = text_of_file("copies/val_predictions.csv"), *none = text_of_file("copies_off/val_predictions.csv");
     assert_string_equal(kept, none);

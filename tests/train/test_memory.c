@@ -1,5 +1,5 @@
-// tests/train/test_memory.c: what a run says that it will take, against what the kernel counts; --memory, and that a batch in
-// parts is the same as smaller batches whose gradients are summed.
+// tests/train/test_memory.c: what a run says that it will take, against what the kernel counts; --memory, and that a
+// batch in parts is the same as smaller batches whose gradients are summed.
 
 #include "toy.h"
 #include "base/memory.h"
@@ -60,8 +60,10 @@ static int setup(void **state)
 static void test_prediction(void **state)
 {
     (void)state;
-    static const char *const runs[][6] = {{"mobilenet_v2", "none", "16", "sgd"}, {"efficientnet_lite0", "none", "9", "adam"},
-                                          {"resnet50", "none", "4", "sgd"}, {"resnet50", "head", "16", "sgd"},
+    static const char *const runs[][6] = {{"mobilenet_v2", "none", "16", "sgd"},
+                                          {"efficientnet_lite0", "none", "9", "adam"},
+                                          {"resnet50", "none", "4", "sgd"},
+                                          {"resnet50", "head", "16", "sgd"},
                                           {"densenet121", "features.denseblock3", "8", "sgd"}};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
         const struct taken t = TAKEN(BASE, "model", runs[i][0], "freeze", runs[i][1], "batch", runs[i][2], "optimizer",
@@ -93,8 +95,9 @@ static void test_limit(void **state)
     assert_true(n > 1 && 18 % n == 0);
     snprintf(accumulate, sizeof accumulate, "%d", n);
     snprintf(batch, sizeof batch, "%d", 18 / n);
-    assert_int_equal(TAKEN(BASE, "model", "mobilenet_v2", "batch", batch, "accumulate", accumulate, "output", "same").code,
-                     GRAFT_OK);
+    assert_int_equal(
+        TAKEN(BASE, "model", "mobilenet_v2", "batch", batch, "accumulate", accumulate, "output", "same").code,
+        GRAFT_OK);
     char *a = text_of_file("parts/val_predictions.csv"), *b = text_of_file("same/val_predictions.csv");
     assert_string_equal(a, b);
     free(a);

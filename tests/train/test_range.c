@@ -35,8 +35,9 @@ static int reference(struct model *m, const struct dataset *d, double *losses, d
     size_t n, at = 0;
     int step = 0, epoch = 1;
     assert_int_equal(arena_new(&arena), GRAFT_OK);
-    assert_int_equal(plan_build(&m->graph, &m->params, arena, &(struct plan_options){.batch = BATCH, .mode = PLAN_TRAIN},
-                                &plan), GRAFT_OK);
+    assert_int_equal(
+        plan_build(&m->graph, &m->params, arena, &(struct plan_options){.batch = BATCH, .mode = PLAN_TRAIN}, &plan),
+        GRAFT_OK);
     assert_int_equal(arena_reserve(arena), GRAFT_OK);
     assert_int_equal(dataset_order(d, 5, 1, order, &n), GRAFT_OK);
     for (; step < STEPS; step++) {
@@ -91,8 +92,14 @@ static void test_beside_a_plain_loop(void **state)
     const int n = reference(&m, &d, losses, smoothed);
     model_close(&m);
     assert_in_range(n, 20, STEPS - 1); // the loss explodes before the end
-    struct range_options options = {.recipe = tiny_guide(1), .lowest = 1e-4, .highest = 1e4, .steps = STEPS, .batch = BATCH,
-                                    .workers = 1, .seed = 5, .bn = BN_TRAIN};
+    struct range_options options = {.recipe = tiny_guide(1),
+                                    .lowest = 1e-4,
+                                    .highest = 1e4,
+                                    .steps = STEPS,
+                                    .batch = BATCH,
+                                    .workers = 1,
+                                    .seed = 5,
+                                    .bn = BN_TRAIN};
     options.recipe.optim.momentum = 0;
     options.recipe.optim.nesterov = false;
     assert_int_equal(tiny_model(&m, &d, 0), GRAFT_OK);
@@ -183,8 +190,9 @@ static void test_changes_nothing(void **state)
                          "recipe", "guide", "output", "run"), GRAFT_OK);
     assert_int_equal(file_hash("run/model.safetensors", &before, NULL, 0), GRAFT_OK);
     const int files = files_named("run", "");
-    assert_int_equal(RUN("lr-find", &seen, "data", "set", "weights", "run/model.safetensors", "batch", "8", "steps", "20",
-                         "recipe", "best", "output", "again.svg"), GRAFT_OK);
+    assert_int_equal(RUN("lr-find", &seen, "data", "set", "weights", "run/model.safetensors", "batch", "8", "steps",
+                         "20", "recipe", "best", "output", "again.svg"),
+                     GRAFT_OK);
     assert_int_equal(file_hash("run/model.safetensors", &after, NULL, 0), GRAFT_OK);
     assert_true(before == after);
     assert_int_equal(files_named("run", ""), files);

@@ -390,6 +390,7 @@ int main(void)
         // the processes of the tiny runs first: fork knows no OpenMP threads
         cmocka_unit_test(test_early_stop),       cmocka_unit_test(test_rates_and_unfreezing),
         cmocka_unit_test(test_run_beside_torch), cmocka_unit_test(test_layer_names),
-        cmocka_unit_test(test_named_recipes), cmocka_unit_test(test_default_recipe),    cmocka_unit_test(test_senseless_options)};
+        cmocka_unit_test(test_named_recipes),    cmocka_unit_test(test_default_recipe),
+        cmocka_unit_test(test_senseless_options)};
     return cmocka_run_group_tests_name("recipes", tests, setup, toy_teardown);
 }

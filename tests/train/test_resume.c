@@ -621,12 +621,12 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_call_goes_wrong), cmocka_unit_test(test_random_kills),
-        cmocka_unit_test(test_damaged_checkpoint), cmocka_unit_test(test_damage_is_not_rotated),
-        cmocka_unit_test(test_cancelled_at_every_step), cmocka_unit_test(test_recipes_go_on),
-        cmocka_unit_test(test_finished_goes_on),
-        cmocka_unit_test(test_best_model_is_lost), cmocka_unit_test(test_folder_is_taken),
-        cmocka_unit_test(test_memory_runs_out), cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
+        cmocka_unit_test(test_every_call_goes_wrong),    cmocka_unit_test(test_random_kills),
+        cmocka_unit_test(test_damaged_checkpoint),       cmocka_unit_test(test_damage_is_not_rotated),
+        cmocka_unit_test(test_cancelled_at_every_step),  cmocka_unit_test(test_recipes_go_on),
+        cmocka_unit_test(test_finished_goes_on),         cmocka_unit_test(test_best_model_is_lost),
+        cmocka_unit_test(test_folder_is_taken),          cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
     cmocka_set_test_filter(getenv("GRAFT_ONLY")); // NULL: all
     return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);
 }

@@ -26,7 +26,8 @@ static char folder[] = "/tmp/graft_train_XXXXXX";
 static void npy_write(const char *name, const char *type, const char *shape, const void *data, size_t size)
 {
     char head[128];
-    const int text = snprintf(head + 10, sizeof head - 10, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
+    const int text =
+        snprintf(head + 10, sizeof head - 10, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
     memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
     head[sizeof head - 1] = '\n';
@@ -112,15 +113,16 @@ static graft_status run(const char *command, struct seen *seen, const char *cons
         if (arguments[0][0] == '\0')
             assert_int_equal(graft_options_add_input(o, arguments[1]), GRAFT_OK);
         else
-            assert_int_equal(graft_options_set(o, arguments[0], arguments[1][0] != '\0' ? arguments[1] : NULL), GRAFT_OK);
+            assert_int_equal(graft_options_set(o, arguments[0], arguments[1][0] != '\0' ? arguments[1] : NULL),
+                             GRAFT_OK);
     const graft_hooks hooks = {seen, on_log, on_progress, on_result, cancelled};
     const graft_status status = graft_run(o, &hooks);
     graft_options_free(o);
     return status;
 }
 #define RUN(command, seen, ...) run(command, seen, (const char *const[]){__VA_ARGS__, NULL})
-#define TRAIN(seen, ...)                                                                                               \
-    RUN("train", seen, "data", "set", "weights", "none", "val", "0.4", "batch", "5", "dropout", "0", "lr", "0.02",        \
+#define TRAIN(seen, ...) \
+    RUN("train", seen, "data", "set", "weights", "none", "val", "0.4", "batch", "5", "dropout", "0", "lr", "0.02", \
         "threads", "1", __VA_ARGS__)
 
 // Class probabilities of the row of a CSV whose first field is `path`; `skip` fields lie between.
@@ -169,9 +171,11 @@ static json_t *checkpoint_state(const char *path, size_t *velocities)
 static void test_end_to_end(void **state)
 {
     (void)state;
-    static const char *const files[] = {"model.safetensors", "last.ckpt.safetensors", "args.json", "classes.txt", "split.csv",
-        "events.jsonl", "results.csv", "results.json", "val_predictions.csv", "confusion_matrix.csv", "per_class.csv",
-        "skipped.csv", "layers.csv", "report.html", "media/train.csv", "media/train-00.jpg"};
+    static const char *const files[] = {
+        "model.safetensors",   "last.ckpt.safetensors", "args.json",       "classes.txt",
+        "split.csv",           "events.jsonl",          "results.csv",     "results.json",
+        "val_predictions.csv", "confusion_matrix.csv",  "per_class.csv",   "skipped.csv",
+        "layers.csv",          "report.html",           "media/train.csv", "media/train-00.jpg"};
     struct seen seen = {0};
     if (TRAIN(&seen, "epochs", "5", "output", "run") != GRAFT_OK)
         fail_msg("%s", graft_message());
@@ -184,7 +188,8 @@ static void test_end_to_end(void **state)
             fail_msg("no %s", path);
     }
     struct seen predicted = {0};
-    assert_int_equal(RUN("predict", &predicted, "", "run/model.safetensors", "", "set/x.npy", "csv", "out.csv"), GRAFT_OK);
+    assert_int_equal(RUN("predict", &predicted, "", "run/model.safetensors", "", "set/x.npy", "csv", "out.csv"),
+                     GRAFT_OK);
     assert_int_equal(predicted.results, N);
     int compared = 0;
     for (int i = 0; i < N; i++) {
@@ -195,7 +200,8 @@ static void test_end_to_end(void **state)
         if (!row_read("run/val_predictions.csv", path, 1, held))
             continue;
         compared++;
-        assert_true(fabs(held[0] - again[0]) < 1e-5); // the same kernels at another batch size: rounding of the text only
+        assert_true(fabs(held[0] - again[0]) <
+                    1e-5); // the same kernels at another batch size: rounding of the text only
         assert_true(fabs(held[1] - again[1]) < 1e-5);
     }
     assert_int_equal(compared, 16);
@@ -204,7 +210,8 @@ static void test_end_to_end(void **state)
     json_t *at = checkpoint_state("run/last.ckpt.safetensors", &velocities);
     assert_int_equal(json_integer_value(json_object_get(at, "epochs")), 5);
     assert_int_equal(json_integer_value(json_object_get(at, "steps")), 0);
-    assert_int_equal(json_integer_value(json_object_get(at, "updates")), 25); // 24 pictures, 5 a batch, the last partial
+    assert_int_equal(json_integer_value(json_object_get(at, "updates")),
+                     25); // 24 pictures, 5 a batch, the last partial
     assert_true(velocities > 100);
     json_decref(at);
     struct seen last = {0};
@@ -364,7 +371,8 @@ static void test_metrics(void **state)
     confusion_of(p, labels, 4, 2, count);
     assert_true(count[0] == 1 && count[1] == 1 && count[2] == 2 && count[3] == 0);
     const struct class_metrics zero = class_metrics_of(count, 2, 0), one = class_metrics_of(count, 2, 1);
-    assert_true(zero.n == 2 && fabs(zero.precision - 1 / 3.0) < 1e-12 && zero.recall == 0.5 && fabs(zero.f1 - 0.4) < 1e-12);
+    assert_true(zero.n == 2 && fabs(zero.precision - 1 / 3.0) < 1e-12 && zero.recall == 0.5 &&
+                fabs(zero.f1 - 0.4) < 1e-12);
     assert_true(one.n == 2 && one.precision == 0 && one.recall == 0 && one.f1 == 0);
     // bins 10: 0.7 right; 9: 0.6 wrong; 14: 1 wrong; 7: 0.5 (the tie's first class) wrong
     assert_true(fabs(calibration_error(p, labels, 4, 2) - (0.3 + 0.6 + 1 + 0.5) / 4) < 1e-6);
@@ -372,10 +380,13 @@ static void test_metrics(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metrics), cmocka_unit_test(test_end_to_end), cmocka_unit_test(test_cancel_writes_a_checkpoint),
-        cmocka_unit_test(test_checkpoint_holds_the_velocity),
-        cmocka_unit_test(test_no_save_leaves_events_only), cmocka_unit_test(test_large_batch_is_clipped),
-        cmocka_unit_test(test_without_validation), cmocka_unit_test(test_histograms)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_metrics),
+                                       cmocka_unit_test(test_end_to_end),
+                                       cmocka_unit_test(test_cancel_writes_a_checkpoint),
+                                       cmocka_unit_test(test_checkpoint_holds_the_velocity),
+                                       cmocka_unit_test(test_no_save_leaves_events_only),
+                                       cmocka_unit_test(test_large_batch_is_clipped),
+                                       cmocka_unit_test(test_without_validation),
+                                       cmocka_unit_test(test_histograms)};
     return cmocka_run_group_tests_name("train", tests, setup, teardown);
 }

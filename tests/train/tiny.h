@@ -1,5 +1,5 @@
-// tests/train/tiny.h: a network of a few hundred parameters trained by train_run in a process of its own, so that a whole
-// run takes milliseconds and may be killed at any moment.
+// tests/train/tiny.h: a network of a few hundred parameters trained by train_run in a process of its own, so that a
+// whole run takes milliseconds and may be killed at any moment.
 #pragma once
 
 #include "train/train.h"
@@ -22,5 +22,6 @@ int tiny_start(const struct tiny *t);
 // Its exit code: a graft_status; 128 + the signal that killed it.
 int tiny_wait(int process);
 int tiny_run(const struct tiny *t); // both
-// What a run leaves that must not depend on where it was stopped: compared file by file; fails the test where they differ.
+// What a run leaves that must not depend on where it was stopped: compared file by file; fails the test where they
+// differ.
 void tiny_compare(const char *folder, const char *reference);

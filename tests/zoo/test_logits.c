@@ -1,6 +1,7 @@
 // zoo/test_logits.c: every network's names against the frameworks' own, and its logits on weights made of a formula.
 // In: golden/zoo/names.txt and logits.txt, made by tools/ref/make_zoo.py, which has the same formula.
-// The formula goes by the file's name and order of numbers, so the dialects and layouts are tested with no file at hand.
+// The formula goes by the file's name and order of numbers, so the dialects and layouts are tested with no file at
+// hand.
 
 #include "base/memory.h"
 #include "base/rng.h"
@@ -143,7 +144,10 @@ static void fill(const struct network *net, const struct graph *g, struct params
         const float bound = (float)sqrt(6.0 / ((double)count / (double)g->params[i].shape.dim[0]));
         for (size_t k = 0; k < count; k++) {
             const float u = rng_unit(rng_hash(RNG_TEST, key, k, 0));
-            file[k] = g->params[i].constant ? 1 : kernel ? (u * 2 - 1) * bound : scale ? 0.8f + 0.4f * u : (u * 2 - 1) * 0.1f;
+            file[k] = g->params[i].constant ? 1
+                      : kernel              ? (u * 2 - 1) * bound
+                      : scale               ? 0.8f + 0.4f * u
+                                            : (u * 2 - 1) * 0.1f;
         }
         file_relay(net->dialects->layout, false, FROM_FILE, g, i, file, canonical);
         param_from_canonical(params, i, canonical);

@@ -1,8 +1,8 @@
 // tests/zoo/test_networks.c: whole networks beside the framework that they come from.
-// In: golden/networks/NETWORK.json, made by tools/ref/golden_networks.py in float64.  Weights and pictures are formulas of
-// a tensor's name and an element's index, the same here and there.
-// Compared: parameters and multiply-adds; logits at several sizes; the loss (auxiliary heads weighted as in the framework) and every gradient's norm,
-// on fixed and on batch statistics; the losses of some steps, batch statistics and their running means included.
+// In: golden/networks/NETWORK.json, made by tools/ref/golden_networks.py in float64.  Weights and pictures are formulas
+// of a tensor's name and an element's index, the same here and there. Compared: parameters and multiply-adds; logits at
+// several sizes; the loss (auxiliary heads weighted as in the framework) and every gradient's norm, on fixed and on
+// batch statistics; the losses of some steps, batch statistics and their running means included.
 
 #include "base/file.h"
 #include "base/json.h"
@@ -37,7 +37,8 @@ static bool ends(const char *name, const char *suffix)
     return n >= k && strcmp(name + n - k, suffix) == 0;
 }
 
-// Lively: He's uniform kernels, small biases; calm: kernels without a mean, biases around 3 or -3.  golden_networks.py says why.
+// Lively: He's uniform kernels, small biases; calm: kernels without a mean, biases around 3 or -3.  golden_networks.py
+// says why.
 static void params_fill(const struct params *p, bool calm)
 {
     for (int e = 0; e < p->count; e++) {
@@ -47,7 +48,8 @@ static void params_fill(const struct params *p, bool calm)
         assert_true(shape_count(entry->shape, &count));
         float *values = malloc(count * sizeof *values);
         assert_non_null(values);
-        const size_t rows = entry->shape.rank > 1 ? (size_t)entry->shape.dim[0] : 0, fan_in = rows > 0 ? count / rows : 0;
+        const size_t rows = entry->shape.rank > 1 ? (size_t)entry->shape.dim[0] : 0,
+                     fan_in = rows > 0 ? count / rows : 0;
         const double bound = sqrt((calm ? 3 : 6) / (double)fan_in);
         const bool bias = ends(entry->name, ".bias");
         const double low = bias || ends(entry->name, ".running_mean") ? -0.2 : 0.8;
@@ -168,7 +170,8 @@ static void check_logits(struct subject *s, const json_t *expected)
         largest = fmax(largest, fabs(value));
         difference = fmax(difference, fabs(value - plan_logits(s->plan)[i]));
     }
-    print_message("%s at %d: logits within %.1e of the largest, %.3g\n", s->net->name, size, difference / largest, largest);
+    print_message("%s at %d: logits within %.1e of the largest, %.3g\n", s->net->name, size, difference / largest,
+                  largest);
     assert_true(difference <= 1e-4 * largest); // issue 4's bound
     const json_t *mean = json_object_get(expected, "mean"); // of all heads' softmaxes, where they predict together
     float *found = malloc((size_t)2 * s->classes * sizeof *found);

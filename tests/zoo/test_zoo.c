@@ -80,34 +80,67 @@ static void check_covers(const struct graph *g, const struct tensor_set *set)
 }
 
 // Parameters as published (numerics.md 1.1 and torchvision's tables; running statistics left out); multiply-adds as
-// torchvision states them (_ops, in units of 1e9, three decimals) and MobileNetV2's authors (in units of 1e6), or 0 where
-// nobody does: Keras states none, EfficientNet-Lite's authors count other operations too.  Every row of the zoo has its line.
+// torchvision states them (_ops, in units of 1e9, three decimals) and MobileNetV2's authors (in units of 1e6), or 0
+// where nobody does: Keras states none, EfficientNet-Lite's authors count other operations too.  Every row of the zoo
+// has its line.
 static void test_graphs(void **state)
 {
     static const struct {
         const char *network;
         size_t parameters;
         double giga;
-    } rows[] = {{"vgg11", 132863336, 7.609},       {"vgg13", 133047848, 11.308},      {"vgg16", 138357544, 15.470},
-                {"vgg19", 143667240, 19.632},      {"vgg16.keras", 138357544, 15.470}, {"vgg19.keras", 143667240, 19.632},
-                {"resnet18", 11689512, 1.814},     {"resnet34", 21797672, 3.664},     {"resnet50", 25557032, 4.089},
-                {"resnet101", 44549160, 7.801},    {"resnet152", 60192808, 11.514},   {"resnet50.keras", 25583592, 0},
-                {"resnet101.keras", 44601832, 0},  {"resnet152.keras", 60268520, 0},  {"resnet50.keras1", 25583592, 0},
-                {"densenet121", 7978856, 2.834},   {"densenet161", 28681000, 7.728},  {"densenet169", 14149480, 3.360},
-                {"densenet121.keras", 7978856, 0}, {"densenet169.keras", 14149480, 0}, {"mobilenet_v2", 3504872, 0.301},
-                {"mobilenet_v2.keras", 3504872, 0}, {"efficientnet_lite0", 4652008, 0}, {"efficientnet_lite1", 5416680, 0},
-                {"efficientnet_lite2", 6092072, 0}, {"efficientnet_lite3", 8197096, 0}, {"efficientnet_lite4", 13006568, 0},
-                {"efficientnet_lite0.ra", 4652008, 0}, {"resnet101.cf", 44759848 - 105344, 0},
-                {"resnet152.cf", 60495656 - 151424, 0}, {"densenet121.cf", 8146152 - 83648, 0},
-                {"densenet161.cf", 29120872 - 219936, 0}, {"densenet169.cf", 14466280 - 158400, 0},
-                {"googlenet", 13378280, 0},         {"googlenet.tv", 13004888, 1.498}, {"googlenet.tv.noaux", 6624904, 1.498},
-                {"inception_v3", 27161264, 5.713},  {"inception_v3.noaux", 23834568, 5.713}, {"inception_v4", 42679816, 0},
-                {"inception_v3.keras", 23817352, 0}, {"inception_v3.keras1", 23660968 - 34240, 0},
-                {"inception_v4.keras", 42744521 - 63168, 0}, {"vgg16.cf", 138357544, 15.470}, {"vgg19.cf", 143667240, 19.632},
-                {"efficientnet_lite0.tf", 4652008, 0}, {"efficientnet_lite1.tf", 5416680, 0},
-                {"efficientnet_lite2.tf", 6092072, 0}, {"mobilenet_v2.keras@0.35", 1677128, 0.059},
-                {"mobilenet_v2.keras@0.5", 1968680, 0.097}, {"mobilenet_v2.keras@0.75", 2636424, 0.209},
-                {"mobilenet_v2.keras@1.3", 5386792, 0.509}, {"mobilenet_v2.keras@1.4", 6108776, 0.582}};
+    } rows[] = {{"vgg11", 132863336, 7.609},
+                {"vgg13", 133047848, 11.308},
+                {"vgg16", 138357544, 15.470},
+                {"vgg19", 143667240, 19.632},
+                {"vgg16.keras", 138357544, 15.470},
+                {"vgg19.keras", 143667240, 19.632},
+                {"resnet18", 11689512, 1.814},
+                {"resnet34", 21797672, 3.664},
+                {"resnet50", 25557032, 4.089},
+                {"resnet101", 44549160, 7.801},
+                {"resnet152", 60192808, 11.514},
+                {"resnet50.keras", 25583592, 0},
+                {"resnet101.keras", 44601832, 0},
+                {"resnet152.keras", 60268520, 0},
+                {"resnet50.keras1", 25583592, 0},
+                {"densenet121", 7978856, 2.834},
+                {"densenet161", 28681000, 7.728},
+                {"densenet169", 14149480, 3.360},
+                {"densenet121.keras", 7978856, 0},
+                {"densenet169.keras", 14149480, 0},
+                {"mobilenet_v2", 3504872, 0.301},
+                {"mobilenet_v2.keras", 3504872, 0},
+                {"efficientnet_lite0", 4652008, 0},
+                {"efficientnet_lite1", 5416680, 0},
+                {"efficientnet_lite2", 6092072, 0},
+                {"efficientnet_lite3", 8197096, 0},
+                {"efficientnet_lite4", 13006568, 0},
+                {"efficientnet_lite0.ra", 4652008, 0},
+                {"resnet101.cf", 44759848 - 105344, 0},
+                {"resnet152.cf", 60495656 - 151424, 0},
+                {"densenet121.cf", 8146152 - 83648, 0},
+                {"densenet161.cf", 29120872 - 219936, 0},
+                {"densenet169.cf", 14466280 - 158400, 0},
+                {"googlenet", 13378280, 0},
+                {"googlenet.tv", 13004888, 1.498},
+                {"googlenet.tv.noaux", 6624904, 1.498},
+                {"inception_v3", 27161264, 5.713},
+                {"inception_v3.noaux", 23834568, 5.713},
+                {"inception_v4", 42679816, 0},
+                {"inception_v3.keras", 23817352, 0},
+                {"inception_v3.keras1", 23660968 - 34240, 0},
+                {"inception_v4.keras", 42744521 - 63168, 0},
+                {"vgg16.cf", 138357544, 15.470},
+                {"vgg19.cf", 143667240, 19.632},
+                {"efficientnet_lite0.tf", 4652008, 0},
+                {"efficientnet_lite1.tf", 5416680, 0},
+                {"efficientnet_lite2.tf", 6092072, 0},
+                {"mobilenet_v2.keras@0.35", 1677128, 0.059},
+                {"mobilenet_v2.keras@0.5", 1968680, 0.097},
+                {"mobilenet_v2.keras@0.75", 2636424, 0.209},
+                {"mobilenet_v2.keras@1.3", 5386792, 0.509},
+                {"mobilenet_v2.keras@1.4", 6108776, 0.582}};
     (void)state;
     for (int i = 0; i < zoo_count(); i++) {
         size_t k = 0;
@@ -405,8 +438,9 @@ static void test_places(void **state)
                     if (g.params[node->param[k]].constant)
                         continue;
                     snprintf(name, sizeof name, "%s//%d", layer, k);
-                    assert_int_equal(tensor_set_add(&set, name, DTYPE_F32, file_shape(FILE_KERAS, &g, node->param[k]), zeros),
-                                     GRAFT_OK);
+                    assert_int_equal(
+                        tensor_set_add(&set, name, DTYPE_F32, file_shape(FILE_KERAS, &g, node->param[k]), zeros),
+                        GRAFT_OK);
                 }
             }
             graph_fini(&g);
@@ -576,7 +610,8 @@ static void test_theano(void **state)
     tensor_set_free(&set);
     file_of("vgg16.keras", 1, zeros, &set); // said not to be turned
     set.items[0].data = conv;
-    assert_int_equal(zoo_match(&set, &(struct match_request){.path = "vgg16_th_dim_ordering_tf_kernels.h5"}, &net), GRAFT_OK);
+    assert_int_equal(zoo_match(&set, &(struct match_request){.path = "vgg16_th_dim_ordering_tf_kernels.h5"}, &net),
+                     GRAFT_OK);
     assert_true(value_of(&set, "features.0.weight", ((5 * 3 + 0) * 3 + 0) * 3 + 1) == 7);
     tensor_set_free(&set);
     file_of("vgg16.keras", 1, zeros, &set); // the person knows better than the name
@@ -593,16 +628,28 @@ static void test_theano(void **state)
 // The frameworks' names of layers, with and without weights, of other variants too.
 static void test_rows(void **state)
 {
-    static const struct { const char *network, *layer; int rows; } rows[] = {
-        {"resnet50.keras", "conv1_conv", 1}, {"resnet50.keras", "conv1_bn", 1}, {"resnet50.keras", "pool1_pool", 1},
-        {"resnet50.keras", "conv2_block1_0_conv", 5}, {"resnet50.keras", "conv2_block1", 5},
-        {"resnet50.keras", "conv2_block1_out", 5}, {"resnet50.keras", "conv2_block2_out", 8},
-        {"resnet50.keras", "avg_pool", 53}, {"resnet50.keras", "layer1", 11}, {"resnet50", "conv2_block3_out", 11},
-        {"resnet50", "res2a_branch2a", 2}, {"resnet50.keras", "predictions", 54}, {"resnet50.keras", "conv2_block9_out", -1},
-        {"densenet121.keras", "pool1", 1}, {"densenet121.keras", "conv2_block6_2_conv", 13},
-        {"densenet121.keras", "pool2_pool", 14}, {"densenet121", "features.transition1", 14},
-        {"mobilenet_v2.keras", "expanded_conv", 3}, {"mobilenet_v2.keras", "block_1", 6}, {"mobilenet_v2", "features.2", 6},
-        {"vgg19.keras", "block3_conv4", 8}, {"vgg19", "block5_pool", 16}};
+    static const struct { const char *network, *layer; int rows; } rows[] = {{"resnet50.keras", "conv1_conv", 1},
+                {"resnet50.keras", "conv1_bn", 1},
+                {"resnet50.keras", "pool1_pool", 1},
+                {"resnet50.keras", "conv2_block1_0_conv", 5},
+                {"resnet50.keras", "conv2_block1", 5},
+                {"resnet50.keras", "conv2_block1_out", 5},
+                {"resnet50.keras", "conv2_block2_out", 8},
+                {"resnet50.keras", "avg_pool", 53},
+                {"resnet50.keras", "layer1", 11},
+                {"resnet50", "conv2_block3_out", 11},
+                {"resnet50", "res2a_branch2a", 2},
+                {"resnet50.keras", "predictions", 54},
+                {"resnet50.keras", "conv2_block9_out", -1},
+                {"densenet121.keras", "pool1", 1},
+                {"densenet121.keras", "conv2_block6_2_conv", 13},
+                {"densenet121.keras", "pool2_pool", 14},
+                {"densenet121", "features.transition1", 14},
+                {"mobilenet_v2.keras", "expanded_conv", 3},
+                {"mobilenet_v2.keras", "block_1", 6},
+                {"mobilenet_v2", "features.2", 6},
+                {"vgg19.keras", "block3_conv4", 8},
+                {"vgg19", "block5_pool", 16}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct graph g;
@@ -638,10 +685,11 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_graphs),     cmocka_unit_test(test_lists),    cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_pypi),       cmocka_unit_test(test_keras),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_dialects),   cmocka_unit_test(test_places),   cmocka_unit_test(test_told_apart), cmocka_unit_test(test_wrappers),
-        cmocka_unit_test(test_other_map), cmocka_unit_test(test_widths),     cmocka_unit_test(test_complaints), cmocka_unit_test(test_other_head), cmocka_unit_test(test_theano),
+        cmocka_unit_test(test_graphs),     cmocka_unit_test(test_lists),      cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_pypi),       cmocka_unit_test(test_keras),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_dialects),   cmocka_unit_test(test_places),     cmocka_unit_test(test_told_apart),
+        cmocka_unit_test(test_wrappers),   cmocka_unit_test(test_other_map),  cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_complaints), cmocka_unit_test(test_other_head), cmocka_unit_test(test_theano),
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests_name("zoo", tests, NULL, NULL);
