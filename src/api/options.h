@@ -1,4 +1,4 @@
-// api/options.h: private to api/: a command's options as set, and the commands.
+// api/options.h: private to api/: the commands (commands.c), and options as set (options.c).
 #pragma once
 
 #include "graft.h"

@@ -443,10 +443,7 @@ static graft_status predictions_write(const struct gathering *g, const char *fol
             text_put(&t, ",%.7g", (double)g->combined[r * (size_t)g->n_classes + (size_t)c]);
     }
     text_put(&t, "\n");
-    status = path == NULL ? fail_memory("a path") : text_status(&t);
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
-    text_fini(&t);
+    status = text_write(&t, path);
     mem_free(path);
     return status;
 }

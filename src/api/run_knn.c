@@ -127,11 +127,7 @@ static graft_status predictions_write(const struct neighbours *b, const struct d
             text_put(&t, ",%.7g", (double)b->out[i * (size_t)b->classes + (size_t)c]);
     }
     text_put(&t, "\n");
-    graft_status status = text_status(&t);
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
-    text_fini(&t);
-    return status;
+    return text_write(&t, path);
 }
 
 static graft_status list_write(const struct neighbours *b, const struct dataset *d, const char *path)
@@ -144,11 +140,7 @@ static graft_status list_write(const struct neighbours *b, const struct dataset 
         text_put_field(&t, d->samples[b->sample[b->index[i]]].path);
         text_put(&t, ",%.9g\n", (double)b->distance[i]);
     }
-    graft_status status = text_status(&t);
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
-    text_fini(&t);
-    return status;
+    return text_write(&t, path);
 }
 
 static int by_size(const void *left, const void *right)

@@ -62,10 +62,7 @@ static graft_status predictions_write(const struct table_of *t, const struct dat
             text_put(&text, ",%.7g", (double)p[i * (size_t)d->n_classes + (size_t)c]);
     }
     text_put(&text, "\n");
-    graft_status status = path == NULL ? fail_memory("a path") : text_status(&text);
-    if (status == GRAFT_OK)
-        status = file_write_all(path, text.data, text.size);
-    text_fini(&text);
+    const graft_status status = text_write(&text, path);
     mem_free(path);
     return status;
 }

@@ -1,6 +1,7 @@
 // base/text.c: text that grows.
 
 #include "base/text.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,6 +53,15 @@ void text_put_field(struct text *t, const char *field)
 }
 
 graft_status text_status(const struct text *t) { return t->broken ? fail_memory("a text") : GRAFT_OK; }
+
+graft_status text_write(struct text *t, const char *path)
+{
+    graft_status status = path != NULL ? text_status(t) : fail_memory("a path");
+    if (status == GRAFT_OK)
+        status = file_write_all(path, t->data, t->size);
+    text_fini(t);
+    return status;
+}
 
 void text_fini(struct text *t)
 {

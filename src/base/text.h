@@ -13,5 +13,7 @@ struct text { // zeroed is ready for use; `data` ends with a zero byte once some
 void text_put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_put_bytes(struct text *t, const void *data, size_t size);
 void text_put_field(struct text *t, const char *field); // of a CSV: quoted where it must be
+// All of it into a file, atomically (file.h), and ends it.  `path` NULL: there was no memory for it.
+graft_status text_write(struct text *t, const char *path);
 graft_status text_status(const struct text *t);
 void text_fini(struct text *t);

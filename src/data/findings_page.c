@@ -1,8 +1,8 @@
 // data/findings_page.c: the findings as one HTML file that needs nothing else: thumbnails are inside it.
 
 #include "data/exam.h"
+#include "base/html.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "data/encode.h"
 #include <stdio.h>
 #include <string.h>
@@ -37,31 +37,6 @@ static const char style[] =
     "figcaption{font-size:12px;line-height:1.35;overflow-wrap:anywhere;margin-top:4px}figcaption i{color:var(--pale);"
     "font-style:normal;display:block}";
 
-static void put_escaped(struct text *t, const char *s)
-{
-    for (; s != NULL && *s != '\0'; s++)
-        switch (*s) {
-        case '<': text_put(t, "&lt;"); break;
-        case '>': text_put(t, "&gt;"); break;
-        case '&': text_put(t, "&amp;"); break;
-        case '"': text_put(t, "&quot;"); break;
-        default: text_put_bytes(t, s, 1);
-        }
-}
-
-static void put_base64(struct text *t, bytes data)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < data.size; i += 3) {
-        const size_t left = data.size - i;
-        const uint32_t v = (uint32_t)data.ptr[i] << 16 | (left > 1 ? (uint32_t)data.ptr[i + 1] << 8 : 0) |
-                           (left > 2 ? data.ptr[i + 2] : 0);
-        const char four[4] = {letters[v >> 18], letters[v >> 12 & 63], left > 1 ? letters[v >> 6 & 63] : '=',
-                              left > 2 ? letters[v & 63] : '='};
-        text_put_bytes(t, four, 4);
-    }
-}
-
 // Nothing where the picture cannot be read (any more).
 static bool put_thumbnail(struct text *t, const struct dataset *d, size_t sample)
 {
@@ -79,7 +54,7 @@ static bool put_thumbnail(struct text *t, const struct dataset *d, size_t sample
     picture_free(&small);
     if (status == GRAFT_OK) {
         text_put(t, "<img alt=\"\" src=\"data:image/jpeg;base64,");
-        put_base64(t, jpeg);
+        html_base64(t, jpeg);
         text_put(t, "\">");
     }
     mem_free((void *)jpeg.ptr);
@@ -96,15 +71,15 @@ static void put_picture(struct text *t, const struct dataset *d, const json_t *p
     if (!put_thumbnail(t, d, (size_t)integer_of(p, "sample")))
         text_put(t, "<div class=\"none\">no picture</div>");
     text_put(t, "<figcaption title=\"");
-    put_escaped(t, path);
+    html_text(t, path);
     text_put(t, "\">");
-    put_escaped(t, path_name(path));
+    html_text(t, path_name(path));
     text_put(t, "<i>");
-    put_escaped(t, label);
+    html_text(t, label);
     text_put(t, "%s%s</i><i>", label != NULL ? ", " : "", string_of(p, "part"));
     const char *detail = string_of(p, "detail");
     const size_t length = strlen(path); // a reader's message begins with the name, which is above
-    put_escaped(t, strncmp(detail, path, length) == 0 && detail[length] == ':' ? detail + length + 2 : detail);
+    html_text(t, strncmp(detail, path, length) == 0 && detail[length] == ':' ? detail + length + 2 : detail);
     text_put(t, "</i></figcaption></figure>");
 }
 
@@ -146,7 +121,7 @@ static void put_finding(struct text *t, const struct dataset *d, const json_t *f
         json_array_foreach(rows, i, item) {
             const char *name = string_of(item, "group") != NULL ? string_of(item, "group") : string_of(item, "class");
             text_put(t, "%s", i > 0 ? "; " : "");
-            put_escaped(t, name);
+            html_text(t, name);
             text_put(t, ": %ld train", integer_of(item, "train"));
             if (string_of(item, "group") != NULL)
                 text_put(t, ", %ld val, %ld test", integer_of(item, "val"), integer_of(item, "test"));
@@ -196,7 +171,7 @@ static void put_classes(struct text *t, const json_t *rows)
     json_array_foreach(rows, i, row) {
         const long n = integer_of(row, "train") + integer_of(row, "val") + integer_of(row, "test");
         text_put(t, "<tr><td>");
-        put_escaped(t, string_of(row, "class"));
+        html_text(t, string_of(row, "class"));
         text_put(
             t,
             "</td><td>%ld</td><td>%ld</td><td>%ld</td><td>%ld</td><td><div class=\"bar\" style=\"width:%.1f%%\"></div>"
@@ -214,9 +189,9 @@ graft_status findings_page(const struct dataset *d, const json_t *findings, cons
     size_t i;
     text_put(&t, "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
                  "content=\"width=device-width\"><title>");
-    put_escaped(&t, title);
+    html_text(&t, title);
     text_put(&t, "</title><style>%s</style></head><body><h1>", style);
-    put_escaped(&t, title);
+    html_text(&t, title);
     text_put(&t, "</h1><p>%s</p>",
              json_array_size(list) == 0 ? "Nothing wrong, nothing odd." : "What graft data check found");
     put_cards(&t, findings);
@@ -224,9 +199,5 @@ graft_status findings_page(const struct dataset *d, const json_t *findings, cons
         put_finding(&t, d, f);
     put_classes(&t, json_object_get(findings, "classes"));
     text_put(&t, "</body></html>\n");
-    graft_status status = text_status(&t);
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
-    text_fini(&t);
-    return status;
+    return text_write(&t, path);
 }

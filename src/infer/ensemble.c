@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "infer/described.h"
 #include "infer/fit.h"
 #include "infer/table.h"
 #include "weights/weights.h"
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char DESCRIPTION[] = "ensemble.json"; // of the folder
 
 enum { ENSEMBLE_VERSION = 1 };
 static const char *const rule_names[] = {"arithmetic", "geometric", "stack"};
@@ -35,18 +38,7 @@ void ensemble_free(struct ensemble *e)
     *e = (struct ensemble){0};
 }
 
-static char *description_of(const char *path) // heap: the path of ensemble.json; NULL: no memory
-{
-    return strcmp(path_name(path), "ensemble.json") == 0 ? mem_text(path) : path_join(path, "ensemble.json");
-}
-
-bool ensemble_is(const char *path)
-{
-    char *description = description_of(path);
-    const bool found = description != NULL && file_exists(description);
-    mem_free(description);
-    return found;
-}
+bool ensemble_is(const char *path) { return described_is(path, DESCRIPTION); }
 
 // A JSON array of names into a heap list.
 static graft_status names_of(const json_t *array, char ***out, int *n)
@@ -139,8 +131,9 @@ static graft_status stack_read(const json_t *rows, struct ensemble *e)
     return GRAFT_OK;
 }
 
-static graft_status object_read(const json_t *o, const char *folder, struct ensemble *e)
+static graft_status object_read(const json_t *o, const char *folder, void *out)
 {
+    struct ensemble *const e = out;
     const char *rule = json_string_value(json_object_get(o, "rule"));
     const json_t *members = json_object_get(o, "members");
     const json_int_t version = json_integer_value(json_object_get(o, "graft.ensemble"));
@@ -171,23 +164,10 @@ static graft_status object_read(const json_t *o, const char *folder, struct ense
 
 graft_status ensemble_read(const char *path, struct ensemble *out)
 {
-    char *file = description_of(path), *folder = file != NULL ? mem_text(file) : NULL;
-    json_t *o = NULL;
-    graft_status status = GRAFT_OK;
     *out = (struct ensemble){0};
-    if (file == NULL || folder == NULL)
-        TRY_GOTO(fail_memory("a path"));
-    folder[path_name(folder) - folder] = '\0';
-    TRY_GOTO(json_read_file(file, &o));
-    status = object_read(o, folder[0] != '\0' ? folder : ".", out);
-    if (status != GRAFT_OK) {
-        fail_prefix(status, "%s", file);
+    const graft_status status = described_read(path, DESCRIPTION, object_read, out);
+    if (status != GRAFT_OK)
         ensemble_free(out);
-    }
-done:
-    json_decref(o);
-    mem_free(file);
-    mem_free(folder);
     return status;
 }
 
@@ -228,7 +208,7 @@ graft_status ensemble_write(const struct ensemble *e, const char *folder)
     json_t *classes = json_array(), *members = json_array();
     json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "graft.ensemble", ENSEMBLE_VERSION, "rule", rule_names[e->rule],
                           "classes", classes, "members", members);
-    char *path = path_join(folder, "ensemble.json");
+    char *path = path_join(folder, DESCRIPTION);
     graft_status status = GRAFT_OK;
     if (o == NULL || path == NULL)
         TRY_GOTO(fail_memory("the ensemble"));

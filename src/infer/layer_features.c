@@ -251,10 +251,7 @@ static graft_status rows_write(const struct layer_features *f, const struct data
         }
         text_put(&t, "\n");
     }
-    graft_status status = file == NULL ? fail_memory("a path") : text_status(&t);
-    if (status == GRAFT_OK)
-        status = file_write_all(file, t.data, t.size);
-    text_fini(&t);
+    const graft_status status = text_write(&t, file);
     mem_free(file);
     return status;
 }

@@ -234,9 +234,5 @@ graft_status submission_write(const struct submission *s, const char *path, doub
         }
         text_put(&t, "\n");
     }
-    graft_status status = text_status(&t);
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
-    text_fini(&t);
-    return status;
+    return text_write(&t, path);
 }

@@ -5,12 +5,15 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "infer/described.h"
 #include "infer/ensemble.h"
 #include "infer/lbfgs.h"
 #include "infer/svm_train.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+static const char DESCRIPTION[] = "svm.json"; // of the folder
 
 enum { SVM_VERSION = 1 };
 // Of the first gradient: liblinear's own tolerance is enough to compare values of C; the fine one leaves a weight
@@ -172,18 +175,7 @@ done:
 
 // ---- the folder
 
-static char *description_of(const char *path)
-{
-    return strcmp(path_name(path), "svm.json") == 0 ? mem_text(path) : path_join(path, "svm.json");
-}
-
-bool svm_is(const char *path)
-{
-    char *description = description_of(path);
-    const bool found = description != NULL && file_exists(description);
-    mem_free(description);
-    return found;
-}
+bool svm_is(const char *path) { return described_is(path, DESCRIPTION); }
 
 static graft_status numbers_read(const json_t *rows, int n, int width, const char *what, double **out)
 {
@@ -205,8 +197,9 @@ static graft_status numbers_read(const json_t *rows, int n, int width, const cha
     return GRAFT_OK;
 }
 
-static graft_status object_read(const json_t *o, const char *folder, struct svm *s)
+static graft_status object_read(const json_t *o, const char *folder, void *out)
 {
+    struct svm *const s = out;
     const json_int_t version = json_integer_value(json_object_get(o, "graft.svm")),
                      width = json_integer_value(json_object_get(o, "width"));
     const char *model = json_string_value(json_object_get(o, "model")),
@@ -237,23 +230,10 @@ static graft_status object_read(const json_t *o, const char *folder, struct svm 
 
 graft_status svm_read(const char *path, struct svm *out)
 {
-    char *file = description_of(path), *folder = file != NULL ? mem_text(file) : NULL;
-    json_t *o = NULL;
-    graft_status status = GRAFT_OK;
     *out = (struct svm){0};
-    if (file == NULL || folder == NULL)
-        TRY_GOTO(fail_memory("a path"));
-    folder[path_name(folder) - folder] = '\0';
-    TRY_GOTO(json_read_file(file, &o));
-    status = object_read(o, folder[0] != '\0' ? folder : ".", out);
-    if (status != GRAFT_OK) {
-        fail_prefix(status, "%s", file);
+    const graft_status status = described_read(path, DESCRIPTION, object_read, out);
+    if (status != GRAFT_OK)
         svm_free(out);
-    }
-done:
-    json_decref(o);
-    mem_free(file);
-    mem_free(folder);
     return status;
 }
 
@@ -271,7 +251,7 @@ static json_t *numbers_json(const double *values, int n, int width)
 
 graft_status svm_write(const struct svm *s, const char *folder)
 {
-    char *path = path_join(folder, "svm.json");
+    char *path = path_join(folder, DESCRIPTION);
     json_t *classes = json_array();
     json_t *o =
         json_pack("{s:i, s:o, s:s?, s:s, s:i, s:f, s:o, s:o}", "graft.svm", SVM_VERSION, "classes", classes, "layer",

@@ -53,9 +53,5 @@ graft_status lr_plot_write(const char *path, const double *rates, const double *
     chart_end(&chart);
     text_put(&t, "</svg>\n");
     mem_free(x);
-    graft_status status = text_status(&t);
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
-    text_fini(&t);
-    return status;
+    return text_write(&t, path);
 }

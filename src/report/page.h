@@ -3,7 +3,7 @@
 
 #include "infer/metrics.h"
 #include "infer/mistakes.h"
-#include "report/html.h"
+#include "base/html.h"
 #include "report/run_data.h"
 #include "report/stats.h"
 

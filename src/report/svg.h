@@ -2,7 +2,7 @@
 // Colours are classes of the page's style, so a chart follows light and dark.
 #pragma once
 
-#include "report/html.h"
+#include "base/html.h"
 
 enum chart_unit { UNIT_PLAIN, UNIT_SHARE };
 struct chart_values {

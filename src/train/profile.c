@@ -117,10 +117,7 @@ graft_status profile_write(struct profile *p, const char *folder)
         text_put_field(&t, p->rows[i].name);
         text_put(&t, ",%.4f,%.4f,%.4f\n", s[KIND_FORWARD], s[KIND_BACKWARD], s[KIND_UPDATE]);
     }
-    graft_status status = path != NULL ? text_status(&t) : fail_memory("a path");
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
-    text_fini(&t);
+    const graft_status status = text_write(&t, path);
     mem_free(path);
     return status;
 }

@@ -15,7 +15,7 @@
 static const char *const log_names[N_LOGS] = {"events.jsonl", "results.csv", "skipped.csv"};
 
 // Ends a text: `put` is file_write_all or file_append.
-static graft_status text_end(struct text *t, const struct run_folder *f, const char *name,
+static graft_status folder_put(struct text *t, const struct run_folder *f, const char *name,
                              graft_status (*put)(const char *path, const void *data, size_t size))
 {
     char *path = path_join(f->path, name);
@@ -25,21 +25,21 @@ static graft_status text_end(struct text *t, const struct run_folder *f, const c
     return status;
 }
 
-static graft_status text_write(struct text *t, const struct run_folder *f, const char *name)
+static graft_status folder_write(struct text *t, const struct run_folder *f, const char *name)
 {
-    return text_end(t, f, name, file_write_all);
+    return folder_put(t, f, name, file_write_all);
 }
 
-static graft_status text_append(struct text *t, const struct run_folder *f, const char *name)
+static graft_status folder_append(struct text *t, const struct run_folder *f, const char *name)
 {
-    return text_end(t, f, name, file_append);
+    return folder_put(t, f, name, file_append);
 }
 
 graft_status run_folder_event(const struct run_folder *f, const char *json)
 {
     struct text t = {0};
     text_put(&t, "%s\n", json);
-    return text_append(&t, f, log_names[LOG_EVENTS]);
+    return folder_append(&t, f, log_names[LOG_EVENTS]);
 }
 
 // runs/train, runs/train2, ...: the first that is not there, made at once so that no other run takes it.
@@ -132,26 +132,26 @@ graft_status run_folder_describe(const struct run_folder *f, const struct datase
 {
     struct text json = {0}, classes = {0}, split = {0};
     text_put(&json, "%s\n", args);
-    TRY(text_write(&json, f, "args.json"));
+    TRY(folder_write(&json, f, "args.json"));
     for (int i = 0; i < d->n_classes; i++)
         text_put(&classes, "%s\n", d->classes[i]);
-    TRY(text_write(&classes, f, "classes.txt"));
+    TRY(folder_write(&classes, f, "classes.txt"));
     split_put(&split, d);
-    return text_write(&split, f, "split.csv");
+    return folder_write(&split, f, "split.csv");
 }
 
 graft_status run_folder_start(const struct run_folder *f, const struct dataset *d, const struct train_options *options)
 {
     struct text none = {0}, header = {0}, skipped = {0};
     text_put(&none, "%s", "");
-    TRY(text_write(&none, f, log_names[LOG_EVENTS]));
+    TRY(folder_write(&none, f, log_names[LOG_EVENTS]));
     if (!f->save)
         return GRAFT_OK;
     TRY(run_folder_describe(f, d, options->args));
     text_put(&skipped, "path,reason\n");
-    TRY(text_write(&skipped, f, log_names[LOG_SKIPPED]));
+    TRY(folder_write(&skipped, f, log_names[LOG_SKIPPED]));
     text_put(&header, "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0\n");
-    return text_write(&header, f, log_names[LOG_RESULTS]);
+    return folder_write(&header, f, log_names[LOG_RESULTS]);
 }
 
 // Calls `act` on each log's path.
@@ -220,7 +220,7 @@ graft_status run_folder_skip(const struct run_folder *f, const char *path, const
         text_put(&t, ",");
         text_put_field(&t, reason);
         text_put(&t, "\n");
-        TRY(text_append(&t, f, log_names[LOG_SKIPPED]));
+        TRY(folder_append(&t, f, log_names[LOG_SKIPPED]));
     }
     json_t *event = json_pack("{s:s, s:s+, s:s+}", "event", "skip", "path", path, "", "reason", reason, "");
     char *json = event != NULL ? json_text(event) : NULL; // NULL too when the name is not UTF-8: skipped.csv has it
@@ -243,7 +243,7 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
              "\"log_seconds\":%.4f}\n",
              r->rate, r->images_per_second, r->seconds, now_date(), r->times.wait, r->times.data, r->times.forward,
              r->times.backward, r->times.update, r->times.validation, r->times.told);
-    TRY(text_append(&event, f, log_names[LOG_EVENTS]));
+    TRY(folder_append(&event, f, log_names[LOG_EVENTS]));
     if (!f->save)
         return GRAFT_OK;
     text_put(&row, "%d,%.3f,%.6g,", r->epoch, r->elapsed, r->train_loss); // Ultralytics' time runs from the start
@@ -252,7 +252,7 @@ graft_status run_folder_epoch(const struct run_folder *f, const struct epoch_res
     else
         text_put(&row, ",,");
     text_put(&row, ",%.6g\n", r->rate);
-    return text_append(&row, f, log_names[LOG_RESULTS]);
+    return folder_append(&row, f, log_names[LOG_RESULTS]);
 }
 
 static graft_status predictions_write(const struct run_folder *f, const struct model *m, const struct dataset *d,
@@ -273,7 +273,7 @@ static graft_status predictions_write(const struct run_folder *f, const struct m
             text_put(&t, ",%.7g", p[i * (size_t)m->n_classes + (size_t)c]);
     }
     text_put(&t, "\n");
-    return text_write(&t, f, "val_predictions.csv");
+    return folder_write(&t, f, "val_predictions.csv");
 }
 
 // confusion_matrix.csv (rows labels, columns predictions) and per_class.csv.
@@ -297,12 +297,12 @@ static graft_status tables_write(const struct run_folder *f, const struct model 
         text_put(&table, ",%zu,%.4f,%.4f,%.4f\n", one.n, one.precision, one.recall, one.f1);
     }
     text_put(&matrix, "\n");
-    const graft_status status = text_write(&matrix, f, "confusion_matrix.csv");
+    const graft_status status = folder_write(&matrix, f, "confusion_matrix.csv");
     if (status != GRAFT_OK) {
         mem_free(table.data);
         return status;
     }
-    return text_write(&table, f, "per_class.csv");
+    return folder_write(&table, f, "per_class.csv");
 }
 
 graft_status run_folder_best(const struct run_folder *f, const struct model *m, const struct dataset *d,
@@ -326,5 +326,5 @@ graft_status run_folder_best(const struct run_folder *f, const struct model *m, 
                  r->val.log_loss, r->val.top1, r->val.top5, r->val.n);
     text_put(&result, ", \"data_wait_share\": %.4f, \"data_core_share\": %.4f}\n", data_wait_share(&r->data),
              data_core_share(&r->data));
-    return text_write(&result, f, "results.json");
+    return folder_write(&result, f, "results.json");
 }

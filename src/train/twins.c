@@ -20,11 +20,8 @@ static graft_status pairs_write(const char *folder, const struct dataset *d, con
         text_put_field(&t, d->samples[pairs[i].trained].path);
         text_put(&t, "\n");
     }
-    graft_status status = path != NULL ? text_status(&t) : fail_memory("a path");
-    if (status == GRAFT_OK)
-        status = file_write_all(path, t.data, t.size);
+    const graft_status status = text_write(&t, path);
     mem_free(path);
-    text_fini(&t);
     return status;
 }
 

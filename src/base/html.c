@@ -1,6 +1,6 @@
-// report/html.c: escaping, base64, figures as people read them.
+// base/html.c: escaping, base64, figures as people read them.
 
-#include "report/html.h"
+#include "base/html.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// report/html.h: HTML whose texts are escaped by construction.
+// base/html.h: HTML whose texts are escaped by construction.
 #pragma once
 
 #include "base/bytes.h"
