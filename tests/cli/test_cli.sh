@@ -1,25 +1,6 @@
 #!/bin/sh
 # tests/cli/test_cli.sh GRAFT: the program from outside: exit codes, messages, a whole run on a toy set, hostile pictures.
-set -u
-graft=$1
-here=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-ok() { printf 'ok %s\n' "$1"; }
-not_ok() { printf 'not ok %s\n' "$1"; [ ! -f log ] || sed 's/^/    /' log; }
-# expect STATUS TEXT NAME COMMAND...: the exit code, and a text that the output must hold.
-expect() {
-    status=$1 text=$2 name=$3
-    shift 3
-    found=0
-    "$@" >log 2>&1 || found=$?
-    if [ "$found" = "$status" ] && grep -qF -- "$text" log; then ok "$name"; else
-        echo "exit $found, expected $status and '$text'" >>log
-        not_ok "$name"
-    fi
-}
+. "$(dirname "$0")/common.sh"
 
 expect 0 'usage: graft COMMAND' help "$graft" --help
 expect 0 'graft 0.' version "$graft" --version
@@ -38,19 +19,6 @@ export HOME
 unset XDG_CACHE_HOME KERAS_HOME TORCH_HOME HF_HOME HF_HUB_CACHE GRAFT_MIRROR http_proxy https_proxy all_proxy HTTPS_PROXY ALL_PROXY
 expect 3 'no published weights' 'empty caches' "$graft" predict vgg16 x.jpg --offline
 
-# Two classes that a network tells apart at once: 24 grey pictures (PNG) of bright and dark, made without any tool.
-idx() { # name count value...: an IDX pair of 8x8 pictures
-    printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte
-    printf '\0\0\10\1\0\0\0\30' >set/$1-labels-idx1-ubyte
-    i=0
-    while [ $i -lt 24 ]; do
-        if [ $((i % 2)) = 0 ]; then c='\360' l='\0'; else c='\20' l='\1'; fi
-        row=$(printf '%s%s%s%s%s%s%s%s' $c $c $c $c $c $c $c $c)
-        printf "$row$row$row$row$row$row$row$row" >>set/$1-images-idx3-ubyte
-        printf "$l" >>set/$1-labels-idx1-ubyte
-        i=$((i + 1))
-    done
-}
 mkdir set && idx train && idx t10k
 expect 0 'best' 'toy run' "$graft" train --weights none -d set --imgsz 32 --epochs 6 --val 24 --lr 0.02 -b 8 --dropout 0 --log-steps -o run
 for file in model.safetensors last.ckpt.safetensors args.json classes.txt split.csv events.jsonl results.csv results.json \

@@ -1,25 +1,7 @@
 #!/bin/sh
 # tests/cli/test_entry.sh GRAFT: from one network to a competition's entry, from outside: views, folds, ensembles, submissions.
-set -u
-graft=$1
-here=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
+. "$(dirname "$0")/common.sh"
 
-ok() { printf 'ok %s\n' "$1"; }
-not_ok() { printf 'not ok %s\n' "$1"; [ ! -f log ] || sed 's/^/    /' log; }
-# expect STATUS TEXT NAME COMMAND...: the exit code, and a text that the output must hold.
-expect() {
-    status=$1 text=$2 name=$3
-    shift 3
-    found=0
-    "$@" >log 2>&1 || found=$?
-    if [ "$found" = "$status" ] && grep -qF -- "$text" log; then ok "$name"; else
-        echo "exit $found, expected $status and '$text'" >>log
-        not_ok "$name"
-    fi
-}
 holds() { # holds NAME CONDITION...: a test(1) or any other command
     name=$1
     shift

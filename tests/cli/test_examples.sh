@@ -1,20 +1,10 @@
 #!/bin/sh
 # tests/cli/test_examples.sh GRAFT: the programs of examples/, beside GRAFT in the build, on a toy CIFAR-10.
-set -u
+. "$(dirname "$0")/common.sh"
 build=$(dirname "$1")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
 export XDG_CACHE_HOME="$work" HOME="$work"
 
-# Forty records of CIFAR-10: dark pictures of class 0, bright ones of class 1.
-mkdir cifar
-for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
-    for i in 1 2 3 4; do
-        { printf '\0' && head -c 3072 /dev/zero && printf '\1' && head -c 3072 /dev/zero | tr '\0' '\360'; } >>cifar/$file.bin
-    done
-done
-printf 'airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n' >cifar/batches.meta.txt
+cifar cifar
 
 # example NAME SIZE: trains an epoch on random weights, measures, and says so in JSON.
 example() {

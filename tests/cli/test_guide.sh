@@ -1,24 +1,12 @@
 #!/bin/sh
 # tests/cli/test_guide.sh GRAFT: every command of docs/guide.md, on a toy CIFAR-10, small inputs and random weights.
 # Changed are only the counts, the epochs and the size of the input.
-set -u
-graft=$1
-guide=$(cd "$(dirname "$0")/../.." && pwd)/docs/guide.md
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/common.sh"
+guide=$here/../docs/guide.md
 export XDG_CACHE_HOME="$work" HOME="$work"
 
-# Forty-eight records of CIFAR-10: dark pictures of class 0, bright ones of class 1.
-mkdir cifar-10-batches-bin
-for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
-    for i in 1 2 3 4; do
-        { printf '\0' && head -c 3072 /dev/zero && printf '\1' && head -c 3072 /dev/zero | tr '\0' '\360'; } \
-            >>cifar-10-batches-bin/$file.bin
-    done
-done
-printf 'airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n' >cifar-10-batches-bin/batches.meta.txt
-cp "$(dirname "$guide")/../tests/golden/data/rgb.png" picture.png
+cifar cifar-10-batches-bin
+cp "$here/golden/data/rgb.png" picture.png
 
 # Random weights under the published names, in Keras's layout.
 for network in vgg16 inception_v3; do

@@ -1,27 +1,10 @@
 #!/bin/sh
 # tests/cli/test_signals.sh GRAFT: a training run that is signalled, killed, or meets a full or read-only disk, and goes on.
-set -u
-graft=$1
-work=$(mktemp -d)
+. "$(dirname "$0")/common.sh"
 trap 'umount "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work"
 
-ok() { printf 'ok %s\n' "$1"; }
-not_ok() { printf 'not ok %s\n' "$1"; [ ! -f log ] || sed 's/^/    /' log; }
 has() { grep -qF -- "$1" log; }
 
-idx() { # name: an IDX pair of 24 pictures, bright and dark
-    printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte
-    printf '\0\0\10\1\0\0\0\30' >set/$1-labels-idx1-ubyte
-    i=0
-    while [ $i -lt 24 ]; do
-        if [ $((i % 2)) = 0 ]; then c='\360' l='\0'; else c='\20' l='\1'; fi
-        row=$(printf '%s%s%s%s%s%s%s%s' $c $c $c $c $c $c $c $c)
-        printf "$row$row$row$row$row$row$row$row" >>set/$1-images-idx3-ubyte
-        printf "$l" >>set/$1-labels-idx1-ubyte
-        i=$((i + 1))
-    done
-}
 mkdir set && idx train && idx t10k
 options='--weights none -d set --imgsz 32 --val 24 -b 8 --lr 1e-4 --log-steps --epochs 4 --threads 1'
 "$graft" train $options -o whole >log 2>&1 || not_ok 'the undisturbed run'

@@ -1,27 +1,10 @@
 #!/bin/sh
 # tests/cli/test_terminal.sh GRAFT: what a terminal shows: the live line at any width, colour or none, tables.
-set -u
-graft=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
+. "$(dirname "$0")/common.sh"
 
-ok() { printf 'ok %s\n' "$1"; }
 not_ok() { printf 'not ok %s\n' "$1"; [ ! -f shown ] || tr '\r\033' '\n~' <shown | tail -n 40 | sed 's/^/    /'; }
 is() { if [ "$2" = 0 ]; then ok "$1"; else not_ok "$1"; fi; } # NAME STATUS
 
-idx() { # name: an IDX pair of 24 pictures, bright and dark
-    printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte
-    printf '\0\0\10\1\0\0\0\30' >set/$1-labels-idx1-ubyte
-    i=0
-    while [ $i -lt 24 ]; do
-        if [ $((i % 2)) = 0 ]; then c='\360' l='\0'; else c='\20' l='\1'; fi
-        row=$(printf '%s%s%s%s%s%s%s%s' $c $c $c $c $c $c $c $c)
-        printf "$row$row$row$row$row$row$row$row" >>set/$1-images-idx3-ubyte
-        printf "$l" >>set/$1-labels-idx1-ubyte
-        i=$((i + 1))
-    done
-}
 mkdir set && idx train && idx t10k
 command -v script >/dev/null || { ok 'no script(1) here: nothing is asked of a terminal'; exit 0; }
 

@@ -1,7 +1,6 @@
 // fuzz/fuzz_archive.c: libFuzzer's entry over tar and zip archives: listing, and reading every member.
 // In: any bytes.  A crash, a leak, a hang or a read outside them is the bug; a refusal is fine.  Seeds:
-// golden/data/archives/. With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without
-// libFuzzer.
+// golden/data/archives/.
 
 #include "data/archive.h"
 #include <stdio.h>
@@ -30,16 +29,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     archive_free(a);
     return 0;
 }
-
-#ifdef FUZZ_MAIN
-int main(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        struct file_map map = {0};
-        if (file_map_open(argv[i], &map) == GRAFT_OK)
-            LLVMFuzzerTestOneInput(map.data.ptr, map.data.size);
-        file_map_close(&map);
-    }
-    return 0;
-}
-#endif

@@ -1,6 +1,5 @@
 // fuzz/fuzz_decode.c: libFuzzer's entry over the picture decoders and what follows them.
 // In: any bytes.  A crash, a leak, a hang or a read outside them is the bug; a refusal is fine.  Seeds: golden/data/.
-// With -DFUZZ_MAIN it is a program that runs the files it is given once, for compilers without libFuzzer.
 
 #include "data/data.h"
 
@@ -22,16 +21,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     picture_free(&p);
     return 0;
 }
-
-#ifdef FUZZ_MAIN
-int main(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        struct file_map map = {0};
-        if (file_map_open(argv[i], &map) == GRAFT_OK)
-            LLVMFuzzerTestOneInput(map.data.ptr, map.data.size);
-        file_map_close(&map);
-    }
-    return 0;
-}
-#endif

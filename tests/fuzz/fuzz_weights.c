@@ -1,8 +1,7 @@
 // fuzz/fuzz_weights.c: libFuzzer's entry over the readers: safetensors, .pth zip and legacy, Caffe's, TensorFlow.js,
 // and what the HDF5 helper says of a Keras file. In: any bytes; of a model.json, what follows the first NUL are its
 // shards, each one the same; after a byte of 255 the helper's listing, a NUL and the file.  A crash, a leak or a read
-// outside them is the bug; a refusal is fine. Seeds: golden/weights/, weights.zip. With -DFUZZ_MAIN it is a program
-// that runs the files it is given once, for compilers without libFuzzer.
+// outside them is the bug; a refusal is fine. Seeds: golden/weights/, weights.zip.
 
 #include "base/memory.h"
 #include "weights/readers.h"
@@ -54,17 +53,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tensor_set_free(&set);
     return 0;
 }
-
-#ifdef FUZZ_MAIN
-#include "base/file.h"
-int main(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        struct file_map map = {0};
-        if (file_map_open(argv[i], &map) == GRAFT_OK)
-            LLVMFuzzerTestOneInput(map.data.ptr, map.data.size);
-        file_map_close(&map);
-    }
-    return 0;
-}
-#endif

@@ -1,7 +1,7 @@
 // tests/report/test_report.c: reports of run folders written by hand: figures, escapes, damage, comparison.
 
 #include "folder.h"
-#include "report/html.h"
+#include "base/html.h"
 #include "report/page.h"
 #include "report/report.h"
 #include "report/stats.h"

@@ -1,0 +1,46 @@
+#!/bin/sh
+# tests/cli/common.sh: what the tests of the program share; read in by each of them, with the program's path in $1.
+set -u
+graft=$1
+here=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+ok() { printf 'ok %s\n' "$1"; }
+not_ok() { printf 'not ok %s\n' "$1"; [ ! -f log ] || sed 's/^/    /' log; }
+# expect STATUS TEXT NAME COMMAND...: the exit code, and a text that the output must hold.
+expect() {
+    status=$1 text=$2 name=$3
+    shift 3
+    found=0
+    "$@" >log 2>&1 || found=$?
+    if [ "$found" = "$status" ] && grep -qF -- "$text" log; then ok "$name"; else
+        echo "exit $found, expected $status and '$text'" >>log
+        not_ok "$name"
+    fi
+}
+# Two classes that a network tells apart at once: 24 grey pictures of 8x8, bright and dark, made without any tool.
+idx() { # name: an IDX pair of them
+    printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte
+    printf '\0\0\10\1\0\0\0\30' >set/$1-labels-idx1-ubyte
+    i=0
+    while [ $i -lt 24 ]; do
+        if [ $((i % 2)) = 0 ]; then c='\360' l='\0'; else c='\20' l='\1'; fi
+        row=$(printf '%s%s%s%s%s%s%s%s' $c $c $c $c $c $c $c $c)
+        printf "$row$row$row$row$row$row$row$row" >>set/$1-images-idx3-ubyte
+        printf "$l" >>set/$1-labels-idx1-ubyte
+        i=$((i + 1))
+    done
+}
+# cifar FOLDER: a toy CIFAR-10 of 48 records: dark pictures of class 0, bright ones of class 1.
+cifar() {
+    mkdir "$1"
+    for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
+        for i in 1 2 3 4; do
+            { printf '\0' && head -c 3072 /dev/zero && printf '\1' && head -c 3072 /dev/zero | tr '\0' '\360'; } \
+                >>"$1/$file.bin"
+        done
+    done
+    printf 'airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n' >"$1/batches.meta.txt"
+}
