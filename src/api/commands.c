@@ -98,7 +98,8 @@ static const graft_option_info train_options[] = {
      "val-split"},
     {"split", 0, "FILE", NULL, "a run's split.csv, in place of --val", NULL},
     {"folds", 0, "K", "0",
-     "K models, each validated on a part of the data that it never saw: by class, whole by group, the same for every network and seed",
+     "K models, each validated on a part of the data that it never saw: by class, whole by group, the same for every "
+     "network and seed",
      NULL},
     {"folds-run", 0, "I,J", NULL, "only these of the folds, 0 to K-1; --resume with others adds them", NULL},
     {"fold", 0, "I", NULL, "of --folds this one alone, as an ordinary run", NULL},

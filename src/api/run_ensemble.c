@@ -381,8 +381,8 @@ static graft_status combine_all(const graft_options *o, struct gathering *g)
     if (g->common == 0 || !g->labelled)
         return fail(
             GRAFT_BAD_FILE,
-            "--rule %s is fitted on labelled predictions of the same pictures by members that were not trained on them: "
-            "fold runs (train --folds), runs with the same --val, or CSVs with a column label",
+            "--rule %s is fitted on labelled predictions of the same pictures by members that were not trained on "
+            "them: fold runs (train --folds), runs with the same --val, or CSVs with a column label",
             rules[g->rule]);
     return cross_fit(g);
 }

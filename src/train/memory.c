@@ -130,7 +130,7 @@ void memory_tell(const struct trainer *t)
                         own_bytes(t->full) + own_bytes(t->validation) + OVERHEAD;
     const double all = fmax(peak, (double)mem_resident_peak()), rest = all - plan - weights;
     log_info(
-        "memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, averages, "
-        "pictures and the program; %.0f MB are available",
+        "memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, "
+        "averages, pictures and the program; %.0f MB are available",
         all / 1e6, plan / 1e6, weights / 1e6, rest > 0 ? rest / 1e6 : 0, (double)mem_available() / 1e6);
 }

@@ -156,7 +156,8 @@ static const struct dialect scripts[] = {{"cnn_finetune", FILE_KERAS, script_lay
 // Input: Caffe's order, (x - mean) 0.017.
 #define SCRIPTS                                                                                                        \
     .publisher = "DenseNet-Keras", .license = "not stated", .classes = 1000, .head = "classifier",                    \
-    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, .mean = {103.94f, 116.78f, 123.68f}, .scale = {0.017f, 0.017f, 0.017f}, .bgr = true}, \
+    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, .mean = {103.94f, 116.78f, 123.68f}, \
+              .scale = {0.017f, 0.017f, 0.017f}, .bgr = true}, \
     .dialects = scripts, .build = build
 #define SCRIPT_NUMBERS .keras = true, .scale = true, .epsilon = 1.1e-5f, .momentum = 0.01f
 #define KERAS_NUMBERS .keras = true, .epsilon = 1.001e-5f, .momentum = 0.01f

@@ -97,8 +97,9 @@ static const struct dialect scripts[] = {{"cnn_finetune", FILE_THEANO, script_la
     .publisher = "Keras", .license = "CC BY 4.0 (VGG)", .classes = 1000, .head = "classifier.6",                       \
     .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = keras, .build = build
 #define SCRIPTS                                                                                                        \
-    .publisher = "cnn_finetune", .license = "CC BY 4.0 (VGG)", .classes = 1000, .dropout = 0.5f, .head = "classifier.6", \
-    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, .dialects = scripts, .build = build, \
+    .publisher = "cnn_finetune", .license = "CC BY 4.0 (VGG)", .classes = 1000, .dropout = 0.5f, \
+    .head = "classifier.6", .dialects = scripts, .build = build, \
+    .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_CAFFE}, \
     .differs = "dropout after the dense layers"
 
 const struct network vgg_networks[] = {

@@ -43,9 +43,11 @@ class Torch:
     """A module of torchvision, timm or the PyPI packages."""
 
     def __init__(self, make, side=224, legacy=False, stem="weights", steps=STEPS, rate=RATE, other=OTHER, aux=(),
-                 steady=False):
+                 steady=False, data_seed=SEED):
         """`aux`: weights of the losses of the auxiliary heads, whose outputs follow the main one's.  `steady`: no
-        BatchNorm to keep activations from the kink; biases do, as golden_networks.py's calm weights."""
+        BatchNorm to keep activations from the kink; biases do, as golden_networks.py's calm weights.  `data_seed`:
+        of the pictures that it trains on, another one where the usual ones leave a maximum undecided."""
+        self.data_seed = data_seed
         self.steps, self.rate, self.aux, self.steady = steps, rate, aux, steady
         self.make, self.legacy, self.file = make, legacy, stem + ".pth"
         self.sides = (side, other) if other else (side,)
@@ -145,7 +147,8 @@ class Keras:
     """A model of keras.applications, without the softmax."""
     file, steps, aux = "weights.h5", STEPS, ()
 
-    def __init__(self, name, side=224, other=OTHER, rate=RATE, steady=False, **options):
+    def __init__(self, name, side=224, other=OTHER, rate=RATE, steady=False, data_seed=SEED, **options):
+        self.data_seed = data_seed
         self.rate, self.name, self.steady, self.options = rate, name, steady, options
         self.sides = (side, other) if other else (side,)
 
@@ -369,7 +372,7 @@ NETWORKS = {
     "resnet50.keras1": Scripts("resnet", depth=50),
     "resnet101.cf": Scripts("resnet", depth=101),
     "resnet152.cf": Scripts("resnet", depth=152),
-    "densenet121.cf": Scripts("densenet", depth=121),
+    "densenet121.cf": Scripts("densenet", depth=121, data_seed=2),  # 1: a kink that Winograd's rounding decides
     "densenet161.cf": Scripts("densenet", depth=161),
     "densenet169.cf": Scripts("densenet", depth=169),
     "googlenet": Torch(caffe_googlenet, rate=1e-4, aux=(1, 1), steady=True),
@@ -379,7 +382,8 @@ NETWORKS = {
     "inception_v3.noaux": Torch(torchvision("inception_v3", aux_logits=False, init_weights=False, dropout=0), 299),
     "inception_v3.keras": Keras("InceptionV3", 299),
     "inception_v3.keras1": Scripts("inception_v3", 299, depth=0, steady=True),
-    "inception_v4": Torch(timm("inception_v4"), 299),
+    # Seed 1: two values of a max pool's window, channel 147 of features.17, differ by 3.4e-7 of themselves.
+    "inception_v4": Torch(timm("inception_v4"), 299, data_seed=3),
     "inception_v4.keras": Scripts("inception_v4", 299, depth=0),
     "vgg11": Torch(torchvision("vgg11", dropout=0), rate=VGG_RATE),
     "vgg13": Torch(torchvision("vgg13", dropout=0), rate=VGG_RATE),
@@ -412,7 +416,7 @@ def save(network, folder):
         np.save(folder / f"input{i}.npy", x)
         np.save(folder / f"logits{i}.npy", network.logits(model, x))
     y = np.random.default_rng(SEED + 1).permutation(CLASSES)[:BATCH].astype(np.int64)
-    data = pictures(BATCH, SEED + 2, network.sides[-1])
+    data = pictures(BATCH, network.data_seed + 2, network.sides[-1])
     np.savez(folder / "data.npz", x=data, y=y)
     model, velocity = network.load(path), {}
     losses = [network.step(model, velocity, data, y, network.rate / (1 + DECAY * step)) for step in range(network.steps)]
