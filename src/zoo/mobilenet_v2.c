@@ -101,7 +101,7 @@ static const struct network *widened(const struct network *net, double width);
 
 #define KERAS_ROW(text, alpha, first, fifth)                                                                           \
     .publisher = "Keras", .license = "Apache-2.0", .top1 = first, .top5 = fifth, .classes = 1000, \
-    .head = "classifier.1", .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_TF},                                                     \
+    .head = "classifier.1", .input = {224, 224, RESIZE_SQUASH, FILTER_BILINEAR, INPUT_TF}, \
     .files = FILES("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_" text "_224.h5",                                  \
                    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_" text "_224_no_top.h5"),                          \
     .dialects = keras, .family = &(const struct mobilenet){alpha, true, 1e-3f, 0.001f}, .build = build
