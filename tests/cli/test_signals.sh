@@ -31,7 +31,11 @@ ended() {
 
 start run; kill -INT "$process"; ended 'SIGINT' 130 'graft train --resume run'
 start run; kill -TERM "$process"; ended 'SIGTERM' 143 'graft train --resume run'
-start run; kill -HUP "$process"; ended 'SIGHUP' 129 'graft train --resume run'
+if [ $((0x$(awk '/^SigIgn/ { print substr($2, 9) }' /proc/self/status) & 1)) = 0 ]; then
+    start run; kill -HUP "$process"; ended 'SIGHUP' 129 'graft train --resume run'
+else # started by nohup: then a run goes on
+    start run; kill -HUP "$process"; ended 'SIGHUP under nohup' 0 'done in'
+fi
 start run; kill -INT "$process"; kill -INT "$process"; ended 'SIGINT twice' 130 ''
 start run; kill -KILL "$process"; ended 'SIGKILL' 137 ''
 
