@@ -291,7 +291,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
     struct augmentation own = plain ? (struct augmentation){0} : *how;
     if (own.fixed)
         own.epoch = 0; // epochs count from 1
-    struct need need = {spec, plain ? NULL : &own, index, d->shrink};
+    struct need need = {spec, plain ? NULL : &own, sample_number(d, index), d->shrink};
     const bool whole = how == NULL || how->fixed || d->shrink == 0;
     const bool printed = d->prints == NULL || d->prints[index].state != FINGERPRINT_NONE;
     const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,
@@ -308,7 +308,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
     } else {
         if (!printed)
             fingerprint_take(&p, &d->prints[index]);
-        view_of(spec, need.how, index, &p, &need.view);
+        view_of(spec, need.how, need.sample, &p, &need.view);
         status = resize_box(&p, need.view.box, spec->filter, &resized);
         if (!kept)
             picture_free(&p);
