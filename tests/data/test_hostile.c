@@ -384,9 +384,88 @@ static void fat_metadata(void **state)
     }
 }
 
+// JPEGs of 12 bits and with arithmetic coding, which the markers only claim to be; 10,000 frames cost one.
+static void rare_jpegs(void **state)
+{
+    (void)state;
+    struct file_map map = map_of("base.jpg");
+    uint8_t *copy = mem_alloc(map.data.size);
+    memcpy(copy, map.data.ptr, map.data.size);
+    uint8_t *frame = memmem(copy, map.data.size, "\xff\xc0", 2);
+    struct picture p;
+    assert_non_null(frame);
+    frame[4] = 12;
+    assert_int_equal(picture_decode((bytes){copy, map.data.size}, "twelve.jpg", &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "twelve.jpg"));
+    frame[4] = 8;
+    frame[1] = 0xc9;
+    assert_int_equal(picture_decode((bytes){copy, map.data.size}, "arithmetic.jpg", &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "arithmetic.jpg"));
+    mem_free(copy);
+    file_map_close(&map);
+}
+
+static void many_frames(void **state)
+{
+    (void)state;
+    enum { TIMES = 5000 };
+    for (int webp = 0; webp < 2; webp++) {
+        struct file_map map = map_of(webp ? "animated.webp" : "animated.gif");
+        // GIF: header and table of 256 colours, frames, one byte; WebP: RIFF, VP8X and ANIM, then chunks.
+        const size_t head = webp ? 12 + 18 + 14 : 13 + 3 * 256, size = map.data.size, end = webp ? 0 : 1,
+                     body = size - head - end;
+        const double begun = seconds();
+        struct picture one, many;
+        if (picture_decode(map.data, "one", &one) != GRAFT_OK) { // built without it
+            file_map_close(&map);
+            continue;
+        }
+        uint8_t *data = mem_alloc(head + TIMES * body + end);
+        memcpy(data, map.data.ptr, head);
+        for (size_t i = 0; i < TIMES; i++)
+            memcpy(data + head + i * body, map.data.ptr + head, body);
+        if (webp)
+            for (int i = 0; i < 4; i++)
+                data[4 + i] = (uint8_t)((head + TIMES * body - 8) >> 8 * i);
+        else
+            data[head + TIMES * body] = ';';
+        if (picture_decode((bytes){data, head + TIMES * body + end}, "many", &many) != GRAFT_OK)
+            fail_msg("%s", graft_message());
+        same(&many, &one, 0, "many frames");
+        picture_free(&many);
+        picture_free(&one);
+        mem_free(data);
+        file_map_close(&map);
+        if (getenv("GRAFT_SANITIZED") == NULL)
+            assert_true(seconds() - begun < 2); // hundredths; all of them would take more
+    }
+}
+
+static void odd_names(void **state)
+{
+    (void)state;
+    folder("names");
+    folder("names/a");
+    folder("names/b");
+    copy_to("base.jpg", "names/a/new\nline.jpg");
+    copy_to("base.jpg", "names/a/latin\xe9.jpg");
+    put("names/b/bad\nerror: \x1b[31m\xe9.jpg", "x", 1);
+    struct dataset d;
+    const char *const path = text("%s/names", scratch);
+    assert_int_equal(dataset_open(&(struct data_options){.paths = &path, .n_paths = 1}, &d), GRAFT_OK);
+    assert_int_equal(d.count, 3);
+    static float input[3 * 32 * 32];
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(sample_load(&d, i, &spec, NULL, input), GRAFT_OK);
+    assert_int_equal(sample_load(&d, 2, &spec, NULL, input), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "/b/bad\\nerror: \\x1b[31m\\xe9.jpg: "));
+    dataset_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_accounted_for), cmocka_unit_test(vanishing),
-                                       cmocka_unit_test(fat_metadata)};
+                                       cmocka_unit_test(fat_metadata), cmocka_unit_test(rare_jpegs),
+                                       cmocka_unit_test(many_frames), cmocka_unit_test(odd_names)};
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }
