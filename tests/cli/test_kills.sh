@@ -54,6 +54,9 @@ killed() {
             { echo "killed after $after us of $whole" >>log; not_ok "$name: started again"; return; }
         same out undisturbed whole >log 2>&1 || { echo "killed after $after us of $whole" >>log; not_ok "$name: another end"; return; }
         [ -z "$(find out -name '*.tmp-*')" ] || { find out -name '*.tmp-*' >log; not_ok "$name: scratch files stay"; return; }
+        for run in out/run/fold-*; do # of the run's last event
+            [ ! -d "$run" ] || { [ -e "$run/report.html" ] && [ ! "$run/events.jsonl" -nt "$run/report.html" ]; } || { not_ok "$name: an old report"; return; }
+        done
         point=$((point + 1))
     done
     if [ $kills -gt 0 ]; then ok "$name, killed $kills times"; else not_ok "$name was never killed"; fi
