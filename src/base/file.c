@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mapping.h"
 #include "base/memory.h"
 #include <dirent.h>
 #include <errno.h>
@@ -72,6 +73,10 @@ static graft_status open_whole(const char *path, size_t copied, size_t most, str
         void *mapping = MAP_FAILED;
         if ((size_t)st.st_size > copied)
             mapping = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (mapping != MAP_FAILED && !mapping_guard(mapping, (size_t)st.st_size)) {
+            munmap(mapping, (size_t)st.st_size);
+            mapping = MAP_FAILED;
+        }
         if (mapping != MAP_FAILED) {
             out->mapping = mapping;
             out->data.ptr = mapping;
@@ -96,9 +101,10 @@ graft_status file_read(const char *path, size_t most, struct file_map *out)
 
 void file_map_close(struct file_map *map)
 {
-    if (map->mapping != NULL)
+    if (map->mapping != NULL) {
+        mapping_forget(map->mapping);
         munmap(map->mapping, map->data.size);
-    else
+    } else
         mem_free((void *)map->data.ptr);
     *map = (struct file_map){0};
 }

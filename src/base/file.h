@@ -19,7 +19,8 @@ extern struct file_table file_ops;
 // GRAFT_BAD_FILE.
 graft_status fail_system(const char *verb, const char *path);
 
-// A regular file mapped read-only (or read into memory when mapping fails or the file is small).
+// A regular file mapped read-only (or read into memory when mapping fails or the file is small).  What is cut off it
+// meanwhile reads as zeros (base/mapping.h).
 struct file_map {
     bytes data;
     void *mapping; // NULL: `data` is a heap copy

@@ -1,6 +1,6 @@
 // data/balance.c: what an epoch is made of: fixed copies, oversampled classes, weights, and the order.
-// Copies and repeats are samples of their own behind the others, with the picture of an earlier one, so that each has
-// its own place in the hash that augmentation draws from.
+// Copies and repeats are samples of their own behind the others, with the picture of an earlier one; sample_number
+// gives each its own place in the hash that augmentation draws from.
 
 #include "base/csv.h"
 #include "base/memory.h"
@@ -17,9 +17,17 @@ static graft_status repeat(struct dataset *d, size_t index, int copy, int round)
     char *path = d->samples[d->count - 1].path;
     d->samples[d->count - 1] = again;
     d->samples[d->count - 1].path = path;
+    if (again.copy == 0 && again.round == 0)
+        d->samples[d->count - 1].origin = (uint32_t)index;
     d->samples[d->count - 1].copy = copy;
     d->samples[d->count - 1].round = round;
     return GRAFT_OK;
+}
+
+uint64_t sample_number(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    return s->copy > 0 || s->round > 0 ? s->origin | (uint64_t)s->copy << 32 | (uint64_t)s->round << 40 : index;
 }
 
 graft_status dataset_copies(struct dataset *d, int copies)

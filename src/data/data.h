@@ -18,6 +18,7 @@ struct sample {
     int group;        // of what must not be split (a person, a patient): groups[group - 1]; 0: none
     int copy;         // 0: the picture itself; k: its k-th version, the same in every epoch
     int round;        // of balancing: 0: always seen
+    uint32_t origin;  // of a copy or a repeat: the sample it is one of
     const void *data; // arrays: borrowed element; NULL: a file to decode
     const struct member *member; // the file is in an archive; NULL: it is not
 };
@@ -136,6 +137,9 @@ graft_status picture_cache_open(const char *folder, uint64_t most, double zoom, 
                                 struct picture_cache **out);
 void picture_cache_close(struct picture_cache *c); // NULL is fine
 double augment_zoom(const struct augment *a);      // how far it magnifies at most, as far as the cache goes along
+// What augmentation draws by: of an original its index; of its copies and repeats the same wherever they stand, so
+// that folds, whose training parts differ, make the same copies.
+uint64_t sample_number(const struct dataset *d, size_t index);
 // One sample whatever its source, but for float arrays, as a picture; whole.
 graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out);
 // What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation; else as in training, which may

@@ -8,6 +8,7 @@
 #include "data/view.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/mapping.h"
 #include "base/memory.h"
 #include <errno.h>
 #include <stdio.h>
@@ -191,6 +192,12 @@ done:
     return status;
 }
 
+static graft_status array_whole(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    return mapping_was_cut(s->data) ? fail(GRAFT_BAD_FILE, "%s: the file shrank while it was read", s->path) : GRAFT_OK;
+}
+
 static graft_status array_picture(const struct dataset *d, const uint8_t *src, struct picture *out)
 {
     const size_t area = (size_t)d->array_h * d->array_w;
@@ -236,8 +243,13 @@ static graft_status sample_decode(const struct dataset *d, size_t index, const s
     struct file_map map;
     ASSERT(!d->array_float);
     *out = (struct picture){0};
-    if (s->data != NULL)
-        return array_picture(d, s->data, out);
+    if (s->data != NULL) {
+        TRY(array_picture(d, s->data, out));
+        const graft_status status = array_whole(d, index);
+        if (status != GRAFT_OK)
+            picture_free(out);
+        return status;
+    }
     TRY(sample_open(d, index, &map));
     const graft_status status = picture_decode_as(map.data, s->path, job, out);
     file_map_close(&map);
@@ -285,13 +297,13 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         for (int c = 0; c < d->array_c; c++)
             for (size_t i = 0; i < area; i++)
                 memcpy(&dst[c * area + i], src + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
-        return GRAFT_OK;
+        return array_whole(d, index);
     }
     const bool plain = how == NULL || !augment_any(how->augment) || (how->fixed && d->samples[index].copy == 0);
     struct augmentation own = plain ? (struct augmentation){0} : *how;
     if (own.fixed)
         own.epoch = 0; // epochs count from 1
-    struct need need = {spec, plain ? NULL : &own, index, d->shrink};
+    struct need need = {spec, plain ? NULL : &own, sample_number(d, index), d->shrink};
     const bool whole = how == NULL || how->fixed || d->shrink == 0;
     const bool printed = d->prints == NULL || d->prints[index].state != FINGERPRINT_NONE;
     const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,
@@ -308,7 +320,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
     } else {
         if (!printed)
             fingerprint_take(&p, &d->prints[index]);
-        view_of(spec, need.how, index, &p, &need.view);
+        view_of(spec, need.how, need.sample, &p, &need.view);
         status = resize_box(&p, need.view.box, spec->filter, &resized);
         if (!kept)
             picture_free(&p);

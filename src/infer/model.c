@@ -280,6 +280,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
     TRY_GOTO(graph_make(m, r));
     TRY_GOTO(params_init(&m->params, &m->graph));
     TRY_GOTO(fill(m, set, !keep, r->seed));
+    TRY_GOTO(tensor_set_whole(set, path));
 done:
     json_decref(meta);
     json_decref(classes);
@@ -381,6 +382,7 @@ graft_status model_reload(struct model *m, const char *path)
         mem_free(values);
         values = NULL;
     }
+    TRY_GOTO(tensor_set_whole(&set, path));
     m->params.version++;
 done:
     mem_free(values);

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FEATURES_VERSION = 1 };                              // of the arithmetic: another one makes old files void
+enum { FEATURES_VERSION = 2 };                              // of the arithmetic: another one makes old files void
 static const uint64_t MOST = (uint64_t)20 << 30,
                       SPARE = 2; // bytes of all files; the part of the free disk that is ours
 
@@ -71,11 +71,12 @@ static graft_status store_key(const struct trainer *t, uint64_t *out)
     return GRAFT_OK;
 }
 
-// `how` NULL: as in evaluation.
+// The same in training and in evaluation, so that folds share what they keep: where features may be kept, pictures are
+// decoded whole in both.  `how` NULL: as in evaluation.
 static uint64_t picture_key(const struct trainer *t, uint32_t index, const struct augmentation *how)
 {
     const struct sample *s = &t->data->samples[index];
-    const uint64_t stamp = sample_stamp(t->data, index);
+    const uint64_t stamp = sample_stamp(t->data, index), number = sample_number(t->data, index);
     struct hash h;
     char text[512];
     hash_init(&h);
@@ -86,12 +87,11 @@ static uint64_t picture_key(const struct trainer *t, uint32_t index, const struc
     }
     put_text(&h, s->path);
     hash_put(&h, &stamp, sizeof stamp);
-    put_number(&h, how != NULL ? t->data->shrink : -1);
     if (how != NULL && s->copy > 0) { // what is drawn for it
         augment_text(how->augment, text, sizeof text);
         put_text(&h, text);
         hash_put(&h, &how->seed, sizeof how->seed);
-        put_number(&h, index);
+        hash_put(&h, &number, sizeof number);
     }
     const uint64_t key = hash_end(&h);
     return key != 0 ? key : 1;
@@ -134,6 +134,8 @@ static const char *why_not(const struct trainer *t)
         return "the average of the weights covers layers that --unfreeze-epoch lets train later";
     return NULL;
 }
+
+bool feature_cache_may(const struct trainer *t) { return t->prefix != NULL && why_not(t) == NULL; }
 
 static graft_status store_open(struct trainer *t, const char *folder)
 {
