@@ -116,6 +116,9 @@ static const graft_option_info train_options[] = {
     CACHE,
     {"copies", 0, "K", "0",
      "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
+    {"pseudo", 0, "FILE", NULL, "pictures with labels that a model gave (`graft pseudo`), mixed into training", NULL},
+    {"pseudo-share", 0, "S", "0.3", "their share of every batch; an epoch is one pass over the labelled pictures",
+     NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
     {"cache-features", 0, "HOW", "auto",
@@ -256,6 +259,16 @@ static const graft_option_info svm_options[] = {
     {"train-limit", 0, "N", "0", "only the first N pictures", NULL},
     GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
+static const graft_option_info pseudo_options[] = {
+    DATA("pictures, folders or CSVs without labels, as for predict"),
+    {"output", 'o', "FILE.csv", NULL, "path,label and, with soft labels, each class's probability: for train --pseudo",
+     NULL},
+    {"threshold", 0, "P", "0.9", "only pictures whose likeliest class has at least P (with --top alone: 0)", NULL},
+    {"top", 0, "N", "0", "of every class only the N likeliest; 0: all", NULL},
+    {"labels", 0, "KIND", "hard", "hard (the likeliest class) or soft (the probabilities)", NULL},
+    {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
+    GROUP, TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
 static const graft_option_info knn_options[] = {
     {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
     {"predictions", 0, "FILE", NULL,
@@ -302,6 +315,11 @@ static const struct command commands[] = {
      "graft knn runs/train/model.safetensors test/ -k 10 --csv out.csv\n"
      "  graft knn runs/train/model.safetensors test/ --predictions ensemble.csv --csv out.csv",
      knn_options, run_knn},
+    {"pseudo", NULL, "label pictures by a model where it is sure, to train on", "MODEL -d PICTURES -o FILE [OPTION]...",
+     "graft pseudo runs/train -d unlabelled/ --threshold 0.95 -o sure.csv\n"
+     "  graft train -d pets/ --pseudo sure.csv --pseudo-share 0.3\n"
+     "  graft pseudo runs/folds -d test/ --top 500 --labels soft -o sure.csv",
+     pseudo_options, run_pseudo},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options,
      run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",

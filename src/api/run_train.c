@@ -3,6 +3,7 @@
 #include "api/follow.h"
 #include "api/run.h"
 #include "base/memory.h"
+#include "data/pseudo.h"
 #include "train/folds.h"
 #include "train/train.h"
 #include <stdio.h>
@@ -92,6 +93,15 @@ graft_status array_input(const struct dataset *d, const graft_options *o, struct
     return GRAFT_OK;
 }
 
+// --pseudo and --pseudo-share.
+graft_status pseudo_option(const graft_options *o, int folds, int fold, struct dataset *d)
+{
+    const char *file = option_text(o, "pseudo");
+    double share;
+    TRY(option_double(o, "pseudo-share", 0.001, 0.9, &share));
+    return file != NULL ? pseudo_add(d, &(struct pseudo){file, share, folds, fold}) : GRAFT_OK;
+}
+
 // The parts, and what an epoch is made of.
 static graft_status training_data(const graft_options *o, long limit, uint64_t seed, int copies, struct dataset *d)
 {
@@ -113,6 +123,7 @@ static graft_status training_data(const graft_options *o, long limit, uint64_t s
     TRY(dataset_copies(d, copies));
     if (option_set(o, "balance"))
         TRY(dataset_balance(d));
+    TRY(pseudo_option(o, folds, held_out, d));
     return d->has_val ? dataset_prints_keep(d) : GRAFT_OK;
 }
 
@@ -275,6 +286,8 @@ static graft_status train_anew(const graft_options *o)
     char changes[64];
     if (option_set(o, "force"))
         return fail(GRAFT_BAD_OPTION, "--force goes with --resume RUN");
+    if (option_set(o, "pseudo-share") && option_text(o, "pseudo") == NULL)
+        return fail(GRAFT_BAD_OPTION, "--pseudo-share goes with --pseudo FILE");
     TRY(recipe_presets(o, &presets));
     graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
     json_decref(presets);

@@ -167,22 +167,33 @@ done:
     return status;
 }
 
-graft_status inputs_add(const char *path, struct dataset *out)
+static graft_status inputs_add_grouped(const char *path, const char *group, struct dataset *out)
 {
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return source_inputs(path, out);
     if (path_has_suffix(path, ".csv"))
-        return source_csv(path, "", false, out);
+        return source_csv(path, group, false, out);
     return archive_recognises(path) ? source_archive(path, false, out) : source_inputs(path, out);
 }
 
+graft_status inputs_add(const char *path, struct dataset *out) { return inputs_add_grouped(path, "", out); }
+
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out)
 {
+    return inputs_open_grouped(paths, n, "none", out);
+}
+
+graft_status inputs_open_grouped(const char *const *paths, size_t n, const char *group, struct dataset *out)
+{
     graft_status status = GRAFT_OK;
+    const bool none = group != NULL && strcmp(group, "none") == 0;
     *out = (struct dataset){0};
     for (size_t i = 0; i < n; i++)
-        TRY_GOTO(inputs_add(paths[i], out));
+        TRY_GOTO(inputs_add_grouped(paths[i], none ? "" : group, out));
+    if (group != NULL && !none && !out->grouped)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--group %s: '%s' has no such column; groups are a column of a CSV", group,
+                      paths[0]));
     if (out->count == 0)
         status = fail(GRAFT_BAD_FILE, "no pictures in '%s'", paths[0]);
 done:
