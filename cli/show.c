@@ -317,6 +317,10 @@ static void show_pseudo(const json_t *o)
 {
     const json_t *row;
     size_t i;
+    if (json_object_get(o, "chosen") == NULL) { // of a round's training
+        show_train(o);
+        return;
+    }
     json_array_foreach(json_object_get(o, "classes"), i, row)
         printf("%8.0f  %s\n", number_of(row, "n"), text_of(row, "class"));
     printf("%s: %.0f %s labels for %.0f pictures\n", text_of(o, "output"), number_of(o, "chosen"), text_of(o, "labels"),

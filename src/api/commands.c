@@ -272,12 +272,14 @@ static const graft_option_info svm_options[] = {
 
 static const graft_option_info pseudo_options[] = {
     DATA("pictures, folders or CSVs without labels, as for predict"),
-    {"output", 'o', "FILE.csv", NULL, "path,label and, with soft labels, each class's probability: for train --pseudo",
-     NULL},
+    {"output", 'o', "FILE.csv", NULL,
+     "path,label and, with soft labels, each class's probability: for train --pseudo; a folder with --rounds", NULL},
     {"threshold", 0, "P", "0.9", "only pictures whose likeliest class has at least P (with --top alone: 0)", NULL},
     {"top", 0, "N", "0", "of every class only the N likeliest; 0: all", NULL},
     {"labels", 0, "KIND", "hard", "hard (the likeliest class) or soft (the probabilities)", NULL},
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
+    {"rounds", 0, "N", "0", "label, train as MODEL (a run) was with the labels, label by the result: N times", NULL},
+    {"pseudo-share", 0, "S", "0.3", "--rounds: as for train", NULL},
     GROUP, TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info knn_options[] = {
@@ -329,7 +331,8 @@ static const struct command commands[] = {
     {"pseudo", NULL, "label pictures by a model where it is sure, to train on", "MODEL -d PICTURES -o FILE [OPTION]...",
      "graft pseudo runs/train -d unlabelled/ --threshold 0.95 -o sure.csv\n"
      "  graft train -d pets/ --pseudo sure.csv --pseudo-share 0.3\n"
-     "  graft pseudo runs/folds -d test/ --top 500 --labels soft -o sure.csv",
+     "  graft pseudo runs/folds -d test/ --top 500 --labels soft -o sure.csv\n"
+     "  graft pseudo runs/folds -d test/ --rounds 2 -o runs/rounds",
      pseudo_options, run_pseudo},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options,
      run_inspect},

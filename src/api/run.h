@@ -34,6 +34,7 @@ graft_status data_open(const graft_options *o, int num_classes, const struct mod
 graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);
 // The file of pseudo-labels that a model gives the pictures of -d.
 graft_status pseudo_label(const graft_options *o, const char *model, const char *file);
+graft_status pseudo_rounds(const graft_options *o, long rounds);
 // --pseudo and --pseudo-share, into a data set that is split; `folds` 0: into none.
 graft_status pseudo_option(const graft_options *o, int folds, int fold, struct dataset *d);
 // A run of its options, all of them in force; and one taken up again, `given` over the options it has.

@@ -262,12 +262,19 @@ done:
 
 graft_status run_pseudo(const graft_options *o)
 {
-    long threads;
+    long threads, rounds;
+    double share;
     TRY(option_long(o, "threads", 0, 1024, &threads));
+    TRY(option_long(o, "rounds", 0, 1000, &rounds));
+    TRY(option_double(o, "pseudo-share", 0.001, 0.9, &share));
     if (o->n_inputs != 1 || option_text(o, "data") == NULL || option_text(o, "output") == NULL)
         return fail(GRAFT_BAD_OPTION,
                     "a model, pictures and a file are needed: graft pseudo MODEL -d PICTURES -o FILE.csv");
     exec_set_threads((int)threads);
+    if (rounds > 0)
+        return pseudo_rounds(o, rounds);
+    if (option_set(o, "pseudo-share"))
+        return fail(GRAFT_BAD_OPTION, "--pseudo-share goes with --rounds; `train --pseudo` has its own");
     if (!path_has_suffix(option_text(o, "output"), ".csv"))
         return fail(GRAFT_BAD_OPTION, "-o %s: pseudo-labels are written as .csv", option_text(o, "output"));
     return pseudo_label(o, o->inputs[0], option_text(o, "output"));

@@ -117,6 +117,21 @@ expect 3 "leak/other.bmp = $held" 'train with a copy of what is validated' "$gra
 expect 3 'each by the fold that holds it out' 'folds with a copy' "$graft" train $toy --epochs 1 --folds 3 --pseudo leaks.csv -o no
 holds 'nothing begun' [ ! -e no/fold-0 ]
 
+# Rounds: as the run was trained; stopped anywhere, the same command goes on to the same result.
+"$graft" train $toy --epochs 2 -o base >log 2>&1
+rounds='pseudo base -d more --threshold 0 --pseudo-share 0.4 --rounds 2'
+expect 0 'the last round is in whole/round-2' 'two rounds' "$graft" $rounds -o whole
+holds 'with the options of the run' sh -c "grep -q '\"pseudo\": *\"whole/round-2.csv\"' whole/round-2/args.json && grep -q '\"lr\": *\"0.02\"' whole/round-2/args.json"
+for seconds in 0.3 0.6 1.2; do timeout -s KILL $seconds "$graft" $rounds -o killed >log 2>&1; done
+expect 0 'the last round is in killed/round-2' 'killed, then to the end' "$graft" $rounds -o killed
+holds 'the same labels' cmp whole/round-2.csv killed/round-2.csv
+holds 'the same predictions' cmp whole/round-2/val_predictions.csv killed/round-2/val_predictions.csv
+expect 0 'the last round is in whole/round-3' 'another round' "$graft" pseudo base -d more --threshold 0 --pseudo-share 0.4 --rounds 3 -o whole
+expect 3 'threshold was 0, and is 0.5' 'rounds begun otherwise' "$graft" pseudo base -d more --threshold 0.5 --pseudo-share 0.4 --rounds 3 -o whole
+expect 0 'the last round is in byfold/round-1' 'a round of a fold run' "$graft" pseudo folds -d more --threshold 0 --rounds 1 -o byfold
+holds 'has its folds' [ -s byfold/round-1/oof_predictions.csv ]
+expect 3 'not the folder of a run' 'rounds of a model file' "$graft" pseudo run/model.safetensors -d more --rounds 1 -o no
+
 # Bad files and options.
 printf 'path,label\nmore/1.bmp,zebra\n' >bad.csv
 expect 3 "'zebra' of 'more/1.bmp' is no class" 'an unknown label' "$graft" train $toy --pseudo bad.csv -o no
