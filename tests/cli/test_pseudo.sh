@@ -75,6 +75,15 @@ expect 3 'was made with something else' 'other labels on resuming' "$graft" trai
 mv kept soft.csv
 expect 0 'going on with' 'the same labels again' "$graft" train --resume parts --epochs 3
 
+"$graft" train $toy --epochs 12 --pseudo soft.csv --pseudo-share 0.3 -o long >log 2>&1
+for seconds in 0.4 0.5; do # stopped within an epoch, wherever that is
+    if [ -e stopped/args.json ]; then timeout -s INT $seconds "$graft" train --resume stopped >log 2>&1; else
+        timeout -s INT $seconds "$graft" train $toy --epochs 12 --pseudo soft.csv --pseudo-share 0.3 -o stopped >log 2>&1; fi
+done
+"$graft" train --resume stopped >log 2>&1
+holds 'the same predictions after stops within epochs' cmp long/val_predictions.csv stopped/val_predictions.csv
+expect 3 'has no temperature' '--calibrated of a model without' "$graft" pseudo long -d more --calibrated -o no.csv
+
 # Groups: who is validated is left out, with a word.
 expect 0 'labels for 20' 'groups of a CSV' "$graft" pseudo run -d more.csv --threshold 0 -o g.csv
 holds 'a column of groups' [ "$(head -n 1 g.csv)" = path,label,group ]
