@@ -198,6 +198,7 @@ graft_status run_predict(const graft_options *o)
     } else
         TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
     TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &s));
+    TRY_GOTO(crop_option(o, &d));
     if (array)
         s.model.input =
             (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
@@ -342,6 +343,7 @@ graft_status run_val(const graft_options *o)
     TRY_GOTO(subject_open(o, o->inputs[0], 0, &s));
     TRY_GOTO(data_open(o, s.model.n_classes, &s.model, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
+    TRY_GOTO(crop_option(o, &d));
     order = mem_alloc((d.count + 1) * sizeof *order);
     r = (struct outcome){.model = &s.model, .data = &d};
     r.probabilities = mem_alloc((d.count + 1) * (size_t)s.model.n_classes * sizeof(float));

@@ -196,7 +196,7 @@ static graft_status pictures_open(struct labelling *l)
         return fail_memory("the list of pictures");
     for (size_t i = 0; i < l->d.count; i++)
         l->order[i] = (uint32_t)i;
-    return GRAFT_OK;
+    return crop_option(l->o, &l->d);
 }
 
 // ---- the command

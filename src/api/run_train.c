@@ -124,6 +124,7 @@ static graft_status training_data(const graft_options *o, long limit, uint64_t s
     if (option_set(o, "balance"))
         TRY(dataset_balance(d));
     TRY(pseudo_option(o, folds, held_out, d));
+    TRY(crop_option(o, d));
     return d->has_val ? dataset_prints_keep(d) : GRAFT_OK;
 }
 
@@ -192,6 +193,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
         return fail(GRAFT_BAD_OPTION, "--split says which pictures are held out, so --val has no place");
+    if (option_text(o, "crop") != NULL && strcmp(option_text(o, "cache"), "none") != 0)
+        return fail(GRAFT_BAD_OPTION, "--cache keeps whole pictures, so --crop has no place beside it");
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
     exec_set_threads((int)threads);
@@ -223,6 +226,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    m.input.crop = option_text(o, "crop") != NULL;
     TRY_GOTO(profiles_check(&m.input));
     TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);

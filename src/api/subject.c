@@ -7,6 +7,17 @@
 #include "train/folds.h"
 #include <string.h>
 
+// The model file that a name stands for: of a run's folder, the best epoch's.  Heap; NULL: no memory.
+static char *model_file(const char *name)
+{
+    char *in = path_join(name, "model.safetensors");
+    if (in != NULL && !file_exists(in)) {
+        mem_free(in);
+        in = mem_text(name);
+    }
+    return in;
+}
+
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
 {
     int resize = -1;
@@ -15,8 +26,11 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     const bool known = zoo_find(name) != NULL && !file_exists(name);
+    char *file = known ? NULL : model_file(name);
+    if (!known && file == NULL)
+        return fail_memory("a path");
     struct model_request request = {.network = known ? name : option_text(o, "model"),
-                                    .weights = known ? "imagenet" : name,
+                                    .weights = known ? "imagenet" : file,
                                     .offline = option_set(o, "offline"),
                                     .head = HEAD_KEEP,
                                     .size = (int)size,
@@ -24,10 +38,23 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
                                     .resize = resize,
                                     .bn = BN_FROZEN,
                                     .predicting = predicting};
-    TRY(kernels_option(o, &request.kernels));
-    TRY(model_open(&request, out));
+    graft_status status = kernels_option(o, &request.kernels);
+    if (status == GRAFT_OK)
+        status = model_open(&request, out);
+    mem_free(file);
+    TRY(status);
     out->input.icc |= option_set(o, "icc");
-    return profiles_check(&out->input);
+    TRY(profiles_check(&out->input));
+    const bool boxes = option_known(o, "crop") && option_text(o, "crop") != NULL;
+    if (out->input.crop && !boxes)
+        return fail(GRAFT_BAD_FILE,
+                    "'%s' was trained on crops and knows nothing else: make those of these pictures with the model "
+                    "that made them for training, `graft crops MODEL -d PICTURES -o FILE.csv`, and give them to a "
+                    "command that has --crop FILE.csv",
+                    name);
+    if (!out->input.crop && boxes)
+        return fail(GRAFT_BAD_OPTION, "--crop: '%s' was trained on whole pictures", name);
+    return GRAFT_OK;
 }
 
 graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out)
@@ -95,17 +122,6 @@ static graft_status fold_run_open(const char *folder, struct subject *s)
             return fail_memory("a path");
     TRY(model_file_classes(m->files[0], &e->classes, &e->n_classes));
     return classes_set(&s->model, e->classes, e->n_classes);
-}
-
-// The model file that a name stands for: of a run's folder, the best epoch's.  Heap; NULL: no memory.
-static char *model_file(const char *name)
-{
-    char *in = path_join(name, "model.safetensors");
-    if (in != NULL && !file_exists(in)) {
-        mem_free(in);
-        in = mem_text(name);
-    }
-    return in;
 }
 
 graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s)

@@ -18,6 +18,7 @@ struct sample {
     int group;        // of what must not be split (a person, a patient): groups[group - 1]; 0: none
     int copy;         // 0: the picture itself; k: its k-th version, the same in every epoch
     int round;        // of balancing: 0: always seen
+    const float *box;  // left, top, width, height as parts of the picture: all that is seen of it; NULL: the whole
     const float *soft; // (classes): the target in place of the label's; borrowed; NULL: none
     const void *data; // arrays: borrowed element; NULL: a file to decode
     const struct member *member; // the file is in an archive; NULL: it is not

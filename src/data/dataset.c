@@ -2,6 +2,7 @@
 
 #include "data/sources.h"
 #include "data/archive.h"
+#include "data/boxes.h"
 #include "data/decode.h"
 #include "data/fingerprint.h"
 #include "data/picture_cache.h"
@@ -231,7 +232,8 @@ uint64_t sample_stamp(const struct dataset *d, size_t index)
     if (stat(s->path, &st) != 0)
         return 0;
     const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
-    return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+    const uint64_t stamp = hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+    return s->box != NULL ? stamp ^ hash_of((bytes){(const uint8_t *)s->box, 4 * sizeof *s->box}) : stamp;
 }
 
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)
@@ -287,6 +289,22 @@ static graft_status stream_begin(void *user, const struct picture *size, struct 
     return GRAFT_OK;
 }
 
+// Of a whole picture its box, as if that were the picture.
+static graft_status boxed_load(const struct dataset *d, size_t index, const struct input_spec *spec,
+                               const struct augmentation *how, float *dst)
+{
+    struct picture whole, p;
+    TRY(sample_decode(d, index, &(struct decode_job){.icc = spec->icc}, &whole));
+    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
+        fingerprint_take(&whole, &d->prints[index]);
+    graft_status status = picture_box(&whole, d->samples[index].box, &p);
+    picture_free(&whole);
+    TRY(status);
+    status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
+    picture_free(&p);
+    return status;
+}
+
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst)
 {
@@ -304,6 +322,8 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         own.epoch = 0; // epochs count from 1
     struct need need = {spec, plain ? NULL : &own, index, d->shrink};
     const bool whole = how == NULL || how->fixed || d->shrink == 0;
+    if (d->samples[index].box != NULL)
+        return boxed_load(d, index, spec, plain ? NULL : &own, dst);
     const bool printed = d->prints == NULL || d->prints[index].state != FINGERPRINT_NONE;
     const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,
                                    .stream = printed ? stream_begin : NULL, .user = &need};

@@ -71,38 +71,15 @@ void confident_header(struct text *t, const struct dataset *d, char *const *clas
     text_put(t, "\n");
 }
 
-// Below `folder` (a real path) relative to it, else absolute: heap.
-static graft_status valid_path(const char *path, const char *folder, char **out)
-{
-    const char *name = path_name(path);
-    char *parent = name > path ? mem_format("%.*s", (int)(name - path), path) : mem_text(".");
-    char *real = parent != NULL ? realpath(parent, NULL) : NULL;
-    const size_t length = strlen(folder);
-    *out = NULL;
-    if (parent == NULL || real == NULL) {
-        const graft_status status = parent != NULL ? fail_system("find", parent) : fail_memory("a path");
-        mem_free(parent);
-        return status;
-    }
-    if (strncmp(real, folder, length) == 0 && (real[length] == '/' || real[length] == '\0'))
-        *out = mem_format("%s%s%s", real[length] == '/' ? real + length + 1 : "", real[length] == '/' ? "/" : "", name);
-    else
-        *out = mem_format("%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
-    free(real);
-    mem_free(parent);
-    return *out != NULL ? GRAFT_OK : fail_memory("a path");
-}
-
 graft_status confident_rows(struct text *t, const struct dataset *d, const struct scores *s, char *const *classes,
                             const uint32_t *chosen, size_t n, int fold, bool soft, const char *folder)
 {
-    char *real = realpath(folder, NULL);
-    graft_status status = real != NULL ? GRAFT_OK : fail_system("find", folder);
+    graft_status status = GRAFT_OK;
     for (size_t i = 0; status == GRAFT_OK && i < n; i++) {
         const struct sample *sample = &d->samples[chosen[i]];
         const float *p = s->p + chosen[i] * (size_t)s->classes;
         char *path;
-        if ((status = valid_path(sample->path, real, &path)) != GRAFT_OK)
+        if ((status = path_listed(sample->path, folder, &path)) != GRAFT_OK)
             break;
         text_put_field(t, path);
         mem_free(path);
@@ -118,6 +95,5 @@ graft_status confident_rows(struct text *t, const struct dataset *d, const struc
             text_put(t, ",%.9g", (double)p[c]);
         text_put(t, "\n");
     }
-    free(real);
     return status == GRAFT_OK ? text_status(t) : status;
 }
