@@ -11,6 +11,8 @@
 #include "infer/explain.h"
 #include <string.h>
 
+enum { COARSE = 5 }; // places a side of the last map: with fewer a box is hardly smaller than the whole
+
 struct cropping {
     struct model *model;
     struct explainer *explainer;
@@ -38,6 +40,9 @@ static graft_status cropping_begin(struct cropping *c, struct arena *arena)
     const size_t size = (size_t)c->model->input.size, batch = (size_t)c->batch;
     TRY(explainer_new(c->model, arena, c->batch, &c->explainer));
     explainer_map(c->explainer, &c->h, &c->w);
+    if (c->h < COARSE || c->w < COARSE)
+        log_warning("at %dx%d the last map has %d x %d places, so boxes are coarse; a larger --imgsz sees finer ones",
+                    c->model->input.size, c->model->input.size, c->w, c->h);
     c->input = mem_aligned(batch * 3 * size * size * sizeof *c->input);
     c->heat = mem_alloc(batch * (size_t)c->h * (size_t)c->w * sizeof *c->heat);
     c->probabilities = mem_alloc(batch * (size_t)c->model->n_classes * sizeof *c->probabilities);
