@@ -19,7 +19,7 @@ static double conv_flops(const struct dnn_conv_shape *s)
 // Every buffer that the step names, once, without scratch.
 static double buffer_bytes(const struct plan *p, const struct step *s)
 {
-    const int all[] = {s->src, s->src2, s->dst, s->extra, s->extra2};
+    const int all[] = {s->src, s->src2, s->dst, s->dst2, s->extra, s->extra2};
     const struct value *in = &p->graph->values[0];
     double sum = 0;
     for (size_t i = 0; i < COUNT_OF(all); i++) {

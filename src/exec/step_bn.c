@@ -22,7 +22,7 @@ static graft_status run_bn(struct plan *p, const struct step *s, const struct ru
     if (s->flag) {
         const double count = (double)map.n * map.h * map.w;
         const float correction = a->unbiased && count > 1 ? (float)(count / (count - 1)) : 1;
-        p->kernels->bn_statistics(map, BUFFER(src), mean, inverse);
+        p->kernels->bn_statistics(map, MAP(src), mean, inverse);
         for (int i = 0; i < p->graph->values[s->cell->out].c; i++) {
             running_mean[i] += a->momentum * (mean[i] - running_mean[i]);
             running_variance[i] += a->momentum * (inverse[i] * correction - running_variance[i]);
@@ -36,7 +36,7 @@ static graft_status run_bn(struct plan *p, const struct step *s, const struct ru
         scale[i] = gamma[i] * inverse[i];
         shift[i] = beta[i] - mean[i] * scale[i];
     }
-    p->kernels->bn_apply(map, BUFFER(src), scale, shift, BUFFER(dst), s->cell->act);
+    p->kernels->bn_apply(map, MAP(src), scale, shift, MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
 
@@ -52,7 +52,7 @@ static graft_status run_bn_again(struct plan *p, const struct step *s, const str
         scale[i] = gamma[i] * inverse[i];
         shift[i] = beta[i] - mean[i] * scale[i];
     }
-    p->kernels->bn_apply(value_map(p, s->cell->out), BUFFER(src), scale, shift, BUFFER(dst), s->cell->act);
+    p->kernels->bn_apply(value_map(p, s->cell->out), MAP(src), scale, shift, MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
 
@@ -96,15 +96,19 @@ graft_status bn_again(struct plan *p, const struct cell *cell)
     return GRAFT_OK;
 }
 
-// src2: the activated output; dst: the gradient, in place; scratch: gradients of gamma and beta.
+// src2: the activated output; dst: the gradient, masked in place; dst2: that of the source, which may be dst, and may
+// hold what is to be added to; scratch, extra2: gradients of gamma and beta.
 static graft_status run_bn_backward(struct plan *p, const struct step *s, const struct run *run)
 {
     const struct node *node = s->cell->node;
     const size_t c = channel_floats(p, s->cell->out);
-    float *mean = BUFFER(extra), *gamma = BUFFER(scratch), *beta = BUFFER(extra2);
-    p->kernels->bn_backward(value_map(p, s->cell->out), BUFFER(src), BUFFER(src2), BUFFER(dst), mean, mean + c,
-                            plan_param(p, node->param[0]), p->masked[s->cell->out] ? ACT_NONE : s->cell->act, s->flag,
-                            p->needs_gradient[node->in[0]], gamma, beta);
+    const float *mean = BUFFER(extra);
+    const struct bn_gradient g = {
+        .shape = value_map(p, s->cell->out), .src = MAP(src), .dst = MAP(src2), .diff = MAP(dst), .diff_src = MAP(dst2),
+        .add = s->adds, .mean = mean, .inverse = mean + c, .gamma = plan_param(p, node->param[0]),
+        .act = p->masked[s->cell->out] ? ACT_NONE : s->cell->act, .batch_statistics = s->flag,
+        .diff_gamma = BUFFER(scratch), .diff_beta = BUFFER(extra2)};
+    p->kernels->bn_backward(&g);
     return GRAFT_OK;
 }
 
@@ -112,25 +116,35 @@ graft_status bn_backward(struct plan *p, const struct cell *cell)
 {
     const struct node *node = cell->node;
     struct step *s;
-    int gamma, beta;
-    const int saved = bn_saved(p, cell);
+    int gamma, beta, diff_src = NO_BUFFER;
+    const int in = node->in[0], saved = bn_saved(p, cell);
     const bool masks = cell->act != ACT_NONE && !p->masked[cell->out];
     if (masks)
         TRY(value_again(p, cell->out));
     if (node->trains)
-        TRY(value_again(p, node->in[0]));
+        TRY(value_again(p, in));
     TRY(weight_gradients_make(p, node, &gamma, &beta));
+    const bool adds = p->needs_gradient[in] && p->value_gradient[in] != NO_BUFFER;
+    if (adds)
+        diff_src = p->value_gradient[in];
+    else if (p->needs_gradient[in] && is_view(p, p->value_gradient[cell->out])) // what reads it next takes no view
+        TRY(buffer_make(p, value_floats(p, in), &diff_src));
+    else if (p->needs_gradient[in])
+        diff_src = p->value_gradient[cell->out];
     TRY(step_add(p, &s));
     s->run = run_bn_backward;
     s->cell = cell;
     s->flag = bn_uses_batch(p, node);
     s->src2 = masks ? p->value_buffer[cell->out] : p->value_gradient[cell->out]; // else it is not read
-    s->src = node->trains ? p->value_buffer[node->in[0]] : s->src2; // fixed gamma: the source is not read
+    s->src = node->trains ? p->value_buffer[in] : s->src2; // fixed gamma: the source is not read
     s->dst = p->value_gradient[cell->out];
+    s->dst2 = diff_src;
+    s->adds = adds;
     s->extra = saved;
     s->scratch = gamma;
     s->extra2 = beta;
     step_uses(p, s);
-    TRY(gradient_give(p, node->in[0], s->dst));
+    if (!adds)
+        TRY(gradient_give(p, in, diff_src));
     return weight_gradients_ready(p, node, gamma, beta);
 }
