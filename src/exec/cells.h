@@ -12,6 +12,7 @@ enum { NO_BUFFER = -1, BUFFER_INPUT = -2, BUFFER_END = -3 };
 struct cell {
     const struct node *node; // the core
     const struct node *fold; // BatchNorm folded into the convolution's derived weights, or NULL
+    const struct node *bn;   // of an add: the BatchNorm whose output, which nothing else reads, it adds; or NULL
     enum dnn_act act;
     int out;                 // value
     int layer;               // the node's index: dropout's key
@@ -90,6 +91,7 @@ static inline int blocks_of(int c, int lanes) { return (c + lanes - 1) / lanes; 
 size_t value_floats(const struct plan *p, int value); // of the whole batch, tails included
 struct map_shape value_map(const struct plan *p, int value);
 struct rows value_rows(const struct plan *p, int value);
+int cell_input(const struct cell *cell, int k); // the value the cell reads as its node's k-th
 const struct node *only_consumer(const struct plan *p, int value); // NULL: several, or it is an output
 enum dnn_act value_act(const struct plan *p, int value); // the activation that made it, seen through max pools
 

@@ -110,8 +110,21 @@ static void bn_statistics(struct map_shape s, struct map src, float *mean, float
     }
 }
 
-static void bn_apply(struct map_shape s, struct map src, const float *scale, const float *shift, struct map dst,
-                     enum dnn_act act)
+// One image of one channel block; `act` and `joins` (a residual is added) are constant where it is inlined.
+static inline __attribute__((always_inline)) void bn_block(const enum dnn_act act, const bool joins, size_t area,
+                                                           const float *x, const float *scale, const float *shift,
+                                                           const float *r, float *y)
+{
+    for (size_t p = 0; p < area; p++)
+        LANE_LOOP
+        {
+            const float value = x[p * V + l] * scale[l] + shift[l];
+            y[p * V + l] = act_value(joins ? value + r[p * V + l] : value, act);
+        }
+}
+
+static void bn_apply(struct map_shape s, struct map src, const float *scale, const float *shift, struct map residual,
+                     struct map dst, enum dnn_act act)
 {
     const size_t area = (size_t)s.h * s.w;
 #pragma omp parallel for schedule(static)
@@ -119,9 +132,13 @@ static void bn_apply(struct map_shape s, struct map src, const float *scale, con
         const float *x = block_at(src, task, s.cb, area * V);
         const float *a = scale + task % s.cb * V, *b = shift + task % s.cb * V;
         float *y = block_at(dst, task, s.cb, area * V);
-        for (size_t p = 0; p < area; p++)
-            LANE_LOOP
-                y[p * V + l] = act_value(x[p * V + l] * a[l] + b[l], act);
+        const float *r = residual.at != NULL ? block_at(residual, task, s.cb, area * V) : NULL;
+        if (r != NULL && act == ACT_NONE)
+            bn_block(ACT_NONE, true, area, x, a, b, r, y);
+        else if (r != NULL)
+            bn_block(act, true, area, x, a, b, r, y);
+        else
+            bn_block(act, false, area, x, a, b, r, y);
     }
 }
 

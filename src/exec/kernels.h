@@ -54,8 +54,9 @@ struct kernel_table {
     void (*add)(struct rows r, struct map a, struct map b, struct map dst, enum dnn_act act); // dst may be a
     // Statistics over (n, h*w): mean and biased variance, cb*v each.
     void (*bn_statistics)(struct map_shape s, struct map src, float *mean, float *variance);
-    void (*bn_apply)(struct map_shape s, struct map src, const float *scale, const float *shift, struct map dst,
-                     enum dnn_act act);
+    // dst = act(scale src + shift + residual); residual.at NULL: none.
+    void (*bn_apply)(struct map_shape s, struct map src, const float *scale, const float *shift, struct map residual,
+                     struct map dst, enum dnn_act act);
     void (*bn_backward)(const struct bn_gradient *g);
     // Normalisation across channels; backward in place on diff, `ratio` being scratch of the map's size.
     void (*lrn_forward)(struct map_shape s, struct lrn_shape a, const float *src, float *dst);

@@ -41,7 +41,7 @@ struct plan_step plan_step_at(const struct plan *p, int index)
     static const char *const passes[] = {"forward", "data", "weights"};
     const struct step *s = &p->steps[index];
     const bool backward = index >= p->first_backward;
-    const struct node *node = s->cell != NULL ? s->cell->node : NULL;
+    const struct node *node = s->cell == NULL ? NULL : s->cell->bn != NULL ? s->cell->bn : s->cell->node;
     struct plan_step out = {.op = "join", .layer = "", .pass = backward ? "backward" : "forward", .algorithm = "own",
                             .bytes = buffer_bytes(p, s)};
     bool reads_weights = false;

@@ -134,21 +134,44 @@ static bool op_takes_act(enum op op)
     return op == OP_CONV || op == OP_BN || op == OP_SCALE || op == OP_DENSE || op == OP_ADD;
 }
 
+// The add that alone reads a BatchNorm of the part with gradients, or NULL.
+static const struct node *joins_sum(const struct plan *p, const struct node *node)
+{
+    if (node->op != OP_BN || !p->needs_gradient[node->out] ||
+        (p->options.mode == PLAN_EXPLAIN && node->out == p->options.keep))
+        return NULL;
+    const struct node *next = only_consumer(p, node->out);
+    return next != NULL && next->op == OP_ADD ? next : NULL;
+}
+
+int cell_input(const struct cell *cell, int k)
+{
+    const int in = cell->node->in[k];
+    return cell->bn != NULL && in == cell->bn->out ? cell->bn->in[0] : in;
+}
+
 static graft_status cells_make(struct plan *p)
 {
     const struct graph *g = p->graph;
     bool *absorbed = mem_zero((size_t)g->n_nodes, sizeof *absorbed);
+    const struct node **joined = mem_zero((size_t)g->n_nodes, sizeof *joined); // by add: its BatchNorm
     p->cells = mem_zero((size_t)g->n_nodes, sizeof *p->cells);
-    if (absorbed == NULL || p->cells == NULL) {
+    if (absorbed == NULL || joined == NULL || p->cells == NULL) {
         mem_free(absorbed);
+        mem_free(joined);
         return fail_memory("the plan's cells");
     }
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
         if (absorbed[i] || !plan_runs(p, node))
             continue;
+        const struct node *sum = joins_sum(p, node);
+        if (sum != NULL && joined[sum - g->nodes] == NULL) { // the cell stands at the add, after both branches
+            joined[sum - g->nodes] = node;
+            continue;
+        }
         struct cell *cell = &p->cells[p->n_cells++];
-        *cell = (struct cell){.node = node, .out = node->out, .layer = i};
+        *cell = (struct cell){.node = node, .bn = joined[i], .out = node->out, .layer = i};
         const struct node *next = only_consumer(p, cell->out);
         const bool fixed = p->options.mode == PLAN_INFER || (next != NULL && !p->needs_gradient[next->out]);
         if (node->op == OP_CONV && next != NULL && next->op == OP_BN && fixed) {
@@ -165,6 +188,7 @@ static graft_status cells_make(struct plan *p)
         }
     }
     mem_free(absorbed);
+    mem_free(joined);
     return GRAFT_OK;
 }
 

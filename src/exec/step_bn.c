@@ -1,18 +1,32 @@
-// exec/step_bn.c: BatchNorm on batch or fixed statistics, with the activation after it.
+// exec/step_bn.c: BatchNorm on batch or fixed statistics, with the residual added to it and the activation after it.
+// Backward the masked gradient is the residual's as it is.
 
 #include "exec/steps.h"
 #include <math.h>
 #include <string.h>
+
+static const struct node *bn_of(const struct cell *cell) { return cell->bn != NULL ? cell->bn : cell->node; }
+
+// The value that is added, -1: none.
+static int residual_of(const struct cell *cell)
+{
+    return cell->bn == NULL ? -1 : cell->node->in[cell->node->in[0] == cell->bn->out];
+}
+
+static int residual_buffer(const struct plan *p, const struct cell *cell)
+{
+    return cell->bn == NULL ? NO_BUFFER : p->value_buffer[residual_of(cell)];
+}
 
 static bool bn_uses_batch(const struct plan *p, const struct node *node)
 {
     return p->options.mode == PLAN_TRAIN && p->options.bn == BN_TRAIN && node->trains;
 }
 
-// extra: mean, inverse (kept for backward); scratch: scale, shift.  Each is channel_floats long.
+// src2: the residual; extra: mean, inverse (kept for backward); scratch: scale, shift.  Each is channel_floats long.
 static graft_status run_bn(struct plan *p, const struct step *s, const struct run *run)
 {
-    const struct node *node = s->cell->node;
+    const struct node *node = bn_of(s->cell);
     const struct bn_attr *a = &node->attr.bn;
     const struct map_shape map = value_map(p, s->cell->out);
     const size_t c = channel_floats(p, s->cell->out);
@@ -36,14 +50,14 @@ static graft_status run_bn(struct plan *p, const struct step *s, const struct ru
         scale[i] = gamma[i] * inverse[i];
         shift[i] = beta[i] - mean[i] * scale[i];
     }
-    p->kernels->bn_apply(map, MAP(src), scale, shift, MAP(dst), s->cell->act);
+    p->kernels->bn_apply(map, MAP(src), scale, shift, MAP(src2), MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
 
 // Mean and inverse were kept.
 static graft_status run_bn_again(struct plan *p, const struct step *s, const struct run *run)
 {
-    const struct node *node = s->cell->node;
+    const struct node *node = bn_of(s->cell);
     const size_t c = channel_floats(p, s->cell->out);
     const float *mean = BUFFER(extra), *inverse = mean + c, *gamma = plan_param(p, node->param[0]);
     const float *beta = plan_param(p, node->param[1]);
@@ -52,7 +66,7 @@ static graft_status run_bn_again(struct plan *p, const struct step *s, const str
         scale[i] = gamma[i] * inverse[i];
         shift[i] = beta[i] - mean[i] * scale[i];
     }
-    p->kernels->bn_apply(value_map(p, s->cell->out), MAP(src), scale, shift, MAP(dst), s->cell->act);
+    p->kernels->bn_apply(value_map(p, s->cell->out), MAP(src), scale, shift, MAP(src2), MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
 
@@ -72,8 +86,9 @@ graft_status bn_forward(struct plan *p, const struct cell *cell)
     TRY(step_add(p, &s));
     s->run = run_bn;
     s->cell = cell;
-    s->flag = bn_uses_batch(p, cell->node);
-    s->src = p->value_buffer[cell->node->in[0]];
+    s->flag = bn_uses_batch(p, bn_of(cell));
+    s->src = p->value_buffer[bn_of(cell)->in[0]];
+    s->src2 = residual_buffer(p, cell);
     s->dst = p->value_buffer[cell->out];
     TRY(buffer_make(p, 2 * c, &s->extra));
     TRY(buffer_make(p, 2 * c, &s->scratch));
@@ -88,7 +103,8 @@ graft_status bn_again(struct plan *p, const struct cell *cell)
     TRY(step_add(p, &s));
     s->run = run_bn_again;
     s->cell = cell;
-    s->src = p->value_buffer[cell->node->in[0]];
+    s->src = p->value_buffer[bn_of(cell)->in[0]];
+    s->src2 = residual_buffer(p, cell);
     s->dst = p->value_buffer[cell->out];
     s->extra = saved;
     TRY(buffer_make(p, 2 * channel_floats(p, cell->out), &s->scratch));
@@ -100,7 +116,7 @@ graft_status bn_again(struct plan *p, const struct cell *cell)
 // hold what is to be added to; scratch, extra2: gradients of gamma and beta.
 static graft_status run_bn_backward(struct plan *p, const struct step *s, const struct run *run)
 {
-    const struct node *node = s->cell->node;
+    const struct node *node = bn_of(s->cell);
     const size_t c = channel_floats(p, s->cell->out);
     const float *mean = BUFFER(extra);
     const struct bn_gradient g = {
@@ -114,10 +130,11 @@ static graft_status run_bn_backward(struct plan *p, const struct step *s, const 
 
 graft_status bn_backward(struct plan *p, const struct cell *cell)
 {
-    const struct node *node = cell->node;
+    const struct node *node = bn_of(cell);
     struct step *s;
     int gamma, beta, diff_src = NO_BUFFER;
-    const int in = node->in[0], saved = bn_saved(p, cell);
+    const int in = node->in[0], saved = bn_saved(p, cell), residual = residual_of(cell);
+    const bool shares = residual >= 0 && p->needs_gradient[residual];
     const bool masks = cell->act != ACT_NONE && !p->masked[cell->out];
     if (masks)
         TRY(value_again(p, cell->out));
@@ -127,7 +144,7 @@ graft_status bn_backward(struct plan *p, const struct cell *cell)
     const bool adds = p->needs_gradient[in] && p->value_gradient[in] != NO_BUFFER;
     if (adds)
         diff_src = p->value_gradient[in];
-    else if (p->needs_gradient[in] && is_view(p, p->value_gradient[cell->out])) // what reads it next takes no view
+    else if (p->needs_gradient[in] && (shares || is_view(p, p->value_gradient[cell->out]))) // its readers want it apart
         TRY(buffer_make(p, value_floats(p, in), &diff_src));
     else if (p->needs_gradient[in])
         diff_src = p->value_gradient[cell->out];
@@ -146,5 +163,7 @@ graft_status bn_backward(struct plan *p, const struct cell *cell)
     step_uses(p, s);
     if (!adds)
         TRY(gradient_give(p, in, diff_src));
+    if (shares)
+        TRY(gradient_give(p, residual, p->value_gradient[cell->out]));
     return weight_gradients_ready(p, node, gamma, beta);
 }

@@ -7,7 +7,7 @@ static graft_status run_scale(struct plan *p, const struct step *s, const struct
 {
     const struct node *node = s->cell->node;
     p->kernels->bn_apply(value_map(p, s->cell->out), MAP(src), plan_param(p, node->param[0]),
-                         plan_param(p, node->param[1]), MAP(dst), s->cell->act);
+                         plan_param(p, node->param[1]), (struct map){0}, MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
 

@@ -82,11 +82,11 @@ static bool comes_again(const struct plan *p, int value)
 static bool sum_comes_again(const struct plan *p, const struct cell *cell)
 {
     bool again = p->needs_gradient[cell->out] && !is_output(p, cell->out) && p->places[cell->out].whole < 0;
-    bool any = false;
+    bool any = cell->bn != NULL && cell->bn->trains;
     for (int k = 0; k < cell->node->n_in; k++) {
-        const struct cell *from = cell_of(p, cell->node->in[k]);
-        any |= p->dropped[cell->node->in[k]];
-        again &= !p->dropped[cell->node->in[k]] || from->node->op == OP_BN;
+        const int in = cell_input(cell, k);
+        any |= p->dropped[in];
+        again &= !p->dropped[in] || cell_of(p, in)->node->op == OP_BN;
     }
     return again && any;
 }
@@ -113,11 +113,11 @@ graft_status value_again(struct plan *p, int value)
     const struct cell *cell = cell_of(p, value);
     p->dropped[value] = false;
     for (int k = 0; k < cell->node->n_in; k++)
-        TRY(value_again(p, cell->node->in[k]));
+        TRY(value_again(p, cell_input(cell, k)));
     TRY(value_make(p, value));
-    return cell->node->op == OP_CONCAT ? GRAFT_OK // its parts lie in it
-           : cell->node->op == OP_BN   ? bn_again(p, cell)
-                                       : add_again(p, cell);
+    if (cell->node->op == OP_CONCAT) // its parts lie in it
+        return GRAFT_OK;
+    return cell->node->op == OP_BN || cell->bn != NULL ? bn_again(p, cell) : add_again(p, cell);
 }
 
 static graft_status run_accumulate(struct plan *p, const struct step *s, const struct run *run)

@@ -55,7 +55,7 @@ static graft_status value_takes_view(struct plan *p, int value, bool *takes)
         const bool makes = cell->out == value;
         bool reads = false;
         for (int k = 0; k < cell->node->n_in; k++)
-            reads |= cell->node->in[k] == value;
+            reads |= cell_input(cell, k) == value;
         made |= makes;
         if (makes || reads)
             TRY(cell_takes_view(p, cell, reads, takes));

@@ -567,12 +567,28 @@ static void make_copies(struct graph *g)
     finish(g, graph_global_avgpool(g, graph_relu(g, v)));
 }
 
-static int concat_copies(const struct plan *p)
+static int steps_of(const struct plan *p, const char *op, const char *pass)
 {
     int n = 0;
     for (int i = 0; i < plan_step_count(p); i++)
-        n += strcmp(plan_step_at(p, i).op, "concat") == 0 && strcmp(plan_step_at(p, i).pass, "forward") == 0;
+        n += strcmp(plan_step_at(p, i).op, op) == 0 && strcmp(plan_step_at(p, i).pass, pass) == 0;
     return n;
+}
+
+// A BatchNorm that an add alone reads adds for itself, and its way back serves both sides: no step of the add's own.
+static void test_residual_adds(void **state)
+{
+    (void)state;
+    void (*const made[])(struct graph *g) = {make_blocks, make_depthwise};
+    for (size_t i = 0; i < COUNT_OF(made); i++) {
+        struct bench b = {0};
+        made[i](&b.g);
+        assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
+        bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+        assert_int_equal(steps_of(b.plan, "add", "forward"), 0);
+        assert_int_equal(steps_of(b.plan, "add", "backward"), 0);
+        bench_fini(&b);
+    }
 }
 
 // In place and by copies: the same bits, forward and backward, also of a value that an explanation reads; and how many
@@ -600,7 +616,7 @@ static void check_views(void (*make)(struct graph *g), bool exact, int copies, i
         assert_int_equal(plan_build(&b.g, &b.p, b.arena, &o, &explain), GRAFT_OK);
         assert_int_equal(arena_reserve(b.arena), GRAFT_OK);
         if (k == 0)
-            assert_int_equal(concat_copies(p), copies);
+            assert_int_equal(steps_of(p, "concat", "forward"), copies);
         const struct run run = {
             .input = b.input, .targets = b.targets, .seed = 7, .step = 3, .ready = keep_gradient, .user = &b};
         b.gradient = calloc((size_t)b.p.count, sizeof *b.gradient);
@@ -831,7 +847,7 @@ int main(void)
         cmocka_unit_test(test_heads_predict), cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_exact_has_no_winograd), cmocka_unit_test(test_planted_error_is_caught),
         cmocka_unit_test(test_frozen_prefix), cmocka_unit_test(test_prefix), cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_views), cmocka_unit_test(test_residual_adds),
         cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
     };
     static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
