@@ -20,7 +20,8 @@ struct cell {
 // Lifetime in steps, both ends included.  A view lies `at` floats into its parent, which lives as long as it.
 struct buffer { size_t bytes, offset; int first, last; size_t image; int parent; size_t at; }; // image: see struct map
 // Where a value lies that is written straight into a concat's: at `channel` of the value `whole`; -1: nowhere.
-struct place { int whole, channel; };
+// statistics: of a whole, the mean and variance of its first `measured` channel blocks, kept by the BatchNorms before.
+struct place { int whole, channel, statistics, measured; };
 
 struct step {
     graft_status (*run)(struct plan *plan, const struct step *step, const struct run *run);
@@ -30,7 +31,7 @@ struct step {
     struct winograd *winograd;
     struct dnn_conv_shape shape;
     enum dnn_pass pass;
-    size_t offset, size;                        // floats: channel offset of a concat's part, element counts
+    size_t offset, size, whole;                 // floats, channels or channel blocks, as the run function says
     int value;                                  // whose shape the buffers have
     int entry;                                  // parameter whose gradient is ready
     bool flag, adds;

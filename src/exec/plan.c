@@ -232,7 +232,7 @@ static graft_status values_make(struct plan *p, bool of_prefix)
         return fail_memory("the plan's values");
     for (int v = 0; v < g->n_values; v++) {
         p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
-        p->places[v].whole = -1;
+        p->places[v] = (struct place){.whole = -1, .statistics = NO_BUFFER};
     }
     p->value_buffer[0] = BUFFER_INPUT;
     TRY(part_mark(p, of_prefix));

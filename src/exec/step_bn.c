@@ -23,6 +23,26 @@ static bool bn_uses_batch(const struct plan *p, const struct node *node)
     return p->options.mode == PLAN_TRAIN && p->options.bn == BN_TRAIN && node->trains;
 }
 
+// Mean and variance.  Of a growing value only the blocks that nobody has measured yet: s->offset of its own, from block
+// s->size of the whole on, whose statistics extra2 holds.
+static void statistics(struct plan *p, const struct step *s, const struct run *run, float *mean, float *variance)
+{
+    struct map_shape map = value_map(p, s->cell->out);
+    struct map src = MAP(src);
+    const size_t v = (size_t)p->kernels->lanes, c = channel_floats(p, s->cell->out), all = s->whole * v;
+    if (s->extra2 == NO_BUFFER) {
+        p->kernels->bn_statistics(map, src, mean, variance);
+        return;
+    }
+    float *const kept = BUFFER(extra2) + s->size * v; // means, then variances
+    map.cb -= (int)s->offset;
+    src.at += s->offset * map.h * map.w * v;
+    if (map.cb > 0)
+        p->kernels->bn_statistics(map, src, kept + s->offset * v, kept + all + s->offset * v);
+    memcpy(mean, kept, c * sizeof *mean);
+    memcpy(variance, kept + all, c * sizeof *variance);
+}
+
 // src2: the residual; extra: mean, inverse (kept for backward); scratch: scale, shift.  Each is channel_floats long.
 static graft_status run_bn(struct plan *p, const struct step *s, const struct run *run)
 {
@@ -36,7 +56,7 @@ static graft_status run_bn(struct plan *p, const struct step *s, const struct ru
     if (s->flag) {
         const double count = (double)map.n * map.h * map.w;
         const float correction = a->unbiased && count > 1 ? (float)(count / (count - 1)) : 1;
-        p->kernels->bn_statistics(map, MAP(src), mean, inverse);
+        statistics(p, s, run, mean, inverse);
         for (int i = 0; i < p->graph->values[s->cell->out].c; i++) {
             running_mean[i] += a->momentum * (mean[i] - running_mean[i]);
             running_variance[i] += a->momentum * (inverse[i] * correction - running_variance[i]);
@@ -79,6 +99,27 @@ static int bn_saved(const struct plan *p, const struct cell *cell)
     return NO_BUFFER;
 }
 
+// What lies in a concat's value, or is one: a dense block's BatchNorms measure its channels once.
+static graft_status statistics_share(struct plan *p, struct step *s, int value)
+{
+    int whole = value, channel = 0;
+    for (; p->places[whole].whole >= 0; whole = p->places[whole].whole)
+        channel += p->places[whole].channel;
+    struct place *place = &p->places[whole];
+    const int first = channel / p->kernels->lanes, blocks = value_map(p, value).cb;
+    if ((whole == value && place->statistics == NO_BUFFER) || first > place->measured)
+        return GRAFT_OK;
+    if (place->statistics == NO_BUFFER)
+        TRY(buffer_make(p, 2 * channel_floats(p, whole), &place->statistics));
+    s->extra2 = place->statistics;
+    s->whole = (size_t)value_map(p, whole).cb;
+    s->size = (size_t)first;
+    s->offset = (size_t)(place->measured - first < blocks ? place->measured - first : blocks);
+    if (first + blocks > place->measured)
+        place->measured = first + blocks;
+    return GRAFT_OK;
+}
+
 graft_status bn_forward(struct plan *p, const struct cell *cell)
 {
     struct step *s;
@@ -90,6 +131,8 @@ graft_status bn_forward(struct plan *p, const struct cell *cell)
     s->src = p->value_buffer[bn_of(cell)->in[0]];
     s->src2 = residual_buffer(p, cell);
     s->dst = p->value_buffer[cell->out];
+    if (s->flag)
+        TRY(statistics_share(p, s, bn_of(cell)->in[0]));
     TRY(buffer_make(p, 2 * c, &s->extra));
     TRY(buffer_make(p, 2 * c, &s->scratch));
     step_uses(p, s);

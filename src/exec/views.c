@@ -71,7 +71,7 @@ static graft_status part_place(struct plan *p, const struct cell *cell, int part
         return GRAFT_OK;
     TRY(value_takes_view(p, part, &takes));
     if (takes)
-        p->places[part] = (struct place){cell->out, channel};
+        p->places[part] = (struct place){cell->out, channel, NO_BUFFER, 0};
     return GRAFT_OK;
 }
 
