@@ -443,6 +443,31 @@ bool path_has_suffix(const char *path, const char *suffix)
     return a >= b && strcasecmp(path + a - b, suffix) == 0;
 }
 
+graft_status path_listed(const char *path, const char *folder, char **out)
+{
+    const char *name = path_name(path);
+    char *parent = name > path ? mem_format("%.*s", (int)(name - path), path) : mem_text(".");
+    char *there = parent != NULL ? realpath(parent, NULL) : NULL, *here = realpath(folder, NULL);
+    graft_status status = GRAFT_OK;
+    *out = NULL;
+    if (parent == NULL)
+        status = fail_memory("a path");
+    else if (there == NULL || here == NULL)
+        status = fail_system("find", there == NULL ? parent : folder);
+    if (status == GRAFT_OK) {
+        const size_t length = strcmp(here, "/") == 0 ? 0 : strlen(here);
+        const bool below = strncmp(there, here, length) == 0 && (there[length] == '/' || there[length] == '\0');
+        const char *rest = there + length + (there[length] == '/');
+        *out = below ? mem_format("%s%s%s", rest, rest[0] != '\0' ? "/" : "", name)
+                     : mem_format("%s/%s", strcmp(there, "/") == 0 ? "" : there, name);
+        status = *out != NULL ? GRAFT_OK : fail_memory("a path");
+    }
+    free(there);
+    free(here);
+    mem_free(parent);
+    return status;
+}
+
 graft_status cache_folder(char **out)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

@@ -5,6 +5,7 @@
 #include "base/csv.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "data/pseudo.h"
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -109,8 +110,10 @@ graft_status dataset_order(const struct dataset *d, uint64_t seed, uint64_t epoc
             if (d->samples[i].part == PART_TRAIN)
                 order[(*n)++] = (uint32_t)i;
     rng_shuffle(order, (uint32_t)*n, RNG_SHUFFLE, seed, epoch);
-    return GRAFT_OK;
+    return d->pseudo_share > 0 ? pseudo_mix(d, seed, epoch, order, n) : GRAFT_OK;
 }
+
+size_t dataset_order_most(const struct dataset *d) { return pseudo_length(d, d->count); }
 
 // n / (classes * n of the class), which is 1 for all when they are alike.
 static graft_status weights_balanced(struct dataset *d)

@@ -2,6 +2,7 @@
 
 #include "data/sources.h"
 #include "data/archive.h"
+#include "data/boxes.h"
 #include "data/decode.h"
 #include "data/fingerprint.h"
 #include "data/picture_cache.h"
@@ -168,22 +169,33 @@ done:
     return status;
 }
 
-graft_status inputs_add(const char *path, struct dataset *out)
+static graft_status inputs_add_grouped(const char *path, const char *group, struct dataset *out)
 {
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return source_inputs(path, out);
     if (path_has_suffix(path, ".csv"))
-        return source_csv(path, "", false, out);
+        return source_csv(path, group, false, out);
     return archive_recognises(path) ? source_archive(path, false, out) : source_inputs(path, out);
 }
 
+graft_status inputs_add(const char *path, struct dataset *out) { return inputs_add_grouped(path, "", out); }
+
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out)
 {
+    return inputs_open_grouped(paths, n, "none", out);
+}
+
+graft_status inputs_open_grouped(const char *const *paths, size_t n, const char *group, struct dataset *out)
+{
     graft_status status = GRAFT_OK;
+    const bool none = group != NULL && strcmp(group, "none") == 0;
     *out = (struct dataset){0};
     for (size_t i = 0; i < n; i++)
-        TRY_GOTO(inputs_add(paths[i], out));
+        TRY_GOTO(inputs_add_grouped(paths[i], none ? "" : group, out));
+    if (group != NULL && !none && !out->grouped)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--group %s: '%s' has no such column; groups are a column of a CSV", group,
+                      paths[0]));
     if (out->count == 0)
         status = fail(GRAFT_BAD_FILE, "no pictures in '%s'", paths[0]);
 done:
@@ -227,7 +239,8 @@ uint64_t sample_stamp(const struct dataset *d, size_t index)
     if (stat(s->path, &st) != 0)
         return 0;
     const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
-    return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+    const uint64_t stamp = hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+    return s->box != NULL ? stamp ^ hash_of((bytes){(const uint8_t *)s->box, 4 * sizeof *s->box}) : stamp;
 }
 
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)
@@ -288,6 +301,22 @@ static graft_status stream_begin(void *user, const struct picture *size, struct 
     return GRAFT_OK;
 }
 
+// Of a whole picture its box, as if that were the picture.
+static graft_status boxed_load(const struct dataset *d, size_t index, const struct input_spec *spec,
+                               const struct augmentation *how, float *dst)
+{
+    struct picture whole, p;
+    TRY(sample_decode(d, index, &(struct decode_job){.icc = spec->icc}, &whole));
+    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
+        fingerprint_take(&whole, &d->prints[index]);
+    graft_status status = picture_box(&whole, d->samples[index].box, &p);
+    picture_free(&whole);
+    TRY(status);
+    status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
+    picture_free(&p);
+    return status;
+}
+
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst)
 {
@@ -305,6 +334,8 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         own.epoch = 0; // epochs count from 1
     struct need need = {spec, plain ? NULL : &own, sample_number(d, index), d->shrink};
     const bool whole = how == NULL || how->fixed || d->shrink == 0;
+    if (d->samples[index].box != NULL)
+        return boxed_load(d, index, spec, plain ? NULL : &own, dst);
     const bool printed = d->prints == NULL || d->prints[index].state != FINGERPRINT_NONE;
     const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,
                                    .stream = printed ? stream_begin : NULL, .user = &need};

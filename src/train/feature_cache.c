@@ -144,7 +144,7 @@ static graft_status store_open(struct trainer *t, const char *folder)
     const uint64_t needed = row * (t->n + t->n_val);
     uint64_t key = 0;
     f->keys = mem_zero(count, sizeof *f->keys);
-    f->list = mem_alloc(count * sizeof *f->list);
+    f->list = mem_alloc((t->n > t->n_val ? t->n : t->n_val) * sizeof *f->list);
     f->index = mem_alloc((size_t)plan_batch(t->prefix) * sizeof *f->index);
     if (f->keys == NULL || f->list == NULL || f->index == NULL)
         return fail_memory("the features");
