@@ -1,5 +1,5 @@
-// base/test_base.c: bounded bytes, messages, counter RNG, JSON's, CSV's and ZIP's refusals, every allocation failing. In:
-// golden/data/*.npz (GRAFT_SOURCE).
+// base/test_base.c: bounded bytes, messages, counter RNG, JSON's, CSV's and ZIP's refusals, every allocation
+// failing. In: golden/data/*.npz (GRAFT_SOURCE).
 
 #include "fixture.h"
 #include "base/csv.h"
