@@ -23,6 +23,9 @@
     {"kernels", 0, "th|tf", "told", \
      "of a Keras file: th (Theano's, turned), tf, or as the file and its name tell", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
+#define PRECISION \
+    {"precision", 0, "TYPE", "fp32", \
+     "of multiplications in convolutions: fp32, or bf16 where the processor has it (AVX-512 BF16, AMX)", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 // What opening a model to use it asks for.
 #define NETWORK {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}
@@ -131,7 +134,7 @@ static const graft_option_info train_options[] = {
     {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
     {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
-    EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info lr_find_options[] = {
     {"model", 'm', "NET", NULL, "as for train", NULL},
@@ -163,7 +166,7 @@ static const graft_option_info predict_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -173,7 +176,7 @@ static const graft_option_info val_options[] = {
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    TTA, HEADS, ICC, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, BATCH, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
@@ -208,6 +211,7 @@ static const graft_option_info bench_options[] = {
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     BATCH,
     IMGSZ,
+    PRECISION,
     EXACT,
     THREADS,
     DATA("loader: the pictures"),

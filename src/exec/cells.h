@@ -85,6 +85,8 @@ graft_status loss_steps(struct plan *p);
 void values_drop(
     struct plan *p); // before the first step backward: what can be made again from what is kept is not kept
 bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
+// step_bf16.c: it changes a map's precision.
+bool step_converts(const struct step *s);
 // explain.c: which values have a gradient in PLAN_EXPLAIN; its steps after the forward ones.
 void explain_mark(struct plan *p);
 graft_status explain_steps(struct plan *p);

@@ -25,6 +25,15 @@ struct pool_kernels {
     void (*adaptive_backward)(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src);
 };
 
+// A map as the library's bf16 kernels have it: (n, h*w, channels), no tails.
+struct bf16_kernels {
+    void (*narrow)(struct map_shape s, int channels, const float *src, uint16_t *dst);
+    void (*narrow_plain)(struct map_shape s, int channels, const float *src, uint16_t *dst); // src: (n, channels, h*w)
+    // mask: what made the gradient's value, NULL: none; only where it is within the activation's limits it passes.
+    void (*widen)(struct map_shape s, int channels, const uint16_t *src, const float *mask, enum dnn_act act,
+                  float *dst);
+};
+
 struct kernel_table {
     const char *isa;
     int lanes;
@@ -54,6 +63,7 @@ struct kernel_table {
     const struct winograd_kernels *winograd;
     const struct products *products;
     const struct pool_kernels *pools;
+    const struct bf16_kernels *bf16;
 };
 const struct kernel_table *exec_kernels(void);
 // Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.

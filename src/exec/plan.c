@@ -247,8 +247,10 @@ static graft_status build(const struct graph *g, struct params *params, struct a
                           const struct plan_options *options, bool of_prefix, struct plan **out)
 {
     graft_status status = GRAFT_OK;
-    struct plan *p = mem_zero(1, sizeof *p);
     *out = NULL;
+    if (options->bf16)
+        TRY(exec_bf16_check());
+    struct plan *p = mem_zero(1, sizeof *p);
     if (p == NULL)
         return fail_memory("the plan");
     p->graph = g;
@@ -302,7 +304,7 @@ graft_status plan_prefix_build(const struct graph *g, struct params *params, str
                                const struct plan_options *options, struct plan **out)
 {
     const struct plan_options o = {.batch = options->batch, .mode = PLAN_INFER, .exact = options->exact,
-                                   .poison = options->poison};
+                                   .bf16 = options->bf16, .poison = options->poison};
     const size_t item = (size_t)g->values[0].c * g->values[0].h * g->values[0].w;
     graft_status status = GRAFT_OK;
     struct plan *p;

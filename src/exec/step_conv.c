@@ -7,6 +7,12 @@
 #include "base/memory.h"
 #include <string.h>
 
+// Groups have few channels each: nothing to multiply matrices of.
+static bool takes_bf16(const struct plan *p, const struct cell *cell)
+{
+    return p->options.bf16 && cell->node->attr.conv.groups == 1;
+}
+
 static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell *cell, bool forward)
 {
     const struct conv_attr *a = &cell->node->attr.conv;
@@ -16,7 +22,7 @@ static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell 
         .kh = a->kh, .kw = a->kw, .stride_h = a->stride_h, .stride_w = a->stride_w, .top = a->top, .left = a->left,
         .bottom = a->bottom, .right = a->right, .groups = a->groups, .bias = a->bias || cell->fold != NULL,
         .plain_src = cell->node->in[0] == 0, .act = forward ? cell->act : ACT_NONE,
-        .layout = p->params->entries[cell->node->param[0]].layout};
+        .bf16 = takes_bf16(p, cell), .layout = p->params->entries[cell->node->param[0]].layout};
 }
 
 static graft_status run_conv(struct plan *p, const struct step *s, const struct run *run)
@@ -73,6 +79,17 @@ static graft_status winograd_step(struct plan *p, const struct cell *cell, struc
     return buffer_make(p, winograd_scratch(s->winograd), &s->scratch);
 }
 
+static graft_status library_step(struct plan *p, struct step *s)
+{
+    TRY(dnn_conv_new(&s->shape, s->pass, p->kernels->lanes, &s->conv));
+    if (s->shape.bf16 && s->conv == NULL)
+        return fail(GRAFT_FAILED, "layer '%s': %s has no bf16 kernel for it but a reference; use --precision fp32",
+                    graph_row_name(p->graph, s->cell->node->row), exec_library());
+    if (s->conv != NULL && dnn_conv_scratch(s->conv) > 0)
+        TRY(buffer_make(p, (dnn_conv_scratch(s->conv) + 3) / 4, &s->scratch));
+    return GRAFT_OK;
+}
+
 static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_pass pass, struct step **out)
 {
     struct step *s;
@@ -86,18 +103,66 @@ static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_
             s->entry = i;
     *out = s;
     bool winograd;
+    if (s->shape.bf16)
+        return library_step(p, s);
     TRY(choice_make(p, cell, &s->shape, pass, &winograd));
     if (winograd)
         return winograd_step(p, cell, s);
-    TRY(dnn_conv_new(&s->shape, pass, p->kernels->lanes, &s->conv));
-    if (s->conv != NULL && dnn_conv_scratch(s->conv) > 0)
-        TRY(buffer_make(p, (dnn_conv_scratch(s->conv) + 3) / 4, &s->scratch));
+    return library_step(p, s);
+}
+
+// All passes: the maps that are read become bf16 before, the map that is written fp32 after.
+static graft_status conv_forward_bf16(struct plan *p, const struct cell *cell)
+{
+    struct step *s;
+    int src, dst;
+    TRY(narrow_step(p, cell->node->in[0], p->value_buffer[cell->node->in[0]], &src));
+    TRY(narrow_buffer(p, cell->out, &dst));
+    TRY(conv_step(p, cell, DNN_FORWARD, &s));
+    s->src = src;
+    s->dst = dst;
+    step_uses(p, s);
+    return widen_step(p, cell->out, dst, NO_BUFFER, p->value_buffer[cell->out]);
+}
+
+static graft_status conv_backward_bf16(struct plan *p, const struct cell *cell, int weight, int bias)
+{
+    const int in = cell->node->in[0];
+    struct step *s;
+    int src, diff;
+    TRY(narrow_step(p, cell->out, p->value_gradient[cell->out], &diff));
+    if (weight != NO_BUFFER) {
+        TRY(narrow_step(p, in, p->value_buffer[in], &src));
+        TRY(conv_step(p, cell, DNN_WEIGHTS, &s));
+        s->src = src;
+        s->dst = diff;
+        s->extra = weight;
+        s->extra2 = bias;
+        step_uses(p, s);
+    }
+    if (p->needs_gradient[in]) {
+        int mask = NO_BUFFER, made;
+        if (only_consumer(p, in) == cell->node && value_act(p, in) != ACT_NONE) {
+            mask = p->value_buffer[in];
+            p->masked[in] = true;
+        }
+        TRY(narrow_buffer(p, in, &src));
+        TRY(conv_step(p, cell, DNN_DATA, &s));
+        s->src = src;
+        s->dst = diff;
+        step_uses(p, s);
+        TRY(buffer_make(p, value_floats(p, in), &made));
+        TRY(widen_step(p, in, src, mask, made));
+        TRY(gradient_give(p, in, made));
+    }
     return GRAFT_OK;
 }
 
 graft_status conv_forward(struct plan *p, const struct cell *cell)
 {
     struct step *s;
+    if (takes_bf16(p, cell))
+        return conv_forward_bf16(p, cell);
     TRY(conv_step(p, cell, DNN_FORWARD, &s));
     s->src = p->value_buffer[cell->node->in[0]];
     s->dst = p->value_buffer[cell->out];
@@ -115,6 +180,10 @@ graft_status conv_backward(struct plan *p, const struct cell *cell)
     if (node->trains || (p->needs_gradient[in] && value_act(p, in) != ACT_NONE)) // its sums, or the mask
         TRY(value_again(p, in));
     TRY(weight_gradients_make(p, node, &weight, &bias));
+    if (takes_bf16(p, cell)) {
+        TRY(conv_backward_bf16(p, cell, weight, bias));
+        return weight_gradients_ready(p, node, weight, bias);
+    }
     if (weight != NO_BUFFER) {
         TRY(conv_step(p, cell, DNN_WEIGHTS, &s));
         s->src = p->value_buffer[in];

@@ -26,6 +26,12 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell);
 graft_status weight_gradients_make(struct plan *p, const struct node *node, int *weight, int *bias);
 graft_status weight_gradients_ready(struct plan *p, const struct node *node, int weight, int bias);
 
+// step_bf16.c: a buffer for a value's map (or its gradient) in bf16; the step that fills it from `buffer`; the step
+// that writes `dst`, masked by the activation that made the value where `mask` is a buffer.
+graft_status narrow_buffer(struct plan *p, int value, int *out);
+graft_status narrow_step(struct plan *p, int value, int buffer, int *out);
+graft_status widen_step(struct plan *p, int value, int narrow, int mask, int dst);
+
 graft_status conv_forward(struct plan *p, const struct cell *cell);
 graft_status conv_backward(struct plan *p, const struct cell *cell);
 graft_status bn_forward(struct plan *p, const struct cell *cell);
