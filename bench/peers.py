@@ -1,6 +1,6 @@
 """graft beside PyTorch and Keras in the same run, as a Markdown page (docs/performance.md).
 
-    bench/peers.py [-o FILE] [--steps N] [--rounds N] [--compile] [NETWORK...]     (./dev bench peers does this)
+    bench/peers.py [-o FILE] [--steps N] [--rounds N] [--compile] [--avx2] [NETWORK...]     (./dev bench peers does this)
 
 Jobs: train (every weight, batch 16), head (all but the last layer frozen, batch 16), predict 16, predict 1, and cold start: a
 process from a weight file and a picture on disk to its answer.  Random weights, 10 classes, the network's input size, SGD with
@@ -8,7 +8,8 @@ Nesterov momentum, fp32, dropout and auxiliary heads as the framework trains the
 two that warm up, the better of the rounds; every measurement is a process of its own, and the programs take turns, so that
 another load on the machine meets all of them.  Peak memory is the process's, from the kernel.  PyTorch's figure is the
 better of its default layout and channels_last (and torch.compile with --compile, which takes minutes).  What is not installed
-is left out.  Run it on a quiet machine from the source root after ./dev build.
+is left out.  --avx2 holds every program to AVX2 on a processor that has more.  Run it on a quiet machine from the source root
+after ./dev build.
 """
 import argparse
 import importlib.util
@@ -36,6 +37,9 @@ NETWORKS = {
     "mobilenet_v2": ("torchvision:mobilenet_v2", "MobileNetV2", 224, ()),
     "efficientnet_lite0": ("timm:tf_efficientnet_lite0", None, 224, ()),
 }
+# oneDNN in all three, PyTorch's own kernels, MKL
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 JOBS = {"train": ("train", 16), "head": ("head", 16), "predict 16": ("infer", 16), "predict 1": ("infer", 1)}
 
 
@@ -226,7 +230,9 @@ def page(rows, starts, options, peers, versions):
     yield ""
     yield (f"{processor()}, {len(os.sched_getaffinity(0))} processors; graft {graft['isa']}, {graft['threads']} threads; "
            + ", ".join(f"{peer} {versions[peer]}" for peer in peers if peer in versions)
-           + f"; fp32; median of {options.steps} steps, best of {options.rounds} rounds; `./dev bench peers`, {time.strftime('%Y-%m-%d')}.")
+           + ("; all held to AVX2" if options.avx2 else "")
+           + f"; fp32; median of {options.steps} steps, best of {options.rounds} rounds; "
+           + f"`./dev bench peers{' --avx2' * options.avx2}`, {time.strftime('%Y-%m-%d')}.")
     yield "Ratios are to the best peer: above 1 is faster, below 1 is less memory. `–`: the peer has no such network or failed."
     yield ""
     names = " | ".join(f"{who} img/s" for who in ("graft", *peers))
@@ -261,7 +267,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--jobs", default=",".join(JOBS), help="with commas between")
     parser.add_argument("--compile", action="store_true", help="torch.compile as well")
+    parser.add_argument("--avx2", action="store_true", help="no program uses AVX-512")
     options = parser.parse_args()
+    if options.avx2:
+        os.environ.update(AVX2)
     unknown = [n for n in options.networks if n not in NETWORKS] + [j for j in options.jobs.split(",") if j not in JOBS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; networks: {', '.join(NETWORKS)}; jobs: {', '.join(JOBS)}")

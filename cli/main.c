@@ -79,24 +79,54 @@ static void help_all(void)
     printf("\n`graft COMMAND --help` shows a command's options and examples.\n");
 }
 
+enum { HELP_INDENT = 29, HELP_WIDTH = 118 };
+
+// Ends the line, breaking `text` at spaces so that none passes HELP_WIDTH; a word longer than that stays whole.
+static void help_text(const char *text)
+{
+    for (;;) {
+        size_t n = strlen(text);
+        if (n > HELP_WIDTH - HELP_INDENT)
+            for (n = HELP_WIDTH - HELP_INDENT; n > 0 && text[n] != ' ' && text[n - 1] != ',';)
+                n--;
+        if (n == 0)
+            n = strcspn(text, " ");
+        printf("%.*s\n", (int)n, text);
+        text += n + strspn(text + n, " ");
+        if (*text == '\0')
+            return;
+        printf("%*s", HELP_INDENT, "");
+    }
+}
+
+static void help_option(const graft_option_info *o)
+{
+    char left[64], text[1024];
+    snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+             o->letter ? "," : " ", o->name, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "");
+    const bool fallback = o->argument != NULL && o->fallback != NULL;
+    snprintf(text, sizeof text, "%s%s%s%s%s%s%s", o->help, fallback ? " [" : "", fallback ? o->fallback : "",
+             fallback ? "]" : "", o->aliases != NULL ? " (also --" : "", o->aliases != NULL ? o->aliases : "",
+             o->aliases != NULL ? ")" : "");
+    if (strlen(left) > HELP_INDENT - 3)
+        printf("  %s\n%*s", left, HELP_INDENT, "");
+    else
+        printf("  %-*s ", HELP_INDENT - 3, left);
+    help_text(text);
+}
+
 static void help_command(void)
 {
     const char *usage, *examples, *help = graft_command_help(command, &usage, &examples);
     printf("graft %s: %s\n\nusage: graft %s %s\n\n", command, help, command, usage);
     const graft_option_info *o;
     for (int i = 0; (o = graft_command_option(command, i)) != NULL; i++) {
-        char left[64];
-        snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-                 o->letter ? "," : " ", o->name, o->argument != NULL ? " " : "",
-                 o->argument != NULL ? o->argument : "");
-        printf("  %-26s %s", left, o->help);
-        if (o->argument != NULL && o->fallback != NULL)
-            printf(" [%s]", o->fallback);
-        if (o->aliases != NULL)
-            printf(" (also --%s)", o->aliases);
-        putchar('\n');
+        const char *heading = graft_option_heading(command, i);
+        if (heading != NULL)
+            printf("\n%s:\n", heading);
+        help_option(o);
     }
-    printf("      %-20s %s\n      %-20s %s\n\nexamples:\n  %s\n", "--json", "results as JSON, one object a line",
+    printf("      %-22s %s\n      %-22s %s\n\nexamples:\n  %s\n", "--json", "results as JSON, one object a line",
            "-q, --quiet", "no messages but warnings", examples);
 }
 

@@ -94,6 +94,8 @@ GRAFT_PUBLIC const char *graft_version(void);
 GRAFT_PUBLIC const char *graft_command_name(int index);
 GRAFT_PUBLIC const char *graft_command_help(const char *command, const char **usage, const char **examples);
 GRAFT_PUBLIC const graft_option_info *graft_command_option(const char *command, int index);
+// What help writes above this option and those after it; NULL: nothing new.
+GRAFT_PUBLIC const char *graft_option_heading(const char *command, int index);
 
 #ifdef __cplusplus
 }

@@ -29,9 +29,9 @@
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 // What opening a model to use it asks for.
 #define NETWORK {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}
-#define HEADS \
-    {"heads", 0, "RULE", NULL, \
-     "which of several heads predict: mean or main (default: as the network does)", NULL}, NETWORK, KERNELS
+#define HEADS_RULE \
+    {"heads", 0, "RULE", NULL, "which of several heads predict: mean or main (default: as the network does)", NULL}
+#define HEADS HEADS_RULE, NETWORK, KERNELS
 // What a step learns by.
 #define LEARNER \
     {"recipe", 0, "NAME", NULL, \
@@ -72,30 +72,19 @@ static const graft_option_info train_options[] = {
     DATA("folder per class, train/val/test folders, CSV, IDX or CIFAR folder, .npz; several: one set together"),
     {"output", 'o', "DIR", NULL, "run folder (default runs/train, runs/train2, ...)", NULL},
     {"weights", 0, "FILE", "imagenet", "imagenet (published; downloaded if need be), none, or a weight file", NULL},
+    {"epochs", 0, "N", "10", "passes over the training pictures", NULL},
     {"head", 0, "RULE", "auto", "auto, keep or new", NULL},
     {"num-classes", 0, "N", "0", "classes, where the data do not tell", NULL},
     {"freeze", 0, "N|NAME", "none", "rows or the layer up to which nothing trains; head: all but the head; none", NULL},
+    {"unfreeze-epoch", 0, "E:L,...", NULL, "from epoch E on layer L and what follows it train: 2:blocks.5,4:all", NULL},
+    {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
+    {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
+    {"drop-path", 0, "P", "0", "residual branches are left out at random, the last with P, those before it less",
+     "drop-path-rate"},
     {"aux-weights", 0, "A,B..", NULL, "weights of the auxiliary heads' losses (default: googlenet 1,1, others 0)",
      NULL},
-    HEADS,
-    {"bn", 0, "MODE", "train", "BatchNorm: train (batch statistics), stats (fixed statistics), frozen", NULL},
-    LEARNER,
-    {"lr", 0, "RATE", "0.001", "learning rate", "lr0"},
-    {"ema", 0, "K", "0", "measure and save an average of the weights that keeps K (0.99) at each update; 0: not",
-     "model-ema-decay"},
-    {"swa", 0, "E", "0", "from epoch E on average the epochs' weights; 0: never", NULL},
-    {"scheduler", 0, "NAME", "keras", "constant, step, cosine, onecycle, plateau or keras (rate / (1 + D t))", "sched"},
-    {"decay", 0, "D", "1e-6", "of --scheduler keras", NULL},
-    {"warmup", 0, "E", "0", "epochs, or a part of one, in which the rate rises", "warmup-epochs"},
-    {"step-epochs", 0, "N", "0", "step: epochs between drops; plateau: epochs without gain before one (0: a third; 3)",
-     "decay-epochs"},
-    {"gamma", 0, "G", "0.1", "step, plateau: factor of a drop", "decay-rate"},
-    {"unfreeze-epoch", 0, "E:L,...", NULL, "from epoch E on layer L and what follows it train: 2:blocks.5,4:all", NULL},
-    {"monitor", 0, "NAME", "val_log_loss",
-     "what makes an epoch the best: val_log_loss, val_loss, val_top1, val_top5, train_loss", NULL},
-    {"patience", 0, "N", "0", "stop after N epochs without a better one; 0: never", NULL},
-    {"epochs", 0, "N", "10", "passes over the training pictures", NULL},
-    BATCH,
+    HEADS_RULE,
+    KERNELS,
     IMGSZ,
     {"val", 0, "PART", NULL, "fraction (0.2), count (100) or 0 (default 0.2 if the data have no val part)",
      "val-split"},
@@ -109,32 +98,55 @@ static const graft_option_info train_options[] = {
     GROUP,
     {"classes", 0, "FILE", NULL, "class names, one a line, in this order (default: sorted)", "class-map"},
     {"train-limit", 0, "N", "0", "only the first N training pictures", NULL},
-    {"dropout", 0, "P", NULL, "rate (default: the network's)", NULL},
-    {"drop-path", 0, "P", "0", "residual branches are left out at random, the last with P, those before it less",
-     "drop-path-rate"},
     RESIZE,
     AUGMENT,
-    ICC,
-    DECODE,
-    CACHE,
     {"copies", 0, "K", "0",
      "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
+    ICC,
+    DECODE,
+    CACHE,
     {"cache-features", 0, "HOW", "auto",
      "what frozen layers make of a picture: auto (kept in the cache folder), off, or a folder", NULL},
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
+    LEARNER,
+    {"lr", 0, "RATE", "0.001", "learning rate", "lr0"},
+    {"scheduler", 0, "NAME", "keras", "constant, step, cosine, onecycle, plateau or keras (rate / (1 + D t))", "sched"},
+    {"decay", 0, "D", "1e-6", "of --scheduler keras", NULL},
+    {"warmup", 0, "E", "0", "epochs, or a part of one, in which the rate rises", "warmup-epochs"},
+    {"step-epochs", 0, "N", "0", "step: epochs between drops; plateau: epochs without gain before one (0: a third; 3)",
+     "decay-epochs"},
+    {"gamma", 0, "G", "0.1", "step, plateau: factor of a drop", "decay-rate"},
+    {"ema", 0, "K", "0", "measure and save an average of the weights that keeps K (0.99) at each update; 0: not",
+     "model-ema-decay"},
+    {"swa", 0, "E", "0", "from epoch E on average the epochs' weights; 0: never", NULL},
+    BATCH,
+    {"monitor", 0, "NAME", "val_log_loss",
+     "what makes an epoch the best: val_log_loss, val_loss, val_top1, val_top5, train_loss", NULL},
+    {"patience", 0, "N", "0", "stop after N epochs without a better one; 0: never", NULL},
+    {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch",
+     NULL},
+    {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
+    {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"log-steps", 0, NULL, NULL, "every step's loss into events.jsonl", NULL},
     {"histograms", 0, NULL, NULL, "distribution of weights and gradients by epoch, for TensorBoard", NULL},
     {"no-save", 0, NULL, NULL, "write events only, no model", NULL},
     {"memory", 0, "SIZE", NULL, "most that the run may take, such as 2G or 500M: larger batches go through in parts",
      NULL},
-    {"checkpoint-minutes", 0, "M", "10", "how much work a power cut may cost within an epoch; 0: up to the epoch",
-     NULL},
-    {"resume", 0, "RUN", NULL, "go on with a run folder where it stopped; with --epochs also a finished one", NULL},
-    {"force", 0, NULL, NULL, "resume although the data or the options changed", NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
-    PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    PRECISION,
+    EXACT,
+    OFFLINE,
+    THREADS,
+    WORKERS,
+    ENDED,
+};
+
+// The help of `train` under headings: a heading, and the first of the options that stand below it.
+static const struct section { const char *heading, *first; } train_sections[] = {
+    {"network", "head"}, {"data", "val"}, {"learning", "recipe"}, {"run", "monitor"},
+};
 
 static const graft_option_info lr_find_options[] = {
     {"model", 'm', "NET", NULL, "as for train", NULL},
@@ -366,5 +378,14 @@ const graft_option_info *graft_command_option(const char *command, int index)
     for (int i = 0; c != NULL && c->options[i].name != NULL; i++)
         if (i == index)
             return &c->options[i];
+    return NULL;
+}
+
+const char *graft_option_heading(const char *command, int index)
+{
+    const graft_option_info *option = graft_command_option(command, index);
+    for (size_t i = 0; option != NULL && strcmp(command, "train") == 0 && i < COUNT_OF(train_sections); i++)
+        if (strcmp(option->name, train_sections[i].first) == 0)
+            return train_sections[i].heading;
     return NULL;
 }

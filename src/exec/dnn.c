@@ -372,3 +372,15 @@ const char *dnn_version(void)
     snprintf(text, sizeof text, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
     return text;
 }
+
+bool dnn_takes_bf16(void)
+{
+    const unsigned isa = dnnl_cpu_isa_avx512_core_bf16;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
+bool dnn_takes(int lanes)
+{
+    const unsigned isa = lanes > 8 ? dnnl_cpu_isa_avx512_core : dnnl_cpu_isa_avx2;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
+}

@@ -31,3 +31,5 @@ graft_status dnn_conv_run(struct dnn_conv *conv, const void *src, const float *w
 graft_status dnn_sgemm(bool ta, bool tb, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
                        float *c, int ldc);
 const char *dnn_version(void);
+bool dnn_takes(int lanes); // of floats: 16 AVX-512, 8 AVX2; also false where ONEDNN_MAX_CPU_ISA holds the library below
+bool dnn_takes_bf16(void); // and multiplies in bf16

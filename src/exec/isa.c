@@ -26,10 +26,10 @@ static bool supported(const struct kernel_table *table)
 {
 #if defined __x86_64__
     if (table == &kernels_avx512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        return dnn_takes(16) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (table == &kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        return dnn_takes(8) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
     return table == &kernels_plain;
 }
@@ -54,7 +54,7 @@ bool exec_kernels_force(const char *isa)
 bool exec_bf16(void)
 {
 #if defined __x86_64__
-    return exec_kernels() == &kernels_avx512 && __builtin_cpu_supports("avx512bf16");
+    return exec_kernels() == &kernels_avx512 && dnn_takes_bf16();
 #else
     return false;
 #endif
