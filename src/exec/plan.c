@@ -34,7 +34,7 @@ struct step *step_new(struct plan *p)
         return NULL;
     struct step *s = &p->steps[p->n_steps++];
     *s = (struct step){.src = NO_BUFFER, .src2 = NO_BUFFER, .dst = NO_BUFFER, .extra = NO_BUFFER, .extra2 = NO_BUFFER,
-                       .scratch = NO_BUFFER, .entry = -1};
+                       .scratch = NO_BUFFER, .partial = NO_BUFFER, .entry = -1};
     return s;
 }
 
@@ -173,8 +173,9 @@ static graft_status values_make(struct plan *p, bool of_prefix)
     p->needs_gradient = mem_zero((size_t)g->n_values, sizeof(bool));
     p->masked = mem_zero((size_t)g->n_values, sizeof(bool));
     p->dropped = mem_zero((size_t)g->n_values, sizeof(bool));
+    p->narrow = mem_zero((size_t)g->n_values, sizeof(bool));
     if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL || p->masked == NULL ||
-        p->dropped == NULL)
+        p->dropped == NULL || p->narrow == NULL)
         return fail_memory("the plan's values");
     for (int v = 0; v < g->n_values; v++)
         p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
@@ -264,6 +265,7 @@ static graft_status build(const struct graph *g, struct params *params, struct a
     TRY_GOTO(values_make(p, of_prefix));
     TRY_GOTO(cells_make(p));
     TRY_GOTO(folds_make(p));
+    narrow_mark(p);
     for (int i = 0; i < p->n_cells; i++)
         TRY_GOTO(cell_forward(p, &p->cells[i]));
     p->first_backward = INT_MAX;
@@ -357,6 +359,7 @@ void plan_free(struct plan *p)
     mem_free(p->masked);
     mem_free(p->part);
     mem_free(p->dropped);
+    mem_free(p->narrow);
     mem_free(p->padded);
     for (int i = 0; p->prefix == NULL && i < p->n_ends; i++)
         mem_free(p->end[i]);

@@ -7,12 +7,6 @@
 #include "base/memory.h"
 #include <string.h>
 
-// Groups have few channels each: nothing to multiply matrices of.
-static bool takes_bf16(const struct plan *p, const struct cell *cell)
-{
-    return p->options.bf16 && cell->node->attr.conv.groups == 1;
-}
-
 static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell *cell, bool forward)
 {
     const struct conv_attr *a = &cell->node->attr.conv;
@@ -22,7 +16,7 @@ static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell 
         .kh = a->kh, .kw = a->kw, .stride_h = a->stride_h, .stride_w = a->stride_w, .top = a->top, .left = a->left,
         .bottom = a->bottom, .right = a->right, .groups = a->groups, .bias = a->bias || cell->fold != NULL,
         .plain_src = cell->node->in[0] == 0, .act = forward ? cell->act : ACT_NONE,
-        .bf16 = takes_bf16(p, cell), .layout = p->params->entries[cell->node->param[0]].layout};
+        .bf16 = cell_narrow(p, cell), .layout = p->params->entries[cell->node->param[0]].layout};
 }
 
 static graft_status run_conv(struct plan *p, const struct step *s, const struct run *run)
@@ -111,28 +105,27 @@ static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_
     return library_step(p, s);
 }
 
-// All passes: the maps that are read become bf16 before, the map that is written fp32 after.
-static graft_status conv_forward_bf16(struct plan *p, const struct cell *cell)
+static graft_status conv_forward_narrow(struct plan *p, const struct cell *cell)
 {
     struct step *s;
     int src, dst;
-    TRY(narrow_step(p, cell->node->in[0], p->value_buffer[cell->node->in[0]], &src));
-    TRY(narrow_buffer(p, cell->out, &dst));
+    TRY(half_read(p, cell->node->in[0], p->value_buffer[cell->node->in[0]], &src));
+    TRY(half_make(p, cell->out, &dst));
     TRY(conv_step(p, cell, DNN_FORWARD, &s));
     s->src = src;
     s->dst = dst;
     step_uses(p, s);
-    return widen_step(p, cell->out, dst, NO_BUFFER, p->value_buffer[cell->out]);
+    return half_made(p, cell->out, dst);
 }
 
-static graft_status conv_backward_bf16(struct plan *p, const struct cell *cell, int weight, int bias)
+static graft_status conv_backward_narrow(struct plan *p, const struct cell *cell, int weight, int bias)
 {
     const int in = cell->node->in[0];
     struct step *s;
-    int src, diff;
-    TRY(narrow_step(p, cell->out, p->value_gradient[cell->out], &diff));
+    int src, diff, mask = NO_BUFFER;
+    TRY(half_read(p, cell->out, p->value_gradient[cell->out], &diff));
     if (weight != NO_BUFFER) {
-        TRY(narrow_step(p, in, p->value_buffer[in], &src));
+        TRY(half_read(p, in, p->value_buffer[in], &src));
         TRY(conv_step(p, cell, DNN_WEIGHTS, &s));
         s->src = src;
         s->dst = diff;
@@ -140,29 +133,25 @@ static graft_status conv_backward_bf16(struct plan *p, const struct cell *cell, 
         s->extra2 = bias;
         step_uses(p, s);
     }
-    if (p->needs_gradient[in]) {
-        int mask = NO_BUFFER, made;
-        if (only_consumer(p, in) == cell->node && value_act(p, in) != ACT_NONE) {
-            mask = p->value_buffer[in];
-            p->masked[in] = true;
-        }
-        TRY(narrow_buffer(p, in, &src));
-        TRY(conv_step(p, cell, DNN_DATA, &s));
-        s->src = src;
-        s->dst = diff;
-        step_uses(p, s);
-        TRY(buffer_make(p, value_floats(p, in), &made));
-        TRY(widen_step(p, in, src, mask, made));
-        TRY(gradient_give(p, in, made));
+    if (!p->needs_gradient[in])
+        return GRAFT_OK;
+    if (!p->narrow[in] && only_consumer(p, in) == cell->node && value_act(p, in) != ACT_NONE) {
+        mask = p->value_buffer[in];
+        p->masked[in] = true;
     }
-    return GRAFT_OK;
+    TRY(narrow_buffer(p, in, &src));
+    TRY(conv_step(p, cell, DNN_DATA, &s));
+    s->src = src;
+    s->dst = diff;
+    step_uses(p, s);
+    return half_give(p, in, src, mask);
 }
 
 graft_status conv_forward(struct plan *p, const struct cell *cell)
 {
     struct step *s;
-    if (takes_bf16(p, cell))
-        return conv_forward_bf16(p, cell);
+    if (cell_narrow(p, cell))
+        return conv_forward_narrow(p, cell);
     TRY(conv_step(p, cell, DNN_FORWARD, &s));
     s->src = p->value_buffer[cell->node->in[0]];
     s->dst = p->value_buffer[cell->out];
@@ -180,8 +169,8 @@ graft_status conv_backward(struct plan *p, const struct cell *cell)
     if (node->trains || (p->needs_gradient[in] && value_act(p, in) != ACT_NONE)) // its sums, or the mask
         TRY(value_again(p, in));
     TRY(weight_gradients_make(p, node, &weight, &bias));
-    if (takes_bf16(p, cell)) {
-        TRY(conv_backward_bf16(p, cell, weight, bias));
+    if (cell_narrow(p, cell)) {
+        TRY(conv_backward_narrow(p, cell, weight, bias));
         return weight_gradients_ready(p, node, weight, bias);
     }
     if (weight != NO_BUFFER) {

@@ -44,17 +44,42 @@ static graft_status run_dropout(struct plan *p, const struct step *s, const stru
 
 static graft_status run_add(struct plan *p, const struct step *s, const struct run *run)
 {
+    if (s->narrow) {
+        p->kernels->bf16->add(half(BUFFER(src)), half(BUFFER(src2)), half(BUFFER(dst)), s->size, s->cell->act);
+        return GRAFT_OK;
+    }
     p->kernels->add(BUFFER(src), BUFFER(src2), BUFFER(dst), s->size);
     if (s->cell->act != ACT_NONE)
         p->kernels->act_forward(BUFFER(dst), s->size, s->cell->act);
     return GRAFT_OK;
 }
 
+static graft_status add_narrow(struct plan *p, const struct cell *cell)
+{
+    const int a = cell->node->in[0], b = cell->node->in[1];
+    const struct bf16_map map = half_map(p, cell->out);
+    struct step *s;
+    int src, src2, dst;
+    TRY(half_read(p, a, p->value_buffer[a], &src));
+    TRY(half_read(p, b, p->value_buffer[b], &src2));
+    TRY(half_make(p, cell->out, &dst));
+    TRY(step_add(p, &s));
+    s->run = run_add;
+    s->cell = cell;
+    s->narrow = true;
+    s->src = src;
+    s->src2 = src2;
+    s->dst = dst;
+    s->size = map.pixels * map.channels;
+    step_uses(p, s);
+    return half_made(p, cell->out, dst);
+}
+
 graft_status add_again(struct plan *p, const struct cell *cell) { return elementwise_forward(p, cell); }
 
 static graft_status run_copy(struct plan *p, const struct step *s, const struct run *run)
 {
-    memcpy(BUFFER(dst), BUFFER(src), s->size * sizeof(float));
+    memcpy(BUFFER(dst), BUFFER(src), s->size * (s->narrow ? sizeof(uint16_t) : sizeof(float)));
     return GRAFT_OK;
 }
 
@@ -118,6 +143,8 @@ static graft_status concat_steps(struct plan *p, const struct cell *cell, bool b
 graft_status elementwise_forward(struct plan *p, const struct cell *cell)
 {
     struct step *s;
+    if (cell_narrow(p, cell))
+        return add_narrow(p, cell);
     TRY(step_add(p, &s));
     const enum op op = cell->node->op;
     s->run = op == OP_ADD ? run_add : op == OP_DROPOUT ? run_dropout : run_act;
@@ -143,25 +170,41 @@ graft_status elementwise_backward(struct plan *p, const struct cell *cell)
     return gradient_give(p, cell->node->in[0], s->dst);
 }
 
+static graft_status copy_step(struct plan *p, int value, bool narrow, int src, int *out)
+{
+    const struct bf16_map map = half_map(p, value);
+    struct step *s;
+    TRY(narrow ? narrow_buffer(p, value, out) : buffer_make(p, value_floats(p, value), out));
+    TRY(step_add(p, &s));
+    s->run = run_copy;
+    s->narrow = narrow;
+    s->src = src;
+    s->dst = *out;
+    s->size = narrow ? map.pixels * map.channels : value_floats(p, value);
+    step_uses(p, s);
+    return GRAFT_OK;
+}
+
 // Both sides receive the same gradient: the second a copy, so that the first may be changed in place.
 graft_status add_backward(struct plan *p, const struct cell *cell)
 {
     TRY(act_backward_step(p, cell));
-    const int diff = p->value_gradient[cell->out], a = cell->node->in[0], b = cell->node->in[1];
-    if (p->needs_gradient[b] && (p->needs_gradient[a] || a == b)) {
-        int copy;
-        struct step *s;
-        TRY(buffer_make(p, value_floats(p, b), &copy));
-        TRY(step_add(p, &s));
-        s->run = run_copy;
-        s->src = diff;
-        s->dst = copy;
-        s->size = value_floats(p, b);
-        step_uses(p, s);
-        TRY(gradient_give(p, b, copy));
-        return gradient_give(p, a, diff);
+    const int a = cell->node->in[0], b = cell->node->in[1];
+    const bool narrow = cell_narrow(p, cell);
+    int diff = p->value_gradient[cell->out], copy = diff;
+    if (narrow)
+        TRY(half_read(p, cell->out, diff, &diff));
+    const bool both = p->needs_gradient[b] && (p->needs_gradient[a] || a == b);
+    if (both)
+        TRY(copy_step(p, b, narrow, diff, &copy));
+    else
+        copy = diff;
+    if (narrow) {
+        TRY(p->needs_gradient[b] ? half_give(p, b, copy, NO_BUFFER) : GRAFT_OK);
+        return both || !p->needs_gradient[b] ? half_give(p, a, diff, NO_BUFFER) : GRAFT_OK;
     }
-    return gradient_give(p, p->needs_gradient[b] ? b : a, diff);
+    TRY(gradient_give(p, b, copy));
+    return both || !p->needs_gradient[b] ? gradient_give(p, a, diff) : GRAFT_OK;
 }
 
 graft_status concat_forward(struct plan *p, const struct cell *cell) { return concat_steps(p, cell, false); }

@@ -13,7 +13,7 @@ graft_status step_add(struct plan *p, struct step **out)
 
 void step_uses(struct plan *p, const struct step *s)
 {
-    const int all[] = {s->src, s->src2, s->dst, s->extra, s->extra2, s->scratch};
+    const int all[] = {s->src, s->src2, s->dst, s->extra, s->extra2, s->scratch, s->partial};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         buffer_use(p, all[i]);
 }
@@ -26,6 +26,8 @@ graft_status buffer_make(struct plan *p, size_t floats, int *out)
 
 static graft_status value_make(struct plan *p, int value)
 {
+    if (p->narrow[value])
+        return narrow_buffer(p, value, &p->value_buffer[value]);
     return buffer_make(p, value_floats(p, value), &p->value_buffer[value]);
 }
 
@@ -80,6 +82,10 @@ graft_status value_again(struct plan *p, int value)
 
 static graft_status run_accumulate(struct plan *p, const struct step *s, const struct run *run)
 {
+    if (s->narrow) {
+        p->kernels->bf16->add(half(BUFFER(dst)), half(BUFFER(src)), half(BUFFER(dst)), s->size, ACT_NONE);
+        return GRAFT_OK;
+    }
     p->kernels->add(BUFFER(dst), BUFFER(src), BUFFER(dst), s->size);
     return GRAFT_OK;
 }
@@ -97,7 +103,8 @@ graft_status gradient_give(struct plan *p, int value, int buffer)
     s->run = run_accumulate;
     s->src = buffer;
     s->dst = p->value_gradient[value];
-    s->size = value_floats(p, value);
+    s->narrow = p->narrow[value];
+    s->size = map_size(p, value);
     step_uses(p, s);
     return GRAFT_OK;
 }
@@ -126,6 +133,10 @@ graft_status ready_step(struct plan *p, int entry, int gradient)
 
 static graft_status run_act_backward(struct plan *p, const struct step *s, const struct run *run)
 {
+    if (s->narrow) {
+        p->kernels->bf16->act_backward(half(BUFFER(src)), half(BUFFER(dst)), s->size, s->cell->act);
+        return GRAFT_OK;
+    }
     p->kernels->act_backward(BUFFER(src), BUFFER(dst), s->size, s->cell->act);
     return GRAFT_OK;
 }
@@ -141,7 +152,8 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell)
     s->cell = cell;
     s->src = p->value_buffer[cell->out];
     s->dst = p->value_gradient[cell->out];
-    s->size = value_floats(p, cell->out);
+    s->narrow = p->narrow[cell->out];
+    s->size = map_size(p, cell->out);
     step_uses(p, s);
     return GRAFT_OK;
 }
