@@ -38,6 +38,14 @@ for seed; do
     row '+ 5 views' - "$(score views-$seed.csv)"
     "$graft" knn folds-$seed/fold-0/model.safetensors data/test -k 3 --predictions views-$seed.csv --csv near-$seed.csv >>log 2>&1
     row '+ 3 neighbours' - "$(score near-$seed.csv)"
+    # The unseen groups' pictures without their labels, by the models that never saw the fold they label for.
+    "$graft" pseudo folds-$seed -d data/test ${PSEUDO:---top 60 --labels soft} --rounds 2 -o pseudo-$seed >>log 2>&1
+    for round in 1 2; do
+        "$graft" ensemble pseudo-$seed/round-$round --rule geometric -o students-$seed-$round >>log 2>&1
+        row "the four with pseudo-labels, round $round" "$(sed -n 's/.*"oof_log_loss": *\([0-9.]*\).*/\1/p' pseudo-$seed/round-$round/results.json)" "$(unseen students-$seed-$round)"
+    done
+    "$graft" predict students-$seed-2 data/test --tta 5,flip,shift=0.08,rotate=5 --tta-mean geometric --csv student-views-$seed.csv >>log 2>&1
+    row '+ 5 views' - "$(score student-views-$seed.csv)"
     "$graft" svm "$weights" -d data/train.csv --imgsz 64 --folds 4 -o svm-$seed >>log 2>&1 &&
         row 'linear SVM on published features' "$("$graft" ensemble svm-$seed/oof_predictions.csv --json 2>>log | sed 's/"members".*\]//' | log_loss)" "$(unseen svm-$seed)"
 done

@@ -313,6 +313,25 @@ static void show_knn(const json_t *o)
            number_of(o, "n"), number_of(o, "k"), number_of(o, "first"), number_of(o, "last"));
 }
 
+static void show_crops(const json_t *o)
+{
+    printf("%s: boxes of %.0f pictures\n", text_of(o, "output"), number_of(o, "n"));
+}
+
+static void show_pseudo(const json_t *o)
+{
+    const json_t *row;
+    size_t i;
+    if (json_object_get(o, "chosen") == NULL) { // of a round's training
+        show_train(o);
+        return;
+    }
+    json_array_foreach(json_object_get(o, "classes"), i, row)
+        printf("%8.0f  %s\n", number_of(row, "n"), text_of(row, "class"));
+    printf("%s: %.0f %s labels for %.0f pictures\n", text_of(o, "output"), number_of(o, "chosen"), text_of(o, "labels"),
+           number_of(o, "n"));
+}
+
 static void show_report(const json_t *o) { printf("%s\n", text_of(o, "report")); }
 
 void show_result(const char *command, const char *json)
@@ -322,7 +341,7 @@ void show_result(const char *command, const char *json)
         {"inspect", show_inspect}, {"convert", show_convert}, {"models", show_models},
         {"pull", show_pull}, {"bench", show_bench}, {"explain", show_explain},
         {"report", show_report}, {"ensemble", show_ensemble}, {"features", show_features},
-        {"svm", show_svm}, {"knn", show_knn}, {"runs", show_runs},
+        {"svm", show_svm}, {"knn", show_knn}, {"pseudo", show_pseudo}, {"crops", show_crops}, {"runs", show_runs},
         {"watch", show_train}, {"data", show_data}, {"lr-find", show_lr_find}};
     json_t *o = json_loads(json, 0, NULL);
     for (size_t i = 0; o != NULL && i < sizeof table / sizeof *table; i++)

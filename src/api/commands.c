@@ -17,6 +17,11 @@
 #define ICC \
     {"icc", 0, NULL, NULL, \
      "convert embedded colour profiles to sRGB (Pillow ignores them); kept in the model", NULL}
+#define CROP {"crop", 0, "FILE", NULL, "of a model trained with --crop: the pictures' boxes, from `graft crops`", NULL}
+#define CROP_RULE \
+    {"threshold", 0, "T", "0.3", "of the largest heat: what belongs to the box around the hottest place", NULL}, \
+    {"margin", 0, "M", "0.1", "on each side, as a part of the box's side", NULL}, \
+    {"least", 0, "L", "0.35", "smallest side of a box, as a part of what the network sees", NULL}
 #define DATA(help) {"data", 'd', "DATA", NULL, help, NULL, 1}
 #define GROUP {"group", 0, "COLUMN", NULL, "CSV's column of what stays together (default group or subject); none", NULL}
 #define KERNELS \
@@ -102,6 +107,10 @@ static const graft_option_info train_options[] = {
     AUGMENT,
     {"copies", 0, "K", "0",
      "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
+    {"crop", 0, "FILE", NULL, "of every picture only its box, from `graft crops`", NULL},
+    {"pseudo", 0, "FILE", NULL, "pictures with labels that a model gave (`graft pseudo`), mixed into training", NULL},
+    {"pseudo-share", 0, "S", "0.3", "their share of every batch; an epoch is one pass over the labelled pictures",
+     NULL},
     {"class-weights", 0, "RULE|FILE", NULL, "of the loss: balanced, or a CSV of class,weight", NULL},
     {"balance", 0, NULL, NULL, "small classes are seen more often: every class as often as the largest", NULL},
     ICC,
@@ -178,7 +187,7 @@ static const graft_option_info predict_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    TTA, HEADS, ICC, BATCH, IMGSZ, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -188,7 +197,7 @@ static const graft_option_info val_options[] = {
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    TTA, HEADS, ICC, BATCH, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, CROP, BATCH, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
@@ -231,6 +240,8 @@ static const graft_option_info bench_options[] = {
 static const graft_option_info explain_options[] = {
     {"output", 'o', "FILE", "explain.png", "the picture to write, .png or .jpg", NULL},
     {"class", 0, "NAME", NULL, "what to look for (default: the likeliest class)", NULL},
+    {"box", 0, NULL, NULL, "a frame around what `graft crops` would take", NULL},
+    CROP_RULE, CROP,
     HEADS, ICC, IMGSZ, RESIZE, OFFLINE, THREADS, ENDED};
 static const graft_option_info runs_options[] = {
     {"sort", 0, "BY", "date", "date, name, top1, log-loss or time", NULL},
@@ -271,6 +282,24 @@ static const graft_option_info svm_options[] = {
     {"classes", 0, "FILE", NULL, "as for train", NULL},
     {"train-limit", 0, "N", "0", "only the first N pictures", NULL},
     GROUP, HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+
+static const graft_option_info crops_options[] = {
+    DATA("pictures, folders or CSVs, as for predict; labels are not looked at"),
+    {"output", 'o', "FILE.csv", NULL, "path,left,top,width,height as parts of the picture,class,prob", NULL},
+    CROP_RULE,
+    HEADS, ICC, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, ENDED};
+
+static const graft_option_info pseudo_options[] = {
+    DATA("pictures, folders or CSVs without labels, as for predict"),
+    {"output", 'o', "FILE.csv", NULL,
+     "path,label and, with soft labels, each class's probability: for train --pseudo; a folder with --rounds", NULL},
+    {"threshold", 0, "P", "0.9", "only pictures whose likeliest class has at least P (with --top alone: 0)", NULL},
+    {"top", 0, "N", "0", "of every class only the N likeliest; 0: all", NULL},
+    {"labels", 0, "KIND", "hard", "hard (the likeliest class) or soft (the probabilities)", NULL},
+    {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
+    {"rounds", 0, "N", "0", "label, train as MODEL (a run) was with the labels, label by the result: N times", NULL},
+    {"pseudo-share", 0, "S", "0.3", "--rounds: as for train", NULL},
+    GROUP, TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info knn_options[] = {
     {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
@@ -318,6 +347,17 @@ static const struct command commands[] = {
      "graft knn runs/train/model.safetensors test/ -k 10 --csv out.csv\n"
      "  graft knn runs/train/model.safetensors test/ --predictions ensemble.csv --csv out.csv",
      knn_options, run_knn},
+    {"crops", NULL, "boxes around what a model looks at, to train on that alone",
+     "MODEL -d PICTURES -o FILE [OPTION]...",
+     "graft crops runs/train -d pets/ -o boxes.csv\n  graft train -d pets/ --crop boxes.csv -o runs/close\n"
+     "  graft crops runs/train -d new/ -o new.csv\n  graft predict runs/close new/ --crop new.csv",
+     crops_options, run_crops},
+    {"pseudo", NULL, "label pictures by a model where it is sure, to train on", "MODEL -d PICTURES -o FILE [OPTION]...",
+     "graft pseudo runs/train -d unlabelled/ --threshold 0.95 -o sure.csv\n"
+     "  graft train -d pets/ --pseudo sure.csv --pseudo-share 0.3\n"
+     "  graft pseudo runs/folds -d test/ --top 500 --labels soft -o sure.csv\n"
+     "  graft pseudo runs/folds -d test/ --rounds 2 -o runs/rounds",
+     pseudo_options, run_pseudo},
     {"inspect", NULL, "say what a weight or model file is", "FILE", "graft inspect vgg16.h5", inspect_options,
      run_inspect},
     {"convert", NULL, "write a model or weight file in another format", "SRC DST [OPTION]...",

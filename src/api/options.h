@@ -39,6 +39,8 @@ graft_status run_train(const graft_options *o);
 graft_status run_predict(const graft_options *o);
 graft_status run_val(const graft_options *o);
 graft_status run_ensemble(const graft_options *o);
+graft_status run_crops(const graft_options *o);
+graft_status run_pseudo(const graft_options *o);
 graft_status run_features(const graft_options *o);
 graft_status run_svm(const graft_options *o);
 graft_status run_knn(const graft_options *o);

@@ -33,6 +33,15 @@ graft_status tta_option(const graft_options *o, const struct model *m, const str
 graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);
 // --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
 graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);
+// --crop: the boxes of the pictures that take part.
+graft_status crop_option(const graft_options *o, struct dataset *d);
+struct crop_rule;
+graft_status crop_rule_option(const graft_options *o, struct crop_rule *out); // --threshold, --margin, --least
+// The file of pseudo-labels that a model gives the pictures of -d.
+graft_status pseudo_label(const graft_options *o, const char *model, const char *file);
+graft_status pseudo_rounds(const graft_options *o, long rounds);
+// --pseudo and --pseudo-share, into a data set that is split; `folds` 0: into none.
+graft_status pseudo_option(const graft_options *o, int folds, int fold, struct dataset *d);
 // A run of its options, all of them in force; and one taken up again, `given` over the options it has.
 graft_status train_once(const graft_options *o);
 graft_status train_again(const graft_options *given, const char *folder);

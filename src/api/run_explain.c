@@ -3,7 +3,9 @@
 #include "api/run.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "data/boxes.h"
 #include "data/encode.h"
+#include "infer/crops.h"
 #include "infer/explain.h"
 #include <stdlib.h>
 #include <string.h>
@@ -44,15 +46,59 @@ static graft_status picture_save(const struct picture *p, const char *path)
     return status;
 }
 
+// What of the picture enters the network: all of it, or its box.  part: where the network's input lies in the picture.
+static graft_status picture_open(const graft_options *o, const struct model *m, struct picture *original,
+                                 struct picture *seen, float box[4], double part[4])
+{
+    double offset[2], scale[2];
+    TRY(picture_read(o->inputs[1], m->input.icc, original));
+    if (m->input.crop)
+        TRY(box_read(option_text(o, "crop"), o->inputs[1], box));
+    TRY(picture_box(original, box, seen));
+    input_region(&m->input, seen->w, seen->h, offset, scale);
+    for (int i = 0; i < 2; i++) {
+        part[i] = box[i] + offset[i] * box[i + 2];
+        part[i + 2] = scale[i] * box[i + 2];
+    }
+    return GRAFT_OK;
+}
+
+// The input under its heat, with --box the frame of a crop; of a model of crops the picture, with the frame and the
+// heat where the crop was.
+static graft_status show(const graft_options *o, const struct model *m, const struct picture *original,
+                         const float *input, const float *heat, int h, int w, const float *box, const double *part,
+                         struct picture *out)
+{
+    struct picture seen;
+    struct crop_rule rule;
+    double frame[4] = {box[0], box[1], box[2], box[3]};
+    if (m->input.crop)
+        TRY(picture_with_heat(original, heat, h, w, part, out));
+    else {
+        TRY(picture_of_input(input, &m->input, false, &seen));
+        const graft_status status = picture_with_heat(&seen, heat, h, w, NULL, out);
+        picture_free(&seen);
+        TRY(status);
+        if (!option_set(o, "box"))
+            return GRAFT_OK;
+        TRY(crop_rule_option(o, &rule));
+        TRY(crop_of_heat(heat, h, w, &rule, frame));
+    }
+    picture_frame(out, frame);
+    return GRAFT_OK;
+}
+
 static graft_status explain(const graft_options *o, struct model *m, struct arena *arena, const char *output)
 {
     struct explainer *e = NULL;
     struct picture original = {0}, seen = {0}, shown = {0};
+    float box[4] = {0, 0, 1, 1};
+    double part[4];
     float *input = NULL, *heat = NULL, *probabilities = NULL;
     int which, h, w;
     graft_status status = GRAFT_OK;
     TRY_GOTO(class_option(o, m, &which));
-    TRY_GOTO(picture_read(o->inputs[1], m->input.icc, &original));
+    TRY_GOTO(picture_open(o, m, &original, &seen, box, part));
     TRY_GOTO(explainer_new(m, arena, 1, &e));
     explainer_map(e, &h, &w);
     input = mem_aligned(3 * (size_t)m->input.size * (size_t)m->input.size * sizeof *input);
@@ -60,10 +106,9 @@ static graft_status explain(const graft_options *o, struct model *m, struct aren
     probabilities = mem_alloc((size_t)m->n_classes * sizeof *probabilities);
     if (input == NULL || heat == NULL || probabilities == NULL)
         TRY_GOTO(fail_memory("the explanation"));
-    TRY_GOTO(picture_prepare(&original, &m->input, input));
+    TRY_GOTO(picture_prepare(&seen, &m->input, input));
     TRY_GOTO(explainer_run(e, input, &which, heat, probabilities));
-    TRY_GOTO(picture_of_input(input, &m->input, false, &seen));
-    TRY_GOTO(picture_with_heat(&seen, heat, h, w, &shown));
+    TRY_GOTO(show(o, m, &original, input, heat, h, w, box, part, &shown));
     TRY_GOTO(picture_save(&shown, output));
     result_take(json_pack("{s:s+, s:s, s:f, s:s+, s:i, s:i}", "path", o->inputs[1], "", "class", m->classes[which],
                           "prob", (double)probabilities[which], "output", output, "", "map_h", h, "map_w", w));

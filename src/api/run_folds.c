@@ -135,6 +135,23 @@ static void summary_tell(const char *folder, int missing)
     mem_free(path);
 }
 
+// What is wrong with pseudo-labels is told before any fold has begun.
+static graft_status pseudo_check(const graft_options *o, long num_classes, long limit, int folds)
+{
+    struct dataset d = {0};
+    int *fold = NULL;
+    graft_status status = GRAFT_OK;
+    if (option_text(o, "pseudo") == NULL)
+        return GRAFT_OK;
+    TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
+    TRY_GOTO(folds_of_data(&d, folds, limit, &fold));
+    TRY_GOTO(pseudo_option(o, folds, 0, &d));
+done:
+    dataset_free(&d);
+    mem_free(fold);
+    return status;
+}
+
 // The data once, for the list of folds; a run reads them for itself.
 static graft_status describe(const graft_options *o, const char *folder, int folds)
 {
@@ -145,6 +162,7 @@ static graft_status describe(const graft_options *o, const char *folder, int fol
     graft_status status = GRAFT_OK;
     TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
     TRY(option_long(o, "train-limit", 0, 1L << 40, &limit));
+    TRY_GOTO(pseudo_check(o, num_classes, limit, folds));
     TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
     TRY_GOTO(folds_of_data(&d, folds, limit, &fold));
     if ((args = options_json(o)) == NULL)

@@ -131,6 +131,7 @@ graft_status run_inspect(const graft_options *o)
         TRY_GOTO(put_network(result, net, &set));
     else
         json_object_set_new(result, "reason", json_string(graft_message()));
+    TRY_GOTO(tensor_set_whole(&set, path));
     json_incref(result);
     result_take(result);
 done:

@@ -1,149 +1,17 @@
 // api/run_predict.c: `graft predict` and `graft val`.
 
-#include "api/run.h"
+#include "api/subject.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "data/data.h"
 #include "infer/calibrate.h"
-#include "infer/ensemble.h"
 #include "infer/metrics.h"
-#include "infer/scores.h"
 #include "infer/submission.h"
-#include "infer/svm.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
-{
-    int resize = -1;
-    enum predicting predicting;
-    TRY(heads_option(o, &predicting));
-    if (option_text(o, "resize") != NULL)
-        TRY(option_choice(o, "resize", resize_rules, &resize));
-    const bool known = zoo_find(name) != NULL && !file_exists(name);
-    struct model_request request = {.network = known ? name : option_text(o, "model"),
-                                    .weights = known ? "imagenet" : name,
-                                    .offline = option_set(o, "offline"),
-                                    .head = HEAD_KEEP,
-                                    .size = (int)size,
-                                    .dropout = 0,
-                                    .resize = resize,
-                                    .bn = BN_FROZEN,
-                                    .predicting = predicting};
-    TRY(kernels_option(o, &request.kernels));
-    TRY(model_open(&request, out));
-    out->input.icc |= option_set(o, "icc");
-    return profiles_check(&out->input);
-}
-
-graft_status tta_option(const graft_options *o, const struct model *m, const struct dataset *d, struct tta *out)
-{
-    int mean;
-    *out = (struct tta){.views = 1};
-    TRY(option_choice(o, "tta-mean", mean_names, &mean));
-    if (option_text(o, "tta") == NULL)
-        return option_set(o, "tta-mean") ? fail(GRAFT_BAD_OPTION, "--tta-mean goes with --tta") : GRAFT_OK;
-    if (d->array_float)
-        return fail(GRAFT_BAD_OPTION, "--tta cannot change preprocessed arrays");
-    TRY(tta_parse(option_text(o, "tta"), m, out));
-    out->mean = (enum mean)mean;
-    char parts[512];
-    augment_text(&out->augment, parts, sizeof parts);
-    log_info("test-time augmentation: the %s mean of %d views: the picture as it is, and changed by %s",
-             mean_names[mean], out->views, parts);
-    return GRAFT_OK;
-}
-
-// A member of an ensemble, as the options have it.
-struct opening { const graft_options *o; const struct dataset *d; };
-
-static graft_status member_ready(void *user, const char *file, struct model *out, struct tta *tta)
-{
-    const struct opening *a = user;
-    TRY(model_open_ready(a->o, file, 0, out));
-    return tta_option(a->o, out, a->d, tta);
-}
-
-// What predicts: a model; an ensemble; or a support vector machine on the features of `network`.  Of the last two
-// `model` has the classes and nothing else.
-struct subject { struct model model, network; struct ensemble ensemble; struct svm svm; };
-
-static void subject_close(struct subject *s)
-{
-    model_close(&s->model);
-    model_close(&s->network);
-    ensemble_free(&s->ensemble);
-    svm_free(&s->svm);
-}
-
-static graft_status classes_set(struct model *m, char *const *names, int n)
-{
-    m->classes = mem_zero((size_t)n, sizeof *m->classes);
-    for (; m->classes != NULL && m->n_classes < n; m->n_classes++)
-        if ((m->classes[m->n_classes] = mem_text(names[m->n_classes])) == NULL)
-            return fail_memory("class names");
-    return m->classes != NULL ? GRAFT_OK : fail_memory("class names");
-}
-
-static graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s)
-{
-    const bool machine = svm_is(name);
-    if (!ensemble_is(name) && !machine)
-        return model_open_ready(o, name, size, &s->model);
-    if (size != 0)
-        return fail(GRAFT_BAD_OPTION, "'%s' is %s, with a size of its own: pictures are needed, and no --imgsz", name,
-                    machine ? "a support vector machine" : "an ensemble");
-    if (machine) {
-        TRY(svm_read(name, &s->svm));
-        TRY(model_open_ready(o, s->svm.model, 0, &s->network));
-        return classes_set(&s->model, s->svm.classes, s->svm.n_classes);
-    }
-    TRY(ensemble_read(name, &s->ensemble));
-    return classes_set(&s->model, s->ensemble.classes, s->ensemble.n_classes);
-}
-
-// The machine's probabilities.
-static graft_status svm_scores(const graft_options *o, struct subject *subject, const struct dataset *d,
-                               const uint32_t *order, size_t n, struct scores *out)
-{
-    const struct svm *s = &subject->svm;
-    long batch, workers;
-    struct layer_features f = {0};
-    double *values = mem_alloc((size_t)s->n_classes * sizeof *values);
-    graft_status status = values != NULL ? GRAFT_OK : fail_memory("predictions");
-    if (status == GRAFT_OK)
-        status = scores_init(out, d->count, s->n_classes);
-    if (status != GRAFT_OK) {
-        mem_free(values);
-        return status;
-    }
-    TRY_GOTO(option_long(o, "batch", 1, 4096, &batch));
-    TRY_GOTO(option_long(o, "workers", 1, 64, &workers));
-    if (option_text(o, "tta") != NULL)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--tta: a support vector machine looks at pictures as they are"));
-    const struct feature_request how = {s->layer, (int)batch, (int)workers, option_set(o, "exact")};
-    TRY_GOTO(layer_features_make(&subject->network, d, order, n, &how, &f));
-    if (f.width != s->width)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' gives %d features, the machine wants %d", s->model, f.width, s->width));
-    for (size_t i = 0; i < n; i++) {
-        const size_t at = order[i];
-        if (f.error[at] != NULL) {
-            out->error[at] = f.error[at];
-            f.error[at] = NULL;
-            out->bad++;
-            continue;
-        }
-        svm_values(s->w, f.x + at * (size_t)f.width, f.width, s->n_classes, values);
-        svm_probabilities(s->platt, values, s->n_classes, out->p + at * (size_t)s->n_classes);
-    }
-done:
-    layer_features_fini(&f);
-    mem_free(values);
-    return status;
-}
 
 // A CSV that appears whole or not at all; a row is put together in memory.
 struct csv_file {
@@ -293,70 +161,6 @@ static graft_status logits_write(const char *path, const float *logits, size_t n
     return status;
 }
 
-// The kept probabilities, told as if they came one by one.
-static graft_status scores_tell(const struct scores *s, const uint32_t *order, size_t n, predicted take, void *user)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct prediction p = {.probabilities = s->p + order[i] * (size_t)s->classes};
-        TRY(take(user, order[i], s->error[order[i]] == NULL ? &p : NULL, s->error[order[i]]));
-    }
-    return GRAFT_OK;
-}
-
-static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena,
-                               struct plan **plan)
-{
-    struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
-    TRY(precision_option(o, &options.bf16));
-    TRY(arena_new(arena));
-    TRY(plan_build(&m->graph, &m->params, *arena, &options, plan));
-    return arena_reserve(*arena);
-}
-
-// Each picture to `take`: as it comes, or after its last view and member.
-static graft_status predict_all(const graft_options *o, struct subject *subject, const struct dataset *d,
-                                const uint32_t *order, size_t n, const char *stage, predicted take, void *user)
-{
-    long batch, workers;
-    struct model *m = &subject->model;
-    const struct ensemble *e = &subject->ensemble;
-    struct tta tta;
-    struct arena *arena = NULL;
-    struct plan *plan = NULL;
-    struct scores scores = {0};
-    graft_status status = GRAFT_OK;
-    bool bf16;
-    TRY(option_long(o, "batch", 1, 4096, &batch));
-    TRY(option_long(o, "workers", 1, 64, &workers));
-    TRY(precision_option(o, &bf16));
-    if (subject->svm.n_classes > 0) {
-        TRY_GOTO(svm_scores(o, subject, d, order, n, &scores));
-        TRY_GOTO(scores_tell(&scores, order, n, take, user));
-        goto done;
-    }
-    if (e->n_members > 0) {
-        struct opening opening = {o, d};
-        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), NULL, stage, bf16};
-        TRY_GOTO(ensemble_scores(e, d, order, n, &how, member_ready, &opening, &scores));
-        TRY_GOTO(scores_tell(&scores, order, n, take, user));
-        goto done;
-    }
-    TRY(tta_option(o, m, d, &tta));
-    if (tta.views > 1) {
-        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), &tta, stage, bf16};
-        TRY_GOTO(scores_make(m, d, order, n, &how, &scores));
-        TRY_GOTO(scores_tell(&scores, order, n, take, user));
-    } else {
-        TRY_GOTO(plan_ready(o, m, (size_t)batch < n ? (int)batch : (int)n, &arena, &plan));
-        TRY_GOTO(predict_samples(m, plan, d, order, n, (int)workers, stage, take, user));
-    }
-done:
-    scores_fini(&scores);
-    plan_free(plan);
-    arena_free(arena);
-    return status;
-}
-
 static uint32_t *order_new(const struct dataset *d)
 {
     uint32_t *order = mem_alloc((d->count + 1) * sizeof *order);
@@ -394,6 +198,7 @@ graft_status run_predict(const graft_options *o)
     } else
         TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
     TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &s));
+    TRY_GOTO(crop_option(o, &d));
     if (array)
         s.model.input =
             (struct input_spec){.size = d.array_h, .resize = d.array_h, .rule = RESIZE_SQUASH, .scale = {1, 1, 1}};
@@ -538,6 +343,7 @@ graft_status run_val(const graft_options *o)
     TRY_GOTO(subject_open(o, o->inputs[0], 0, &s));
     TRY_GOTO(data_open(o, s.model.n_classes, &s.model, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
+    TRY_GOTO(crop_option(o, &d));
     order = mem_alloc((d.count + 1) * sizeof *order);
     r = (struct outcome){.model = &s.model, .data = &d};
     r.probabilities = mem_alloc((d.count + 1) * (size_t)s.model.n_classes * sizeof(float));
@@ -554,7 +360,7 @@ graft_status run_val(const graft_options *o)
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     if (option_set(o, "calibrate"))
-        TRY_GOTO(calibrate(o->inputs[0], &s.model, &r));
+        TRY_GOTO(calibrate(s.file != NULL ? s.file : o->inputs[0], &s.model, &r));
     r.temperature = model_temperature(&s.model);
     const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, s.model.n_classes);
     TRY_GOTO(val_result(&r, &metrics));

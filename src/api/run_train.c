@@ -3,6 +3,7 @@
 #include "api/follow.h"
 #include "api/run.h"
 #include "base/memory.h"
+#include "data/pseudo.h"
 #include "train/folds.h"
 #include "train/train.h"
 #include <stdio.h>
@@ -101,6 +102,15 @@ graft_status array_input(const struct dataset *d, const graft_options *o, struct
     return GRAFT_OK;
 }
 
+// --pseudo and --pseudo-share.
+graft_status pseudo_option(const graft_options *o, int folds, int fold, struct dataset *d)
+{
+    const char *file = option_text(o, "pseudo");
+    double share;
+    TRY(option_double(o, "pseudo-share", 0.001, 0.9, &share));
+    return file != NULL ? pseudo_add(d, &(struct pseudo){file, share, folds, fold}) : GRAFT_OK;
+}
+
 // The parts, and what an epoch is made of.
 static graft_status training_data(const graft_options *o, long limit, uint64_t seed, int copies, struct dataset *d)
 {
@@ -122,6 +132,8 @@ static graft_status training_data(const graft_options *o, long limit, uint64_t s
     TRY(dataset_copies(d, copies));
     if (option_set(o, "balance"))
         TRY(dataset_balance(d));
+    TRY(pseudo_option(o, folds, held_out, d));
+    TRY(crop_option(o, d));
     return d->has_val ? dataset_prints_keep(d) : GRAFT_OK;
 }
 
@@ -192,6 +204,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
         return fail(GRAFT_BAD_OPTION, "--split says which pictures are held out, so --val has no place");
+    if (option_text(o, "crop") != NULL && strcmp(option_text(o, "cache"), "none") != 0)
+        return fail(GRAFT_BAD_OPTION, "--cache keeps whole pictures, so --crop has no place beside it");
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
     exec_set_threads((int)threads);
@@ -223,6 +237,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     }
     TRY_GOTO(model_open(&request, &m));
     m.input.icc |= option_set(o, "icc");
+    m.input.crop = option_text(o, "crop") != NULL;
     TRY_GOTO(profiles_check(&m.input));
     TRY_GOTO(cache_option(o, &augment, &d));
     args = options_json(o);
@@ -287,6 +302,8 @@ static graft_status train_anew(const graft_options *o)
     char changes[64];
     if (option_set(o, "force"))
         return fail(GRAFT_BAD_OPTION, "--force goes with --resume RUN");
+    if (option_set(o, "pseudo-share") && option_text(o, "pseudo") == NULL)
+        return fail(GRAFT_BAD_OPTION, "--pseudo-share goes with --pseudo FILE");
     TRY(recipe_presets(o, &presets));
     graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
     json_decref(presets);

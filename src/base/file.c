@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mapping.h"
 #include "base/memory.h"
 #include <dirent.h>
 #include <errno.h>
@@ -72,6 +73,10 @@ static graft_status open_whole(const char *path, size_t copied, size_t most, str
         void *mapping = MAP_FAILED;
         if ((size_t)st.st_size > copied)
             mapping = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (mapping != MAP_FAILED && !mapping_guard(mapping, (size_t)st.st_size)) {
+            munmap(mapping, (size_t)st.st_size);
+            mapping = MAP_FAILED;
+        }
         if (mapping != MAP_FAILED) {
             out->mapping = mapping;
             out->data.ptr = mapping;
@@ -96,9 +101,10 @@ graft_status file_read(const char *path, size_t most, struct file_map *out)
 
 void file_map_close(struct file_map *map)
 {
-    if (map->mapping != NULL)
+    if (map->mapping != NULL) {
+        mapping_forget(map->mapping);
         munmap(map->mapping, map->data.size);
-    else
+    } else
         mem_free((void *)map->data.ptr);
     *map = (struct file_map){0};
 }
@@ -408,6 +414,31 @@ bool path_has_suffix(const char *path, const char *suffix)
 {
     const size_t a = strlen(path), b = strlen(suffix);
     return a >= b && strcasecmp(path + a - b, suffix) == 0;
+}
+
+graft_status path_listed(const char *path, const char *folder, char **out)
+{
+    const char *name = path_name(path);
+    char *parent = name > path ? mem_format("%.*s", (int)(name - path), path) : mem_text(".");
+    char *there = parent != NULL ? realpath(parent, NULL) : NULL, *here = realpath(folder, NULL);
+    graft_status status = GRAFT_OK;
+    *out = NULL;
+    if (parent == NULL)
+        status = fail_memory("a path");
+    else if (there == NULL || here == NULL)
+        status = fail_system("find", there == NULL ? parent : folder);
+    if (status == GRAFT_OK) {
+        const size_t length = strcmp(here, "/") == 0 ? 0 : strlen(here);
+        const bool below = strncmp(there, here, length) == 0 && (there[length] == '/' || there[length] == '\0');
+        const char *rest = there + length + (there[length] == '/');
+        *out = below ? mem_format("%s%s%s", rest, rest[0] != '\0' ? "/" : "", name)
+                     : mem_format("%s/%s", strcmp(there, "/") == 0 ? "" : there, name);
+        status = *out != NULL ? GRAFT_OK : fail_memory("a path");
+    }
+    free(there);
+    free(here);
+    mem_free(parent);
+    return status;
 }
 
 graft_status cache_folder(char **out)

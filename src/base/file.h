@@ -19,7 +19,8 @@ extern struct file_table file_ops;
 // GRAFT_BAD_FILE.
 graft_status fail_system(const char *verb, const char *path);
 
-// A regular file mapped read-only (or read into memory when mapping fails or the file is small).
+// A regular file mapped read-only (or read into memory when mapping fails or the file is small).  What is cut off it
+// meanwhile reads as zeros (base/mapping.h).
 struct file_map {
     bytes data;
     void *mapping; // NULL: `data` is a heap copy
@@ -69,5 +70,8 @@ bool file_exists(const char *path);
 char *path_join(const char *folder, const char *name); // heap; an absolute `name` wins; NULL: no memory
 const char *path_name(const char *path);               // after the last slash
 bool path_has_suffix(const char *path, const char *suffix); // ignoring case
+// How a list in `folder` names a file that is there: what lies below the folder relative
+// to it, so that both may move together, anything else absolutely.  *out: heap.
+graft_status path_listed(const char *path, const char *folder, char **out);
 // $XDG_CACHE_HOME/graft, else ~/.cache/graft: heap; need not exist.
 graft_status cache_folder(char **out);

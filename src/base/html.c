@@ -6,23 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-// Length of the well-formed UTF-8 character at `s`, 0: there is none (overlong forms and surrogates are none).
-static int utf8_length(const unsigned char *s)
-{
-    const int length = s[0] < 0x80                   ? 1
-                       : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-                       : (s[0] & 0xf0) == 0xe0       ? 3
-                       : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-                                                     : 0;
-    for (int i = 1; i < length; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 static void put_escaped(struct text *t, const char *text, size_t most)
 {
     static const char replacement[] = "\xef\xbf\xbd";

@@ -1,6 +1,7 @@
 // base/log.c: the hooks of the run that is under way.  One run at a time per process.
 
 #include "base/log.h"
+#include "base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -15,10 +16,11 @@ void hooks_set(const graft_hooks *given) { hooks = given != NULL ? *given : (gra
 
 static void log_text(graft_level level, const char *format, va_list args)
 {
-    char text[4096];
+    char text[4096], line[sizeof text];
     vsnprintf(text, sizeof text, format, args);
+    line_of(text, line, sizeof line);
     if (hooks.log != NULL)
-        hooks.log(hooks.user, level, text);
+        hooks.log(hooks.user, level, line);
 }
 
 void log_info(const char *format, ...)

@@ -1,6 +1,7 @@
 // base/status.c: the per-thread message of the last failure, and the end of the program for a bug of ours.
 
 #include "base/status.h"
+#include "base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ graft_status fail(graft_status status, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    memcpy(message, text, sizeof message);
+    line_of(text, message, sizeof message);
     return status;
 }
 
@@ -31,7 +32,7 @@ graft_status fail_prefix(graft_status status, const char *format, ...)
     if (used >= 0 && (size_t)used < sizeof text)
         used = snprintf(text + used, sizeof text - (size_t)used, ": %s", message); // cut when too long
     ASSERT(used >= 0);
-    memcpy(message, text, sizeof message);
+    line_of(text, message, sizeof message);
     return status;
 }
 

@@ -7,6 +7,43 @@
 #include <stdio.h>
 #include <string.h>
 
+int utf8_length(const unsigned char *s)
+{
+    const int length = s[0] < 0x80                   ? 1
+                       : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+                       : (s[0] & 0xf0) == 0xe0       ? 3
+                       : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                                     : 0;
+    for (int i = 1; i < length; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+        (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+void line_of(const char *text, char *out, size_t size)
+{
+    size_t at = 0;
+    while (*text != '\0') {
+        const unsigned char *s = (const unsigned char *)text;
+        int length = utf8_length(s);
+        if ((*s < 0x20 && *s != '\t') || *s == 0x7f || (*s == 0xc2 && s[1] < 0xa0)) // C0, delete, C1
+            length = 0;
+        char escaped[5];
+        if (length == 0)
+            snprintf(escaped, sizeof escaped, *s == '\n' ? "\\n" : "\\x%02x", *s);
+        const size_t more = length > 0 ? (size_t)length : strlen(escaped);
+        if (at + more >= size)
+            break;
+        memcpy(out + at, length > 0 ? text : escaped, more);
+        at += more;
+        text += length > 0 ? length : 1;
+    }
+    out[at] = '\0';
+}
+
 static bool reserve(struct text *t, size_t more)
 {
     t->broken = t->broken || !mem_grow(&t->data, &t->capacity, t->size + more + 1, 1);

@@ -4,6 +4,13 @@
 
 #include "base/status.h"
 #include <stdbool.h>
+#include <stddef.h>
+
+// Length of the well-formed UTF-8 character at `s`, 0: there is none (overlong forms and surrogates are none).
+int utf8_length(const unsigned char *s);
+// For messages, whose file names are anybody's: on one line, without control characters; what is none or not UTF-8
+// becomes \xNN, a newline \n.  Cut to fit.
+void line_of(const char *text, char *out, size_t size);
 
 struct text { // zeroed is ready for use; `data` ends with a zero byte once something was put
     char *data;

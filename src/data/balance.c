@@ -1,10 +1,11 @@
 // data/balance.c: what an epoch is made of: fixed copies, oversampled classes, weights, and the order.
-// Copies and repeats are samples of their own behind the others, with the picture of an earlier one, so that each has
-// its own place in the hash that augmentation draws from.
+// Copies and repeats are samples of their own behind the others, with the picture of an earlier one; sample_number
+// gives each its own place in the hash that augmentation draws from.
 
 #include "base/csv.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "data/pseudo.h"
 #include "data/sources.h"
 #include <math.h>
 #include <stdlib.h>
@@ -17,9 +18,17 @@ static graft_status repeat(struct dataset *d, size_t index, int copy, int round)
     char *path = d->samples[d->count - 1].path;
     d->samples[d->count - 1] = again;
     d->samples[d->count - 1].path = path;
+    if (again.copy == 0 && again.round == 0)
+        d->samples[d->count - 1].origin = (uint32_t)index;
     d->samples[d->count - 1].copy = copy;
     d->samples[d->count - 1].round = round;
     return GRAFT_OK;
+}
+
+uint64_t sample_number(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    return s->copy > 0 || s->round > 0 ? s->origin | (uint64_t)s->copy << 32 | (uint64_t)s->round << 40 : index;
 }
 
 graft_status dataset_copies(struct dataset *d, int copies)
@@ -101,8 +110,10 @@ graft_status dataset_order(const struct dataset *d, uint64_t seed, uint64_t epoc
             if (d->samples[i].part == PART_TRAIN)
                 order[(*n)++] = (uint32_t)i;
     rng_shuffle(order, (uint32_t)*n, RNG_SHUFFLE, seed, epoch);
-    return GRAFT_OK;
+    return d->pseudo_share > 0 ? pseudo_mix(d, seed, epoch, order, n) : GRAFT_OK;
 }
+
+size_t dataset_order_most(const struct dataset *d) { return pseudo_length(d, d->count); }
 
 // n / (classes * n of the class), which is 1 for all when they are alike.
 static graft_status weights_balanced(struct dataset *d)

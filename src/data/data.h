@@ -6,7 +6,7 @@
 #include "data/augment.h"
 #include "zoo/zoo.h"
 
-enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE };
+enum part { PART_TRAIN, PART_VAL, PART_TEST, PART_NONE, PART_PSEUDO }; // PSEUDO: data/pseudo.h
 struct fingerprint; // data/fingerprint.h
 struct picture_cache;
 struct member;      // data/archive.h
@@ -18,6 +18,9 @@ struct sample {
     int group;        // of what must not be split (a person, a patient): groups[group - 1]; 0: none
     int copy;         // 0: the picture itself; k: its k-th version, the same in every epoch
     int round;        // of balancing: 0: always seen
+    uint32_t origin;  // of a copy or a repeat: the sample it is one of
+    const float *box;  // left, top, width, height as parts of the picture: all that is seen of it; NULL: the whole
+    const float *soft; // (classes): the target in place of the label's; borrowed; NULL: none
     const void *data; // arrays: borrowed element; NULL: a file to decode
     const struct member *member; // the file is in an archive; NULL: it is not
 };
@@ -36,6 +39,7 @@ struct dataset {
     double shrink;                 // training decodes JPEGs no larger than this many times what is needed; 0: whole
     size_t balanced;               // pictures of every class an epoch; 0: as they are
     float *weights;                // by class, of the loss; NULL: 1
+    uint32_t pseudo_share;         // millionths of every stretch of an epoch that are PART_PSEUDO
     struct picture_cache *cache;   // of decoded pictures; NULL: none
     struct fingerprint *prints;    // by sample, filled as files are loaded; NULL: not wanted
     void **owned;                  // heap blocks the samples borrow
@@ -64,6 +68,8 @@ graft_status class_list_read(const char *path, char ***out, int *n); // a name a
 graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
 // Unlabelled pictures: files, folders (with the folders in them), archives, CSVs with a column of paths.
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out);
+// The same with the groups of CSVs; `group` as in data_options.
+graft_status inputs_open_grouped(const char *const *paths, size_t n, const char *group, struct dataset *out);
 graft_status inputs_add(const char *path, struct dataset *out); // appends
 
 // `val`: "0.2" a fraction, "100" a count, "0" none, NULL: 0.2 if the data has no validation part.  Stratified, keyed by
@@ -83,7 +89,8 @@ graft_status dataset_copies(struct dataset *d, int copies);
 graft_status dataset_balance(struct dataset *d);
 // `rule`: "balanced" (n / (classes * n of the class)) or a CSV of class,weight.
 graft_status dataset_weights(struct dataset *d, const char *rule);
-// What an epoch trains on, shuffled: a function of (seed, epoch) alone.  order: (count).
+// What an epoch trains on, shuffled: a function of (seed, epoch) alone.  order: (dataset_order_most).
+size_t dataset_order_most(const struct dataset *d);
 graft_status dataset_order(const struct dataset *d, uint64_t seed, uint64_t epoch, uint32_t *order, size_t *n);
 // From now on loading a picture leaves its fingerprint: near duplicates across the parts are found without reading
 // twice.
@@ -136,6 +143,9 @@ graft_status picture_cache_open(const char *folder, uint64_t most, double zoom, 
                                 struct picture_cache **out);
 void picture_cache_close(struct picture_cache *c); // NULL is fine
 double augment_zoom(const struct augment *a);      // how far it magnifies at most, as far as the cache goes along
+// What augmentation draws by: of an original its index; of its copies and repeats the same wherever they stand, so
+// that folds, whose training parts differ, make the same copies.
+uint64_t sample_number(const struct dataset *d, size_t index);
 // One sample whatever its source, but for float arrays, as a picture; whole.
 graft_status sample_picture(const struct dataset *d, size_t index, struct picture *out);
 // What enters the network, into dst (c, size, size).  `how` NULL: as in evaluation; else as in training, which may
@@ -163,8 +173,9 @@ graft_status queue_new(const struct dataset *d, const struct input_spec *spec, c
 graft_status queue_next(struct queue *q, struct batch *out, bool *end); // valid until the next call
 double queue_work_seconds(struct queue *q); // processor time that its workers took so far
 void queue_free(struct queue *q);
-// Rows of probabilities (n, classes) for the loss, (1 - smoothing) of the label and `smoothing` spread over all, times
-// the class's weight; then mixup and cutmix, which change the batch's pictures and targets.
+// Rows of probabilities (n, classes) for the loss, (1 - smoothing) of the label, or of a sample's `soft`, and
+// `smoothing` spread over all, times the weight of the label's class; then mixup and cutmix, which change the batch's
+// pictures and targets.
 void batch_targets(const struct dataset *d, int classes, double smoothing, const struct batch *b, float *targets);
 void batch_mix(const struct augmentation *how, int size, int classes, struct batch *b, float *targets);
 

@@ -2,12 +2,14 @@
 
 #include "data/sources.h"
 #include "data/archive.h"
+#include "data/boxes.h"
 #include "data/decode.h"
 #include "data/fingerprint.h"
 #include "data/picture_cache.h"
 #include "data/view.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/mapping.h"
 #include "base/memory.h"
 #include <errno.h>
 #include <stdio.h>
@@ -167,28 +169,45 @@ done:
     return status;
 }
 
-graft_status inputs_add(const char *path, struct dataset *out)
+static graft_status inputs_add_grouped(const char *path, const char *group, struct dataset *out)
 {
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return source_inputs(path, out);
     if (path_has_suffix(path, ".csv"))
-        return source_csv(path, "", false, out);
+        return source_csv(path, group, false, out);
     return archive_recognises(path) ? source_archive(path, false, out) : source_inputs(path, out);
 }
 
+graft_status inputs_add(const char *path, struct dataset *out) { return inputs_add_grouped(path, "", out); }
+
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out)
 {
+    return inputs_open_grouped(paths, n, "none", out);
+}
+
+graft_status inputs_open_grouped(const char *const *paths, size_t n, const char *group, struct dataset *out)
+{
     graft_status status = GRAFT_OK;
+    const bool none = group != NULL && strcmp(group, "none") == 0;
     *out = (struct dataset){0};
     for (size_t i = 0; i < n; i++)
-        TRY_GOTO(inputs_add(paths[i], out));
+        TRY_GOTO(inputs_add_grouped(paths[i], none ? "" : group, out));
+    if (group != NULL && !none && !out->grouped)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--group %s: '%s' has no such column; groups are a column of a CSV", group,
+                      paths[0]));
     if (out->count == 0)
         status = fail(GRAFT_BAD_FILE, "no pictures in '%s'", paths[0]);
 done:
     if (status != GRAFT_OK)
         dataset_free(out);
     return status;
+}
+
+static graft_status array_whole(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    return mapping_was_cut(s->data) ? fail(GRAFT_BAD_FILE, "%s: the file shrank while it was read", s->path) : GRAFT_OK;
 }
 
 static graft_status array_picture(const struct dataset *d, const uint8_t *src, struct picture *out)
@@ -205,9 +224,8 @@ static graft_status array_picture(const struct dataset *d, const uint8_t *src, s
     return GRAFT_OK;
 }
 
-uint64_t sample_stamp(const struct dataset *d, size_t index)
+static uint64_t content_stamp(const struct dataset *d, const struct sample *s)
 {
-    const struct sample *s = &d->samples[index];
     struct stat st;
     if (s->data != NULL) {
         const size_t size = (size_t)d->array_c * d->array_h * d->array_w * (d->array_float ? sizeof(float) : 1);
@@ -223,6 +241,13 @@ uint64_t sample_stamp(const struct dataset *d, size_t index)
     return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
 }
 
+uint64_t sample_stamp(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    const uint64_t stamp = content_stamp(d, s);
+    return s->box != NULL ? stamp ^ hash_of((bytes){(const uint8_t *)s->box, 4 * sizeof *s->box}) : stamp;
+}
+
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)
 {
     const struct sample *s = &d->samples[index];
@@ -236,8 +261,13 @@ static graft_status sample_decode(const struct dataset *d, size_t index, const s
     struct file_map map;
     ASSERT(!d->array_float);
     *out = (struct picture){0};
-    if (s->data != NULL)
-        return array_picture(d, s->data, out);
+    if (s->data != NULL) {
+        TRY(array_picture(d, s->data, out));
+        const graft_status status = array_whole(d, index);
+        if (status != GRAFT_OK)
+            picture_free(out);
+        return status;
+    }
     TRY(sample_open(d, index, &map));
     const graft_status status = picture_decode_as(map.data, s->path, job, out);
     file_map_close(&map);
@@ -276,6 +306,22 @@ static graft_status stream_begin(void *user, const struct picture *size, struct 
     return GRAFT_OK;
 }
 
+// Of a whole picture its box, as if that were the picture.
+static graft_status boxed_load(const struct dataset *d, size_t index, const struct input_spec *spec,
+                               const struct augmentation *how, float *dst)
+{
+    struct picture whole, p;
+    TRY(sample_decode(d, index, &(struct decode_job){.icc = spec->icc}, &whole));
+    if (d->prints != NULL && d->prints[index].state == FINGERPRINT_NONE)
+        fingerprint_take(&whole, &d->prints[index]);
+    graft_status status = picture_box(&whole, d->samples[index].box, &p);
+    picture_free(&whole);
+    TRY(status);
+    status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
+    picture_free(&p);
+    return status;
+}
+
 graft_status sample_load(const struct dataset *d, size_t index, const struct input_spec *spec,
                          const struct augmentation *how, float *dst)
 {
@@ -285,14 +331,16 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         for (int c = 0; c < d->array_c; c++)
             for (size_t i = 0; i < area; i++)
                 memcpy(&dst[c * area + i], src + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
-        return GRAFT_OK;
+        return array_whole(d, index);
     }
     const bool plain = how == NULL || !augment_any(how->augment) || (how->fixed && d->samples[index].copy == 0);
     struct augmentation own = plain ? (struct augmentation){0} : *how;
     if (own.fixed)
         own.epoch = 0; // epochs count from 1
-    struct need need = {spec, plain ? NULL : &own, index, d->shrink};
+    struct need need = {spec, plain ? NULL : &own, sample_number(d, index), d->shrink};
     const bool whole = how == NULL || how->fixed || d->shrink == 0;
+    if (d->samples[index].box != NULL)
+        return boxed_load(d, index, spec, plain ? NULL : &own, dst);
     const bool printed = d->prints == NULL || d->prints[index].state != FINGERPRINT_NONE;
     const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,
                                    .stream = printed ? stream_begin : NULL, .user = &need};
@@ -308,7 +356,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
     } else {
         if (!printed)
             fingerprint_take(&p, &d->prints[index]);
-        view_of(spec, need.how, index, &p, &need.view);
+        view_of(spec, need.how, need.sample, &p, &need.view);
         status = resize_box(&p, need.view.box, spec->filter, &resized);
         if (!kept)
             picture_free(&p);

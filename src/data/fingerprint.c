@@ -226,7 +226,7 @@ graft_status twins_find(const struct dataset *d, struct twins **out, size_t *n)
         found[i] = UINT32_MAX;
         if (d->prints[i].state != FINGERPRINT_GOOD)
             continue;
-        if (part == PART_TRAIN)
+        if (part == PART_TRAIN || part == PART_PSEUDO)
             trained[n_trained++] = (struct keyed){0, (uint32_t)i};
         else if (part == PART_VAL || part == PART_TEST)
             held[n_held++] = (uint32_t)i;

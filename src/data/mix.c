@@ -98,8 +98,12 @@ void batch_targets(const struct dataset *d, int classes, double smoothing, const
         const int label = d->samples[b->index[i]].label;
         const float weight = d->weights != NULL ? d->weights[label] : 1;
         float *row = targets + (size_t)i * classes;
+        const float *soft = d->samples[b->index[i]].soft;
         for (int c = 0; c < classes; c++)
             row[c] = weight * (float)(smoothing / classes);
-        row[label] += weight * (float)(1 - smoothing);
+        if (soft == NULL)
+            row[label] += weight * (float)(1 - smoothing);
+        for (int c = 0; soft != NULL && c < classes; c++)
+            row[c] += weight * (float)(1 - smoothing) * soft[c];
     }
 }

@@ -410,6 +410,8 @@ static graft_status lines_read(const char *path, struct lines *l)
         enum part part;
         if (c.n <= file || c.n <= label || c.n <= split || c.field[split][0] == '\0')
             TRY_GOTO(fail(GRAFT_BAD_FILE, "%s:%d: a path, a label and a split are expected", path, c.line));
+        if (strcmp(c.field[split], "pseudo") == 0) // no picture of the data
+            continue;
         TRY_GOTO(part_of(&c, c.field[split], &part));
         char *text = mem_format("%s%c%s", c.field[file], '\0', c.field[label]);
         if (text == NULL || !mem_grow(&l->items, &l->capacity, l->n + 1, sizeof *l->items)) {

@@ -43,15 +43,15 @@ void plan_kept(const struct plan *p, bool gradient, float *dst)
 {
     const int keep = p->options.keep, v = p->kernels->lanes, channels = p->graph->values[keep].c;
     const struct map_shape m = value_map(p, keep);
-    const float *src = plan_buffer(p, gradient ? p->value_gradient[keep] : p->value_buffer[keep], NULL);
+    const struct map src = plan_map(p, gradient ? p->value_gradient[keep] : p->value_buffer[keep], NULL);
     const size_t area = (size_t)m.h * m.w;
     if (p->graph->values[keep].flat) { // (n, c) as it is
-        memcpy(dst, src, value_floats(p, keep) * sizeof *dst);
+        memcpy(dst, src.at, value_floats(p, keep) * sizeof *dst);
         return;
     }
     for (int n = 0; n < m.n; n++)
         for (int c = 0; c < channels; c++) {
-            const float *from = src + ((size_t)n * m.cb + c / v) * area * v + c % v;
+            const float *from = src.at + n * src.image + (c / v) * area * v + c % v;
             for (size_t i = 0; i < area; i++)
                 *dst++ = from[i * v];
         }

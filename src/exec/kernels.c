@@ -13,6 +13,7 @@
 
 // pixels summed in float before the sum goes into double: keeps BatchNorm as exact as the frameworks'
 enum { FOLD = 32 };
+enum { PIECE = 16384 }; // floats of an elementwise task
 #define LANE_LOOP _Pragma("omp simd") for (int l = 0; l < V; l++)
 static const float SIX = 6;
 
@@ -38,30 +39,52 @@ static void act_forward(float *x, size_t size, enum dnn_act act)
         x[i] = act_value(x[i], act);
 }
 
-static void act_backward(const float *dst, float *diff, size_t size, enum dnn_act act)
+// A piece of rows: `size` floats from `begin` of an image.
+struct piece { size_t image, begin, size; };
+static inline size_t pieces_of(struct rows r) { return r.n * ((r.each + PIECE - 1) / PIECE); }
+static inline struct piece piece_at(struct rows r, size_t task)
 {
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < size; i++)
-        diff[i] = act_mask(dst[i], diff[i], act);
+    const size_t each = (r.each + PIECE - 1) / PIECE, begin = task % each * PIECE;
+    return (struct piece){task / each, begin, r.each - begin < PIECE ? r.each - begin : PIECE};
+}
+static inline float *piece_in(struct map m, struct piece p) { return m.at + p.image * m.image + p.begin; }
+
+static void act_backward(struct rows r, struct map dst, struct map diff, struct map out, enum dnn_act act)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t task = 0; task < pieces_of(r); task++) {
+        const struct piece p = piece_at(r, task);
+        const float *y = piece_in(dst, p), *d = piece_in(diff, p);
+        float *o = piece_in(out, p);
+#pragma omp simd
+        for (size_t i = 0; i < p.size; i++)
+            o[i] = act_mask(y[i], d[i], act);
+    }
 }
 
-static void add(const float *a, const float *b, float *dst, size_t size)
+static void add(struct rows r, struct map a, struct map b, struct map dst, enum dnn_act act)
 {
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < size; i++)
-        dst[i] = a[i] + b[i];
+#pragma omp parallel for schedule(static)
+    for (size_t task = 0; task < pieces_of(r); task++) {
+        const struct piece p = piece_at(r, task);
+        const float *x = piece_in(a, p), *y = piece_in(b, p);
+        float *o = piece_in(dst, p);
+#pragma omp simd
+        for (size_t i = 0; i < p.size; i++)
+            o[i] = act_value(x[i] + y[i], act);
+    }
 }
 
 // Sums are shifted by the block's first pixel and folded into double every FOLD pixels, so large means lose nothing.
-static void bn_statistics(struct map_shape s, const float *src, float *mean, float *variance)
+static void bn_statistics(struct map_shape s, struct map src, float *mean, float *variance)
 {
-    const size_t area = (size_t)s.h * s.w, image = (size_t)s.cb * area * V;
+    const size_t area = (size_t)s.h * s.w;
 #pragma omp parallel for schedule(static)
     for (int b = 0; b < s.cb; b++) {
         double sum[V] = {0}, square[V] = {0};
-        const float *first = src + b * area * V;
+        const float *first = src.at + b * area * V;
         for (int n = 0; n < s.n; n++) {
-            const float *x = src + n * image + b * area * V; // (h*w, v)
+            const float *x = src.at + n * src.image + b * area * V; // (h*w, v)
             for (size_t begin = 0; begin < area; begin += FOLD) {
                 const size_t end = begin + FOLD < area ? begin + FOLD : area;
                 float part[V] = {0}, part_square[V] = {0};
@@ -87,17 +110,35 @@ static void bn_statistics(struct map_shape s, const float *src, float *mean, flo
     }
 }
 
-static void bn_apply(struct map_shape s, const float *src, const float *scale, const float *shift, float *dst,
-                     enum dnn_act act)
+// One image of one channel block; `act` and `joins` (a residual is added) are constant where it is inlined.
+static inline __attribute__((always_inline)) void bn_block(const enum dnn_act act, const bool joins, size_t area,
+                                                           const float *x, const float *scale, const float *shift,
+                                                           const float *r, float *y)
+{
+    for (size_t p = 0; p < area; p++)
+        LANE_LOOP
+        {
+            const float value = x[p * V + l] * scale[l] + shift[l];
+            y[p * V + l] = act_value(joins ? value + r[p * V + l] : value, act);
+        }
+}
+
+static void bn_apply(struct map_shape s, struct map src, const float *scale, const float *shift, struct map residual,
+                     struct map dst, enum dnn_act act)
 {
     const size_t area = (size_t)s.h * s.w;
 #pragma omp parallel for schedule(static)
     for (int task = 0; task < s.n * s.cb; task++) {
-        const float *x = src + task * area * V, *a = scale + task % s.cb * V, *b = shift + task % s.cb * V;
-        float *y = dst + task * area * V;
-        for (size_t p = 0; p < area; p++)
-            LANE_LOOP
-                y[p * V + l] = act_value(x[p * V + l] * a[l] + b[l], act);
+        const float *x = block_at(src, task, s.cb, area * V);
+        const float *a = scale + task % s.cb * V, *b = shift + task % s.cb * V;
+        float *y = block_at(dst, task, s.cb, area * V);
+        const float *r = residual.at != NULL ? block_at(residual, task, s.cb, area * V) : NULL;
+        if (r != NULL && act == ACT_NONE)
+            bn_block(ACT_NONE, true, area, x, a, b, r, y);
+        else if (r != NULL)
+            bn_block(act, true, area, x, a, b, r, y);
+        else
+            bn_block(act, false, area, x, a, b, r, y);
     }
 }
 
@@ -114,7 +155,8 @@ static inline __attribute__((always_inline)) void bn_gradient_sums(const enum dn
             LANE_LOOP
             {
                 const float d = act_mask(y[p * V + l], g[p * V + l], act);
-                g[p * V + l] = d;
+                if (act != ACT_NONE)
+                    g[p * V + l] = d;
                 part[l] += d;
                 part_product[l] += d * (x[p * V + l] - mean[l]);
             }
@@ -125,53 +167,69 @@ static inline __attribute__((always_inline)) void bn_gradient_sums(const enum dn
     }
 }
 
+// One image of one channel block: the gradient of the source from the masked one; `add` is constant where it is
+// inlined.
+static inline __attribute__((always_inline)) void bn_gradient_apply(const bool add, bool batch_statistics, size_t area,
+                                                                    const float *x, const float *g, const float *mean,
+                                                                    const float *scale, const float *offset,
+                                                                    const float *slope, float *out)
+{
+    if (batch_statistics)
+        for (size_t p = 0; p < area; p++)
+            LANE_LOOP
+            {
+                const float d =
+                    scale[l] * g[p * V + l] - offset[l] - slope[l] * (x[p * V + l] - mean[l]);
+                out[p * V + l] = add ? out[p * V + l] + d : d;
+            }
+    else
+        for (size_t p = 0; p < area; p++)
+            LANE_LOOP
+                out[p * V + l] = add ? out[p * V + l] + scale[l] * g[p * V + l] : scale[l] * g[p * V + l];
+}
+
 // y = gamma * (x - mean) * inverse + beta;  g = masked gradient of y, x' = (x - mean) * inverse, m = n*h*w:
 //   dgamma = sum g x',  dbeta = sum g
 //   dx = gamma * inverse * (g - dbeta / m - x' dgamma / m) with batch statistics, else gamma * inverse * g
-static void bn_backward(struct map_shape s, const float *src, const float *dst, float *diff, const float *mean,
-                        const float *inverse, const float *gamma, enum dnn_act act, bool batch_statistics,
-                        bool need_src, float *diff_gamma, float *diff_beta)
+static void bn_backward(const struct bn_gradient *g)
 {
-    const size_t area = (size_t)s.h * s.w, image = (size_t)s.cb * area * V;
+    const struct map_shape s = g->shape;
+    const size_t area = (size_t)s.h * s.w;
     const double count = (double)s.n * area;
 #pragma omp parallel for schedule(static)
     for (int b = 0; b < s.cb; b++) {
         double sum[V] = {0}, product[V] = {0};
-        const float *m = mean + b * V, *inv = inverse + b * V;
+        const float *m = g->mean + b * V, *inv = g->inverse + b * V;
         for (int n = 0; n < s.n; n++) {
-            const size_t at = n * image + b * area * V;
-            if (act == ACT_NONE)
-                bn_gradient_sums(ACT_NONE, area, src + at, dst + at, diff + at, m, sum, product);
-            else if (act == ACT_RELU)
-                bn_gradient_sums(ACT_RELU, area, src + at, dst + at, diff + at, m, sum, product);
+            const size_t at = b * area * V;
+            const float *x = g->src.at + n * g->src.image + at, *y = g->dst.at + n * g->dst.image + at;
+            float *d = g->diff.at + n * g->diff.image + at;
+            if (g->act == ACT_NONE)
+                bn_gradient_sums(ACT_NONE, area, x, y, d, m, sum, product);
+            else if (g->act == ACT_RELU)
+                bn_gradient_sums(ACT_RELU, area, x, y, d, m, sum, product);
             else
-                bn_gradient_sums(ACT_RELU6, area, src + at, dst + at, diff + at, m, sum, product);
+                bn_gradient_sums(ACT_RELU6, area, x, y, d, m, sum, product);
         }
         float scale[V], offset[V], slope[V];
         for (int l = 0; l < V; l++) {
             const double dgamma = product[l] * inv[l];
-            scale[l] = gamma[b * V + l] * inv[l];
-            offset[l] = batch_statistics ? (float)(scale[l] * sum[l] / count) : 0;
-            slope[l] = batch_statistics ? (float)(scale[l] * dgamma / count * inv[l]) : 0;
-            if (diff_gamma != NULL) {
-                diff_gamma[b * V + l] = (float)dgamma;
-                diff_beta[b * V + l] = (float)sum[l];
+            scale[l] = g->gamma[b * V + l] * inv[l];
+            offset[l] = g->batch_statistics ? (float)(scale[l] * sum[l] / count) : 0;
+            slope[l] = g->batch_statistics ? (float)(scale[l] * dgamma / count * inv[l]) : 0;
+            if (g->diff_gamma != NULL) {
+                g->diff_gamma[b * V + l] = (float)dgamma;
+                g->diff_beta[b * V + l] = (float)sum[l];
             }
         }
-        if (!need_src)
-            continue;
-        for (int n = s.n - 1; n >= 0; n--) {
-            const size_t at = n * image + b * area * V;
-            const float *x = src + at;
-            float *g = diff + at;
-            if (batch_statistics)
-                for (size_t p = 0; p < area; p++)
-                    LANE_LOOP
-                        g[p * V + l] = scale[l] * g[p * V + l] - offset[l] - slope[l] * (x[p * V + l] - m[l]);
+        for (int n = s.n - 1; g->diff_src.at != NULL && n >= 0; n--) {
+            const size_t at = b * area * V;
+            const float *x = g->src.at + n * g->src.image + at, *d = g->diff.at + n * g->diff.image + at;
+            float *o = g->diff_src.at + n * g->diff_src.image + at;
+            if (g->add)
+                bn_gradient_apply(true, g->batch_statistics, area, x, d, m, scale, offset, slope, o);
             else
-                for (size_t p = 0; p < area; p++)
-                    LANE_LOOP
-                        g[p * V + l] *= scale[l];
+                bn_gradient_apply(false, g->batch_statistics, area, x, d, m, scale, offset, slope, o);
         }
     }
 }

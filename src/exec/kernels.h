@@ -1,13 +1,21 @@
 // exec/kernels.h: graft's own kernels.  exec/kernels.c is compiled once per instruction set, each giving one table;
 // exec_kernels() is the table for this processor.  `v` lanes: 16 with AVX-512, else 8.
-// Maps are blocked, (n, C/v, h*w, v), unless said otherwise; sizes count floats, channel tails included.
+// Maps are blocked, (n, C/v, h*w, v), unless said otherwise; sizes count floats, channel tails included.  A map may lie
+// inside a larger one, as a range of its channel blocks: its images are then further apart than they are long.
 #pragma once
 
 #include "exec/products.h"
 #include "exec/winograd.h"
 #include <stdint.h>
 
-struct map_shape { int n, cb, h, w; };  // cb: channel blocks
+struct map_shape { int n, cb, h, w; };         // cb: channel blocks
+struct map { float *at; size_t image; };       // image: floats from one image to the next
+struct rows { size_t n, each; };               // `n` images of `each` floats
+// Channel block `task % cb` of image `task / cb`, `size` floats each.
+static inline float *block_at(struct map m, int task, int cb, size_t size)
+{
+    return m.at + task / cb * m.image + task % cb * size;
+}
 struct pool_shape { struct map_shape src; int oh, ow, kh, kw, stride_h, stride_w, top, left; bool count_padding;
                     int bottom, right; };
 
@@ -15,14 +23,26 @@ struct lrn_shape { int size; float scale, beta, k; }; // scale: alpha / size
 
 struct pool_kernels {
     // index: a byte an output, the place of the largest in its window; NULL: not wanted.
-    void (*max_forward)(struct pool_shape s, const float *src, float *dst, uint8_t *index);
-    // mask: the pooled values, NULL: none; only where they are within the activation's limits a gradient passes.
-    void (*max_backward)(struct pool_shape s, const float *diff_dst, const uint8_t *index, const float *mask,
-                         enum dnn_act act, float *diff_src);
-    void (*average_forward)(struct pool_shape s, const float *src, float *dst);
-    void (*average_backward)(struct pool_shape s, const float *diff_dst, float *diff_src);
-    void (*adaptive_forward)(struct map_shape s, int oh, int ow, const float *src, float *dst);
-    void (*adaptive_backward)(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src);
+    void (*max_forward)(struct pool_shape s, struct map src, struct map dst, uint8_t *index);
+    // mask: the pooled values, at NULL: none; only where they are within the activation's limits a gradient passes.
+    void (*max_backward)(struct pool_shape s, struct map diff_dst, const uint8_t *index, struct map mask,
+                         enum dnn_act act, struct map diff_src);
+    void (*average_forward)(struct pool_shape s, struct map src, struct map dst);
+    void (*average_backward)(struct pool_shape s, struct map diff_dst, struct map diff_src);
+    void (*adaptive_forward)(struct map_shape s, int oh, int ow, struct map src, struct map dst);
+    void (*adaptive_backward)(struct map_shape s, int oh, int ow, struct map diff_dst, struct map diff_src);
+};
+
+// A BatchNorm's way back.  diff, the gradient of dst, is masked in place by act and dst; diff_src, which may be diff,
+// becomes that of src, or has it added.  With `batch_statistics` through mean and variance too.
+struct bn_gradient {
+    struct map_shape shape;
+    struct map src, dst, diff, diff_src;                // diff_src.at NULL: not wanted
+    bool add;                                           // to what diff_src holds
+    const float *mean, *inverse, *gamma;                // inverse = 1 / sqrt(variance + epsilon)
+    enum dnn_act act;
+    bool batch_statistics;
+    float *diff_gamma, *diff_beta;                      // NULL: not wanted
 };
 
 // A map as the library's bf16 kernels have it: (n, h*w, channels), no tails.
@@ -50,17 +70,15 @@ struct kernel_table {
     const char *isa;
     int lanes;
     void (*act_forward)(float *x, size_t size, enum dnn_act act);                      // in place
-    void (*act_backward)(const float *dst, float *diff, size_t size, enum dnn_act act); // in place on diff
-    void (*add)(const float *a, const float *b, float *dst, size_t size);              // dst may be a
+    void (*act_backward)(struct rows r, struct map dst, struct map diff, struct map out, enum dnn_act act); // out may
+                                                                                                            // be diff
+    void (*add)(struct rows r, struct map a, struct map b, struct map dst, enum dnn_act act); // dst may be a
     // Statistics over (n, h*w): mean and biased variance, cb*v each.
-    void (*bn_statistics)(struct map_shape s, const float *src, float *mean, float *variance);
-    void (*bn_apply)(struct map_shape s, const float *src, const float *scale, const float *shift, float *dst,
-                     enum dnn_act act);
-    // diff (in place): gradient of dst, masked by act and dst, becomes that of src.  With `batch_statistics` through
-    // mean and variance too.  diff_gamma, diff_beta may be NULL.  inverse = 1 / sqrt(variance + epsilon).
-    void (*bn_backward)(struct map_shape s, const float *src, const float *dst, float *diff, const float *mean,
-                        const float *inverse, const float *gamma, enum dnn_act act, bool batch_statistics,
-                        bool need_src, float *diff_gamma, float *diff_beta);
+    void (*bn_statistics)(struct map_shape s, struct map src, float *mean, float *variance);
+    // dst = act(scale src + shift + residual); residual.at NULL: none.
+    void (*bn_apply)(struct map_shape s, struct map src, const float *scale, const float *shift, struct map residual,
+                     struct map dst, enum dnn_act act);
+    void (*bn_backward)(const struct bn_gradient *g);
     // Normalisation across channels; backward in place on diff, `ratio` being scratch of the map's size.
     void (*lrn_forward)(struct map_shape s, struct lrn_shape a, const float *src, float *dst);
     void (*lrn_backward)(struct map_shape s, struct lrn_shape a, const float *src, float *diff, float *ratio);

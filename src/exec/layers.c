@@ -19,7 +19,7 @@ static double conv_flops(const struct dnn_conv_shape *s)
 // Every buffer that the step names, once, without scratch.
 static double buffer_bytes(const struct plan *p, const struct step *s)
 {
-    const int all[] = {s->src, s->src2, s->dst, s->extra, s->extra2};
+    const int all[] = {s->src, s->src2, s->dst, s->dst2, s->extra, s->extra2};
     const struct value *in = &p->graph->values[0];
     double sum = 0;
     for (size_t i = 0; i < COUNT_OF(all); i++) {
@@ -50,7 +50,7 @@ struct plan_step plan_step_at(const struct plan *p, int index)
     static const char *const passes[] = {"forward", "data", "weights"};
     const struct step *s = &p->steps[index];
     const bool backward = index >= p->first_backward;
-    const struct node *node = s->cell != NULL ? s->cell->node : NULL;
+    const struct node *node = s->cell == NULL ? NULL : s->cell->bn != NULL ? s->cell->bn : s->cell->node;
     struct plan_step out = {.op = "join", .layer = "", .pass = backward ? "backward" : "forward", .algorithm = "own",
                             .bytes = buffer_bytes(p, s)};
     bool reads_weights = false;

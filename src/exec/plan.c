@@ -28,13 +28,28 @@ size_t value_floats(const struct plan *p, int value)
     return (size_t)m.n * m.cb * m.h * m.w * p->kernels->lanes;
 }
 
+struct rows value_rows(const struct plan *p, int value)
+{
+    const size_t n = (size_t)p->options.batch;
+    return (struct rows){n, value_floats(p, value) / n};
+}
+
+size_t plan_image(const struct plan *p, int buffer)
+{
+    if (buffer <= BUFFER_END)
+        return plan_end_floats(p->prefix, BUFFER_END - buffer);
+    const struct value *in = &p->graph->values[0];
+    return buffer == BUFFER_INPUT ? (size_t)in->c * in->h * in->w
+                                  : buffer == NO_BUFFER ? 0 : p->buffers[buffer].image;
+}
+
 struct step *step_new(struct plan *p)
 {
     if (!mem_grow(&p->steps, &p->step_capacity, (size_t)p->n_steps + 1, sizeof *p->steps))
         return NULL;
     struct step *s = &p->steps[p->n_steps++];
-    *s = (struct step){.src = NO_BUFFER, .src2 = NO_BUFFER, .dst = NO_BUFFER, .extra = NO_BUFFER, .extra2 = NO_BUFFER,
-                       .scratch = NO_BUFFER, .partial = NO_BUFFER, .entry = -1};
+    *s = (struct step){.src = NO_BUFFER, .src2 = NO_BUFFER, .dst = NO_BUFFER, .dst2 = NO_BUFFER, .extra = NO_BUFFER,
+                       .extra2 = NO_BUFFER, .scratch = NO_BUFFER, .partial = NO_BUFFER, .entry = -1};
     return s;
 }
 
@@ -43,15 +58,29 @@ int buffer_new(struct plan *p, size_t floats)
     if (!mem_grow(&p->buffers, &p->buffer_capacity, (size_t)p->n_buffers + 1, sizeof *p->buffers))
         return NO_BUFFER;
     p->buffers[p->n_buffers] =
-        (struct buffer){.bytes = (floats * sizeof(float) + 63) / 64 * 64, .first = INT_MAX, .last = -1};
+        (struct buffer){.bytes = (floats * sizeof(float) + 63) / 64 * 64, .first = INT_MAX, .last = -1,
+                        .image = floats / (size_t)p->options.batch, .parent = NO_BUFFER};
     return p->n_buffers++;
+}
+
+int view_new(struct plan *p, int parent, size_t at, size_t floats)
+{
+    const int view = buffer_new(p, floats);
+    if (view == NO_BUFFER)
+        return NO_BUFFER;
+    struct buffer *b = &p->buffers[view];
+    const struct buffer *from = &p->buffers[parent];
+    b->image = from->image;
+    b->parent = from->parent != NO_BUFFER ? from->parent : parent;
+    b->at = from->at + at;
+    return view;
 }
 
 void buffer_use(struct plan *p, int buffer)
 {
     if (buffer < 0)
         return;
-    struct buffer *b = &p->buffers[buffer];
+    struct buffer *b = &p->buffers[is_view(p, buffer) ? p->buffers[buffer].parent : buffer];
     const int now = p->n_steps - 1;
     b->first = now < b->first ? now : b->first;
     b->last = now > b->last ? now : b->last;
@@ -105,21 +134,44 @@ static bool op_takes_act(enum op op)
     return op == OP_CONV || op == OP_BN || op == OP_SCALE || op == OP_DENSE || op == OP_ADD;
 }
 
+// The add that alone reads a BatchNorm of the part with gradients, or NULL; in bf16 they are apart.
+static const struct node *joins_sum(const struct plan *p, const struct node *node)
+{
+    if (node->op != OP_BN || !p->needs_gradient[node->out] || p->options.bf16 ||
+        (p->options.mode == PLAN_EXPLAIN && node->out == p->options.keep))
+        return NULL;
+    const struct node *next = only_consumer(p, node->out);
+    return next != NULL && next->op == OP_ADD ? next : NULL;
+}
+
+int cell_input(const struct cell *cell, int k)
+{
+    const int in = cell->node->in[k];
+    return cell->bn != NULL && in == cell->bn->out ? cell->bn->in[0] : in;
+}
+
 static graft_status cells_make(struct plan *p)
 {
     const struct graph *g = p->graph;
     bool *absorbed = mem_zero((size_t)g->n_nodes, sizeof *absorbed);
+    const struct node **joined = mem_zero((size_t)g->n_nodes, sizeof *joined); // by add: its BatchNorm
     p->cells = mem_zero((size_t)g->n_nodes, sizeof *p->cells);
-    if (absorbed == NULL || p->cells == NULL) {
+    if (absorbed == NULL || joined == NULL || p->cells == NULL) {
         mem_free(absorbed);
+        mem_free(joined);
         return fail_memory("the plan's cells");
     }
     for (int i = 0; i < g->n_nodes; i++) {
         const struct node *node = &g->nodes[i];
         if (absorbed[i] || !plan_runs(p, node))
             continue;
+        const struct node *sum = joins_sum(p, node);
+        if (sum != NULL && joined[sum - g->nodes] == NULL) { // the cell stands at the add, after both branches
+            joined[sum - g->nodes] = node;
+            continue;
+        }
         struct cell *cell = &p->cells[p->n_cells++];
-        *cell = (struct cell){.node = node, .out = node->out, .layer = i};
+        *cell = (struct cell){.node = node, .bn = joined[i], .out = node->out, .layer = i};
         const struct node *next = only_consumer(p, cell->out);
         const bool fixed = p->options.mode == PLAN_INFER || (next != NULL && !p->needs_gradient[next->out]);
         if (node->op == OP_CONV && next != NULL && next->op == OP_BN && fixed) {
@@ -136,6 +188,7 @@ static graft_status cells_make(struct plan *p)
         }
     }
     mem_free(absorbed);
+    mem_free(joined);
     return GRAFT_OK;
 }
 
@@ -170,15 +223,18 @@ static graft_status values_make(struct plan *p, bool of_prefix)
     const struct graph *g = p->graph;
     p->value_buffer = mem_alloc((size_t)g->n_values * sizeof(int));
     p->value_gradient = mem_alloc((size_t)g->n_values * sizeof(int));
+    p->places = mem_alloc((size_t)g->n_values * sizeof *p->places);
     p->needs_gradient = mem_zero((size_t)g->n_values, sizeof(bool));
     p->masked = mem_zero((size_t)g->n_values, sizeof(bool));
     p->dropped = mem_zero((size_t)g->n_values, sizeof(bool));
     p->narrow = mem_zero((size_t)g->n_values, sizeof(bool));
     if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL || p->masked == NULL ||
-        p->dropped == NULL || p->narrow == NULL)
+        p->dropped == NULL || p->places == NULL || p->narrow == NULL)
         return fail_memory("the plan's values");
-    for (int v = 0; v < g->n_values; v++)
+    for (int v = 0; v < g->n_values; v++) {
         p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
+        p->places[v] = (struct place){.whole = -1, .statistics = NO_BUFFER};
+    }
     p->value_buffer[0] = BUFFER_INPUT;
     TRY(part_mark(p, of_prefix));
     if (p->options.mode == PLAN_TRAIN)
@@ -238,6 +294,9 @@ static graft_status place(struct plan *p)
             placed[k] = placed[k - 1];
         placed[k] = b;
     }
+    for (int i = 0; i < p->n_buffers; i++)
+        if (is_view(p, i))
+            p->buffers[i].offset = p->buffers[p->buffers[i].parent].offset + p->buffers[i].at * sizeof(float);
     mem_free(order);
     mem_free(placed);
     return GRAFT_OK;
@@ -266,6 +325,7 @@ static graft_status build(const struct graph *g, struct params *params, struct a
     TRY_GOTO(cells_make(p));
     TRY_GOTO(folds_make(p));
     narrow_mark(p);
+    TRY_GOTO(views_make(p));
     for (int i = 0; i < p->n_cells; i++)
         TRY_GOTO(cell_forward(p, &p->cells[i]));
     p->first_backward = INT_MAX;
@@ -306,7 +366,8 @@ graft_status plan_prefix_build(const struct graph *g, struct params *params, str
                                const struct plan_options *options, struct plan **out)
 {
     const struct plan_options o = {.batch = options->batch, .mode = PLAN_INFER, .exact = options->exact,
-                                   .bf16 = options->bf16, .poison = options->poison};
+                                   .bf16 = options->bf16,
+                                   .poison = options->poison};
     const size_t item = (size_t)g->values[0].c * g->values[0].h * g->values[0].w;
     graft_status status = GRAFT_OK;
     struct plan *p;
@@ -355,6 +416,7 @@ void plan_free(struct plan *p)
     mem_free(p->cells);
     mem_free(p->value_buffer);
     mem_free(p->value_gradient);
+    mem_free(p->places);
     mem_free(p->needs_gradient);
     mem_free(p->masked);
     mem_free(p->part);

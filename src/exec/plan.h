@@ -35,6 +35,7 @@ struct plan_options {
     bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool keep_all; // PLAN_TRAIN: outputs of BatchNorm and of adds too, which else are made again on the way back: the
                    // same bits
+    bool copies; // concats by copies, none in place: the same bits
     bool time;   // may time the ways a convolution can go, once for a machine and shape
     struct plan *prefix;    // of the same graph: this plan is of the rest, and runs it first.  See plan_prefix_build
     struct json_t *choices; // a run's: {"LAYER PASS BATCH": "winograd" or "library"}, repeated and added to; or NULL

@@ -40,7 +40,7 @@ INLINE void window_max(const float *src, const size_t row, const int kw, const i
     }
 }
 
-static void max_forward(struct pool_shape s, const float *src, float *dst, uint8_t *index)
+static void max_forward(struct pool_shape s, struct map src, struct map dst, uint8_t *index)
 {
     const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V, row = (size_t)s.src.w * V;
 #pragma omp parallel for schedule(static)
@@ -50,15 +50,17 @@ static void max_forward(struct pool_shape s, const float *src, float *dst, uint8
                 const struct window w = window_at(&s, oy, ox);
                 const int top = oy * s.stride_h - s.top, left = ox * s.stride_w - s.left;
                 const bool whole = w.y1 - w.y0 == s.kh && w.x1 - w.x0 == s.kw;
-                const float *corner = src + task * in + (ptrdiff_t)top * (ptrdiff_t)row + (ptrdiff_t)left * V;
-                const size_t at = task * out + ((size_t)oy * s.ow + ox) * V;
-                uint8_t *const place = index != NULL ? index + at : NULL;
+                const float *corner =
+                    block_at(src, task, s.src.cb, in) + (ptrdiff_t)top * (ptrdiff_t)row + (ptrdiff_t)left * V;
+                const size_t at = ((size_t)oy * s.ow + ox) * V;
+                float *const to = block_at(dst, task, s.src.cb, out) + at;
+                uint8_t *const place = index != NULL ? index + task * out + at : NULL;
                 if (whole && s.kh == 2 && s.kw == 2)
-                    window_max(corner, row, 2, 0, 2, 0, 2, dst + at, place);
+                    window_max(corner, row, 2, 0, 2, 0, 2, to, place);
                 else if (whole && s.kh == 3 && s.kw == 3)
-                    window_max(corner, row, 3, 0, 3, 0, 3, dst + at, place);
+                    window_max(corner, row, 3, 0, 3, 0, 3, to, place);
                 else
-                    window_max(corner, row, s.kw, w.y0 - top, w.y1 - top, w.x0 - left, w.x1 - left, dst + at, place);
+                    window_max(corner, row, s.kw, w.y0 - top, w.y1 - top, w.x0 - left, w.x1 - left, to, place);
             }
 }
 
@@ -77,8 +79,8 @@ INLINE void window_give(vec diff, vec_mask where, const size_t row, const int kw
 }
 
 // Windows that do not overlap and cover the map are written once; else rows are cleared just before their first window.
-static void max_backward(struct pool_shape s, const float *diff_dst, const uint8_t *index, const float *mask,
-                         enum dnn_act act, float *diff_src)
+static void max_backward(struct pool_shape s, struct map diff_dst, const uint8_t *index, struct map mask,
+                         enum dnn_act act, struct map diff_src)
 {
     const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V, row = (size_t)s.src.w * V;
     const vec low = vec_zero(), high = vec_spread(act == ACT_RELU6 ? 6 : INFINITY);
@@ -86,7 +88,9 @@ static void max_backward(struct pool_shape s, const float *diff_dst, const uint8
                        s.src.h == 2 * s.oh && s.src.w == 2 * s.ow;
 #pragma omp parallel for schedule(static)
     for (int task = 0; task < s.src.n * s.src.cb; task++) {
-        float *const map = diff_src + task * in;
+        float *const map = block_at(diff_src, task, s.src.cb, in);
+        const float *const given = block_at(diff_dst, task, s.src.cb, out);
+        const float *const pooled = mask.at != NULL ? block_at(mask, task, s.src.cb, out) : NULL;
         int cleared = 0; // rows
         for (int oy = 0; oy < s.oh; oy++) {
             const int top = oy * s.stride_h - s.top;
@@ -97,18 +101,18 @@ static void max_backward(struct pool_shape s, const float *diff_dst, const uint8
                 cleared = end > cleared ? end : cleared;
             }
             for (int ox = 0; ox < s.ow; ox++) {
-                const size_t at = task * out + ((size_t)oy * s.ow + ox) * V;
+                const size_t at = ((size_t)oy * s.ow + ox) * V;
                 const struct window w = window_at(&s, oy, ox);
                 const int left = ox * s.stride_w - s.left;
                 const bool whole = w.y1 - w.y0 == s.kh && w.x1 - w.x0 == s.kw;
                 for (int part = 0; part < PARTS; part++) {
-                    vec diff = vec_load(diff_dst + at + part * W);
-                    if (mask != NULL) {
-                        const vec m = vec_load(mask + at + part * W);
+                    vec diff = vec_load(given + at + part * W);
+                    if (pooled != NULL) {
+                        const vec m = vec_load(pooled + at + part * W);
                         diff = vec_choose((m > low) & (m < high), diff, vec_zero());
                     }
                     const vec_mask where =
-                        __builtin_convertvector(*(const vec_bytes *)(index + at + part * W), vec_mask);
+                        __builtin_convertvector(*(const vec_bytes *)(index + task * out + at + part * W), vec_mask);
                     float *corner = map + (ptrdiff_t)top * (ptrdiff_t)row + (ptrdiff_t)left * V + part * W;
                     if (tiled)
                         window_give(diff, where, row, 2, 0, 2, 0, 2, false, corner);
@@ -154,7 +158,7 @@ static inline float average_factor(const struct pool_shape *s, int oy, int ox, s
     return 1.0f / ((y1 - y) * (x1 - x));
 }
 
-static void average_forward(struct pool_shape s, const float *src, float *dst)
+static void average_forward(struct pool_shape s, struct map src, struct map dst)
 {
     const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
 #pragma omp parallel for schedule(static)
@@ -162,21 +166,22 @@ static void average_forward(struct pool_shape s, const float *src, float *dst)
         for (int o = 0; o < s.oh * s.ow; o++) {
             const struct window w = window_at(&s, o / s.ow, o % s.ow);
             const float factor = average_factor(&s, o / s.ow, o % s.ow, w);
-            window_sum(src + task * in, s.src.w, w, factor, dst + task * out + (size_t)o * V);
+            window_sum(block_at(src, task, s.src.cb, in), s.src.w, w, factor,
+                       block_at(dst, task, s.src.cb, out) + (size_t)o * V);
         }
 }
 
-static void average_backward(struct pool_shape s, const float *diff_dst, float *diff_src)
+static void average_backward(struct pool_shape s, struct map diff_dst, struct map diff_src)
 {
     const size_t in = (size_t)s.src.h * s.src.w * V, out = (size_t)s.oh * s.ow * V;
 #pragma omp parallel for schedule(static)
     for (int task = 0; task < s.src.n * s.src.cb; task++) {
-        float *d = diff_src + task * in;
+        float *d = block_at(diff_src, task, s.src.cb, in);
         memset(d, 0, in * sizeof *d);
         for (int o = 0; o < s.oh * s.ow; o++) {
             const struct window w = window_at(&s, o / s.ow, o % s.ow);
             const float factor = average_factor(&s, o / s.ow, o % s.ow, w);
-            window_spread(diff_dst + task * out + (size_t)o * V, s.src.w, w, factor, d);
+            window_spread(block_at(diff_dst, task, s.src.cb, out) + (size_t)o * V, s.src.w, w, factor, d);
         }
     }
 }
@@ -188,7 +193,7 @@ static inline struct window adaptive_window(struct map_shape s, int oh, int ow, 
     return (struct window){y * s.h / oh, ((y + 1) * s.h + oh - 1) / oh, x * s.w / ow, ((x + 1) * s.w + ow - 1) / ow};
 }
 
-static void adaptive_forward(struct map_shape s, int oh, int ow, const float *src, float *dst)
+static void adaptive_forward(struct map_shape s, int oh, int ow, struct map src, struct map dst)
 {
     const size_t in = (size_t)s.h * s.w * V, out = (size_t)oh * ow * V;
 #pragma omp parallel for schedule(static)
@@ -196,21 +201,22 @@ static void adaptive_forward(struct map_shape s, int oh, int ow, const float *sr
         for (int o = 0; o < oh * ow; o++) {
             const struct window w = adaptive_window(s, oh, ow, o);
             const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
-            window_sum(src + task * in, s.w, w, factor, dst + task * out + (size_t)o * V);
+            window_sum(block_at(src, task, s.cb, in), s.w, w, factor,
+                       block_at(dst, task, s.cb, out) + (size_t)o * V);
         }
 }
 
-static void adaptive_backward(struct map_shape s, int oh, int ow, const float *diff_dst, float *diff_src)
+static void adaptive_backward(struct map_shape s, int oh, int ow, struct map diff_dst, struct map diff_src)
 {
     const size_t in = (size_t)s.h * s.w * V, out = (size_t)oh * ow * V;
 #pragma omp parallel for schedule(static)
     for (int task = 0; task < s.n * s.cb; task++) {
-        float *d = diff_src + task * in;
+        float *d = block_at(diff_src, task, s.cb, in);
         memset(d, 0, in * sizeof *d);
         for (int o = 0; o < oh * ow; o++) {
             const struct window w = adaptive_window(s, oh, ow, o);
             const float factor = 1.0f / ((w.y1 - w.y0) * (w.x1 - w.x0));
-            window_spread(diff_dst + task * out + (size_t)o * V, s.w, w, factor, d);
+            window_spread(block_at(diff_dst, task, s.cb, out) + (size_t)o * V, s.w, w, factor, d);
         }
     }
 }

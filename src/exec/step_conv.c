@@ -84,6 +84,24 @@ static graft_status library_step(struct plan *p, struct step *s)
     return GRAFT_OK;
 }
 
+graft_status conv_uses_winograd(struct plan *p, const struct cell *cell, enum dnn_pass pass, bool *winograd)
+{
+    const struct dnn_conv_shape shape = conv_shape(p, cell, pass == DNN_FORWARD);
+    return choice_make(p, cell, &shape, pass, winograd);
+}
+
+// After the buffers of a step are set: how far apart their images are, which all but Winograd take for granted.
+static void conv_images(const struct plan *p, struct step *s)
+{
+    if (s->winograd == NULL) {
+        ASSERT(!is_view(p, s->src) && !is_view(p, s->dst));
+        return;
+    }
+    s->winograd->read_image = plan_image(p, s->pass == DNN_DATA ? s->dst : s->src);
+    s->winograd->tile_image = plan_image(p, s->pass == DNN_DATA ? s->src : s->dst);
+    ASSERT(s->src2 == NO_BUFFER || plan_image(p, s->src2) == s->winograd->tile_image); // the mask
+}
+
 static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_pass pass, struct step **out)
 {
     struct step *s;
@@ -118,10 +136,15 @@ static graft_status conv_forward_narrow(struct plan *p, const struct cell *cell)
     return half_made(p, cell->out, dst);
 }
 
-static graft_status conv_backward_narrow(struct plan *p, const struct cell *cell, int weight, int bias)
+static graft_status conv_backward_narrow(struct plan *p, const struct cell *cell)
 {
-    const int in = cell->node->in[0];
+    const struct node *node = cell->node;
+    const int in = node->in[0];
     struct step *s;
+    int weight, bias;
+    if (node->trains || (p->needs_gradient[in] && value_act(p, in) != ACT_NONE)) // its sums, or the mask
+        TRY(value_again(p, in));
+    TRY(weight_gradients_make(p, node, &weight, &bias));
     int src, diff, mask = NO_BUFFER;
     TRY(half_read(p, cell->out, p->value_gradient[cell->out], &diff));
     if (weight != NO_BUFFER) {
@@ -134,7 +157,7 @@ static graft_status conv_backward_narrow(struct plan *p, const struct cell *cell
         step_uses(p, s);
     }
     if (!p->needs_gradient[in])
-        return GRAFT_OK;
+        return weight_gradients_ready(p, node, weight, bias);
     if (!p->narrow[in] && only_consumer(p, in) == cell->node && value_act(p, in) != ACT_NONE) {
         mask = p->value_buffer[in];
         p->masked[in] = true;
@@ -144,7 +167,8 @@ static graft_status conv_backward_narrow(struct plan *p, const struct cell *cell
     s->src = src;
     s->dst = diff;
     step_uses(p, s);
-    return half_give(p, in, src, mask);
+    TRY(half_give(p, in, src, mask));
+    return weight_gradients_ready(p, node, weight, bias);
 }
 
 graft_status conv_forward(struct plan *p, const struct cell *cell)
@@ -155,6 +179,7 @@ graft_status conv_forward(struct plan *p, const struct cell *cell)
     TRY(conv_step(p, cell, DNN_FORWARD, &s));
     s->src = p->value_buffer[cell->node->in[0]];
     s->dst = p->value_buffer[cell->out];
+    conv_images(p, s);
     step_uses(p, s);
     return GRAFT_OK;
 }
@@ -162,23 +187,30 @@ graft_status conv_forward(struct plan *p, const struct cell *cell)
 graft_status conv_backward(struct plan *p, const struct cell *cell)
 {
     const struct node *node = cell->node;
-    const int in = node->in[0], diff = p->value_gradient[cell->out];
+    const int in = node->in[0];
     int weight, bias;
+    bool by_weights = true, by_data = true;
     struct step *s;
     TRY(act_backward_step(p, cell));
+    if (cell_narrow(p, cell))
+        return conv_backward_narrow(p, cell);
+    if (node->trains && p->options.mode == PLAN_TRAIN)
+        TRY(conv_uses_winograd(p, cell, DNN_WEIGHTS, &by_weights));
+    if (p->needs_gradient[in])
+        TRY(conv_uses_winograd(p, cell, DNN_DATA, &by_data));
+    if (!by_weights || !by_data)
+        TRY(gradient_apart(p, cell->out));
+    const int diff = p->value_gradient[cell->out];
     if (node->trains || (p->needs_gradient[in] && value_act(p, in) != ACT_NONE)) // its sums, or the mask
         TRY(value_again(p, in));
     TRY(weight_gradients_make(p, node, &weight, &bias));
-    if (cell_narrow(p, cell)) {
-        TRY(conv_backward_narrow(p, cell, weight, bias));
-        return weight_gradients_ready(p, node, weight, bias);
-    }
     if (weight != NO_BUFFER) {
         TRY(conv_step(p, cell, DNN_WEIGHTS, &s));
         s->src = p->value_buffer[in];
         s->dst = diff;
         s->extra = weight;
         s->extra2 = bias;
+        conv_images(p, s);
         step_uses(p, s);
     }
     if (p->needs_gradient[in]) {
@@ -187,6 +219,7 @@ graft_status conv_backward(struct plan *p, const struct cell *cell)
         TRY(conv_step(p, cell, DNN_DATA, &s));
         s->src = diff_src;
         s->dst = diff;
+        conv_images(p, s);
         step_uses(p, s);
         TRY(gradient_give(p, in, diff_src));
     }

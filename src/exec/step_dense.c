@@ -55,10 +55,11 @@ graft_status dense_forward(struct plan *p, const struct cell *cell)
 graft_status dense_backward(struct plan *p, const struct cell *cell)
 {
     const struct node *node = cell->node;
-    const int in = node->in[0], diff = p->value_gradient[cell->out];
+    const int in = node->in[0];
     int weight, bias;
     struct step *s;
     TRY(act_backward_step(p, cell));
+    const int diff = p->value_gradient[cell->out];
     if (node->trains)
         TRY(value_again(p, in));
     TRY(weight_gradients_make(p, node, &weight, &bias));

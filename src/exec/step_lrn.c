@@ -39,6 +39,7 @@ graft_status lrn_backward(struct plan *p, const struct cell *cell)
     struct step *s;
     int ratio;
     TRY(value_again(p, in));
+    TRY(gradient_apart(p, cell->out));
     TRY(buffer_make(p, value_floats(p, in), &ratio));
     TRY(step_add(p, &s));
     s->run = run_lrn_backward;

@@ -15,11 +15,11 @@ static graft_status run_pool(struct plan *p, const struct step *s, const struct 
     const struct cell *cell = s->cell;
     const struct adaptive_attr *a = &cell->node->attr.adaptive;
     if (cell->node->op == OP_MAXPOOL)
-        p->kernels->pools->max_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst), (uint8_t *)BUFFER(extra));
+        p->kernels->pools->max_forward(pool_shape(p, cell), MAP(src), MAP(dst), (uint8_t *)BUFFER(extra));
     else if (cell->node->op == OP_AVGPOOL)
-        p->kernels->pools->average_forward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
+        p->kernels->pools->average_forward(pool_shape(p, cell), MAP(src), MAP(dst));
     else
-        p->kernels->pools->adaptive_forward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
+        p->kernels->pools->adaptive_forward(value_map(p, cell->node->in[0]), a->oh, a->ow, MAP(src), MAP(dst));
     return GRAFT_OK;
 }
 
@@ -28,12 +28,12 @@ static graft_status run_pool_backward(struct plan *p, const struct step *s, cons
     const struct cell *cell = s->cell;
     const struct adaptive_attr *a = &cell->node->attr.adaptive;
     if (cell->node->op == OP_MAXPOOL)
-        p->kernels->pools->max_backward(pool_shape(p, cell), BUFFER(src), (uint8_t *)BUFFER(extra), BUFFER(src2),
-                                        value_act(p, cell->node->in[0]), BUFFER(dst));
+        p->kernels->pools->max_backward(pool_shape(p, cell), MAP(src), (uint8_t *)BUFFER(extra), MAP(src2),
+                                        value_act(p, cell->node->in[0]), MAP(dst));
     else if (cell->node->op == OP_AVGPOOL)
-        p->kernels->pools->average_backward(pool_shape(p, cell), BUFFER(src), BUFFER(dst));
+        p->kernels->pools->average_backward(pool_shape(p, cell), MAP(src), MAP(dst));
     else
-        p->kernels->pools->adaptive_backward(value_map(p, cell->node->in[0]), a->oh, a->ow, BUFFER(src), BUFFER(dst));
+        p->kernels->pools->adaptive_backward(value_map(p, cell->node->in[0]), a->oh, a->ow, MAP(src), MAP(dst));
     return GRAFT_OK;
 }
 

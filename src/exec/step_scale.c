@@ -6,8 +6,8 @@
 static graft_status run_scale(struct plan *p, const struct step *s, const struct run *run)
 {
     const struct node *node = s->cell->node;
-    p->kernels->bn_apply(value_map(p, s->cell->out), BUFFER(src), plan_param(p, node->param[0]),
-                         plan_param(p, node->param[1]), BUFFER(dst), s->cell->act);
+    p->kernels->bn_apply(value_map(p, s->cell->out), MAP(src), plan_param(p, node->param[0]),
+                         plan_param(p, node->param[1]), (struct map){0}, MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
 
@@ -34,9 +34,12 @@ static graft_status run_scale_backward(struct plan *p, const struct step *s, con
         mean[i] = 0;
         inverse[i] = 1;
     }
-    p->kernels->bn_backward(value_map(p, s->cell->out), BUFFER(src), BUFFER(src2), BUFFER(dst), mean, inverse,
-                            plan_param(p, node->param[0]), s->cell->act, false, p->needs_gradient[node->in[0]],
-                            BUFFER(scratch), BUFFER(extra2));
+    const struct bn_gradient g = {
+        .shape = value_map(p, s->cell->out), .src = MAP(src), .dst = MAP(src2), .diff = MAP(dst),
+        .diff_src = p->needs_gradient[node->in[0]] ? MAP(dst) : (struct map){0}, .mean = mean, .inverse = inverse,
+        .gamma = plan_param(p, node->param[0]), .act = s->cell->act, .diff_gamma = BUFFER(scratch),
+        .diff_beta = BUFFER(extra2)};
+    p->kernels->bn_backward(&g);
     return GRAFT_OK;
 }
 

@@ -13,7 +13,7 @@ graft_status step_add(struct plan *p, struct step **out)
 
 void step_uses(struct plan *p, const struct step *s)
 {
-    const int all[] = {s->src, s->src2, s->dst, s->extra, s->extra2, s->scratch, s->partial};
+    const int all[] = {s->src, s->src2, s->dst, s->dst2, s->extra, s->extra2, s->scratch, s->partial};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         buffer_use(p, all[i]);
 }
@@ -24,11 +24,24 @@ graft_status buffer_make(struct plan *p, size_t floats, int *out)
     return *out != NO_BUFFER ? GRAFT_OK : fail_memory("the plan's buffers");
 }
 
+graft_status view_make(struct plan *p, int parent, int value, int channel, int *out)
+{
+    const struct value *v = &p->graph->values[value];
+    *out = view_new(p, parent, (size_t)channel * v->h * v->w, value_floats(p, value));
+    return *out != NO_BUFFER ? GRAFT_OK : fail_memory("the plan's buffers");
+}
+
 static graft_status value_make(struct plan *p, int value)
 {
+    const struct place place = p->places[value];
+    if (p->value_buffer[value] != NO_BUFFER)
+        return GRAFT_OK;
     if (p->narrow[value])
         return narrow_buffer(p, value, &p->value_buffer[value]);
-    return buffer_make(p, value_floats(p, value), &p->value_buffer[value]);
+    if (place.whole < 0)
+        return buffer_make(p, value_floats(p, value), &p->value_buffer[value]);
+    TRY(value_make(p, place.whole));
+    return view_make(p, p->value_buffer[place.whole], value, place.channel, &p->value_buffer[value]);
 }
 
 size_t channel_floats(const struct plan *p, int value)
@@ -44,27 +57,54 @@ static const struct cell *cell_of(const struct plan *p, int value)
     return NULL;
 }
 
-// A BatchNorm's output comes from its source, which its own way back reads.  A sum comes from a BatchNorm's output and
-// from what is kept or a BatchNorm's as well: of a chain of residual blocks every second sum is dropped.
+static bool is_output(const struct plan *p, int value)
+{
+    for (int k = 0; k < p->graph->n_outputs; k++)
+        if (value == p->graph->outputs[k].value)
+            return true;
+    return false;
+}
+
+// Whether a BatchNorm's output, which comes from its source, that its own way back reads; or a concat of nothing else.
+static bool comes_again(const struct plan *p, int value)
+{
+    const struct cell *cell = cell_of(p, value);
+    if (cell == NULL || !p->needs_gradient[value] || is_output(p, value))
+        return false;
+    if (cell->node->op != OP_CONCAT)
+        return cell->node->op == OP_BN && cell->node->trains;
+    for (int k = 0; k < cell->node->n_in; k++)
+        if (p->places[cell->node->in[k]].whole != value || !comes_again(p, cell->node->in[k]))
+            return false;
+    return true;
+}
+
+// Of a residual's sum, which comes from what is kept or a BatchNorm's output, and from at least one of those: of a
+// chain of residual blocks every second sum is dropped.
+static bool sum_comes_again(const struct plan *p, const struct cell *cell)
+{
+    bool again = p->needs_gradient[cell->out] && !is_output(p, cell->out) && p->places[cell->out].whole < 0;
+    bool any = cell->bn != NULL && cell->bn->trains;
+    for (int k = 0; k < cell->node->n_in; k++) {
+        const int in = cell_input(cell, k);
+        any |= p->dropped[in];
+        again &= !p->dropped[in] || cell_of(p, in)->node->op == OP_BN;
+    }
+    return again && any;
+}
+
+// What lies in a concat's value is dropped when all of it is.
 void values_drop(struct plan *p)
 {
     for (int i = 0; i < p->n_cells; i++) {
-        const struct cell *cell = &p->cells[i];
-        const struct node *node = cell->node;
-        bool again = p->needs_gradient[cell->out];
-        for (int k = 0; k < p->graph->n_outputs; k++)
-            again &= cell->out != p->graph->outputs[k].value;
-        if (node->op == OP_BN) {
-            p->dropped[cell->out] = again && node->trains;
-            continue;
-        }
-        bool any = false;
-        for (int k = 0; node->op == OP_ADD && k < node->n_in; k++) {
-            const struct cell *from = cell_of(p, node->in[k]);
-            any |= p->dropped[node->in[k]];
-            again &= !p->dropped[node->in[k]] || from->node->op == OP_BN;
-        }
-        p->dropped[cell->out] = again && any;
+        const int value = p->cells[i].out;
+        int whole = value;
+        while (p->places[whole].whole >= 0)
+            whole = p->places[whole].whole;
+        p->dropped[value] = p->cells[i].node->op == OP_ADD ? sum_comes_again(p, &p->cells[i])
+                                                           : comes_again(p, value) && comes_again(p, whole);
+        if (p->dropped[value])
+            p->value_buffer[value] = NO_BUFFER;
     }
 }
 
@@ -75,18 +115,55 @@ graft_status value_again(struct plan *p, int value)
     const struct cell *cell = cell_of(p, value);
     p->dropped[value] = false;
     for (int k = 0; k < cell->node->n_in; k++)
-        TRY(value_again(p, cell->node->in[k]));
+        TRY(value_again(p, cell_input(cell, k)));
     TRY(value_make(p, value));
-    return cell->node->op == OP_BN ? bn_again(p, cell) : add_again(p, cell);
+    if (cell->node->op == OP_CONCAT) // its parts lie in it
+        return GRAFT_OK;
+    return cell->node->op == OP_BN || cell->bn != NULL ? bn_again(p, cell) : add_again(p, cell);
 }
 
 static graft_status run_accumulate(struct plan *p, const struct step *s, const struct run *run)
 {
     if (s->narrow) {
-        p->kernels->bf16->add(half(BUFFER(dst)), half(BUFFER(src)), half(BUFFER(dst)), s->size, ACT_NONE);
+        p->kernels->bf16->add(half(BUFFER(dst)), half(BUFFER(src)), half(BUFFER(dst)), half_size(p, s->value),
+                              ACT_NONE);
         return GRAFT_OK;
     }
-    p->kernels->add(BUFFER(dst), BUFFER(src), BUFFER(dst), s->size);
+    p->kernels->add(value_rows(p, s->value), MAP(dst), MAP(src), MAP(dst), ACT_NONE);
+    return GRAFT_OK;
+}
+
+static graft_status run_copy(struct plan *p, const struct step *s, const struct run *run)
+{
+    const struct rows r = value_rows(p, s->value);
+    const struct map src = MAP(src), dst = MAP(dst);
+#pragma omp parallel for schedule(static)
+    for (size_t n = 0; n < r.n; n++)
+        memcpy(dst.at + n * dst.image, src.at + n * src.image, r.each * sizeof(float));
+    return GRAFT_OK;
+}
+
+graft_status copy_step(struct plan *p, const struct cell *cell, int value, int src, int dst)
+{
+    struct step *s;
+    TRY(step_add(p, &s));
+    s->run = run_copy;
+    s->cell = cell;
+    s->value = value;
+    s->src = src;
+    s->dst = dst;
+    step_uses(p, s);
+    return GRAFT_OK;
+}
+
+graft_status gradient_apart(struct plan *p, int value)
+{
+    int apart;
+    if (!is_view(p, p->value_gradient[value]))
+        return GRAFT_OK;
+    TRY(buffer_make(p, value_floats(p, value), &apart));
+    TRY(copy_step(p, cell_of(p, value), value, p->value_gradient[value], apart));
+    p->value_gradient[value] = apart;
     return GRAFT_OK;
 }
 
@@ -101,10 +178,10 @@ graft_status gradient_give(struct plan *p, int value, int buffer)
     struct step *s;
     TRY(step_add(p, &s));
     s->run = run_accumulate;
+    s->narrow = p->narrow[value];
     s->src = buffer;
     s->dst = p->value_gradient[value];
-    s->narrow = p->narrow[value];
-    s->size = map_size(p, value);
+    s->value = value;
     step_uses(p, s);
     return GRAFT_OK;
 }
@@ -134,10 +211,10 @@ graft_status ready_step(struct plan *p, int entry, int gradient)
 static graft_status run_act_backward(struct plan *p, const struct step *s, const struct run *run)
 {
     if (s->narrow) {
-        p->kernels->bf16->act_backward(half(BUFFER(src)), half(BUFFER(dst)), s->size, s->cell->act);
+        p->kernels->bf16->act_backward(half(BUFFER(src)), half(BUFFER(dst)), half_size(p, s->cell->out), s->cell->act);
         return GRAFT_OK;
     }
-    p->kernels->act_backward(BUFFER(src), BUFFER(dst), s->size, s->cell->act);
+    p->kernels->act_backward(value_rows(p, s->value), MAP(src), MAP(src2), MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
 
@@ -147,13 +224,18 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell)
         return GRAFT_OK;
     TRY(value_again(p, cell->out));
     struct step *s;
+    const int given = p->value_gradient[cell->out];
+    if (is_view(p, given))
+        TRY(buffer_make(p, value_floats(p, cell->out), &p->value_gradient[cell->out]));
     TRY(step_add(p, &s));
     s->run = run_act_backward;
-    s->cell = cell;
-    s->src = p->value_buffer[cell->out];
-    s->dst = p->value_gradient[cell->out];
     s->narrow = p->narrow[cell->out];
-    s->size = map_size(p, cell->out);
+    s->cell = cell;
+    s->value = cell->out;
+    s->src = p->value_buffer[cell->out];
+    s->src2 = given;
+    s->dst = p->value_gradient[cell->out];
+    s->size = value_floats(p, cell->out);
     step_uses(p, s);
     return GRAFT_OK;
 }

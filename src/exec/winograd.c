@@ -122,6 +122,8 @@ struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass 
         w.c = ic, w.k = oc, w.h = s->ih, w.w = s->iw, w.oh = s->oh, w.ow = s->ow;
         w.top = s->top, w.left = s->left;
     }
+    w.read_image = (size_t)w.c * w.h * w.w * lanes;
+    w.tile_image = (size_t)w.k * w.oh * w.ow * lanes;
     w.tile_rows = (w.oh + WINO_TILE - 1) / WINO_TILE;
     w.tile_columns = (w.ow + WINO_TILE - 1) / WINO_TILE;
     w.tiles = w.n * w.tile_rows * w.tile_columns;

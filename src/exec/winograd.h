@@ -18,6 +18,7 @@ struct winograd {
     int lanes, n, c, k;          // images; blocks of `lanes` channels of the map read (c) and the map written (k)
     int h, w, top, left;         // the map read, and how far the first patch stands out of it
     int oh, ow;                  // the map in tiles: written, or (by weights) the gradient read
+    size_t read_image, tile_image; // floats from one image to the next of those two maps; as described, of whole maps
     int tile_rows, tile_columns, tiles; // of an image, of an image, of all
     int block;                   // tiles at once
     int chunk;                   // forward, by data: panels of two k blocks at once; by weights: k blocks

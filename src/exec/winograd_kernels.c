@@ -124,7 +124,7 @@ static void source_transform(const struct winograd *w, const float *src, int blo
 {
     struct tile t = tile_at(w, first);
     for (int k = 0; k < count; k++, tile_next(w, &t)) {
-        const float *map = src + ((size_t)t.n * w->c + block) * w->h * w->w * V;
+        const float *map = src + t.n * w->read_image + (size_t)block * w->h * w->w * V;
         const int y = t.y * WINO_TILE - w->top, x = t.x * WINO_TILE - w->left;
         _Alignas(64) float border[WINO_PATCH * WINO_PATCH * V];
         const float *patch = border;
@@ -146,7 +146,7 @@ static void gradient_transform(const struct winograd *w, const float *gradient, 
     struct tile t = tile_at(w, first);
     vec sum[PARTS] = {0};
     for (int k = 0; k < count; k++, tile_next(w, &t)) {
-        const float *map = gradient + ((size_t)t.n * w->k + block) * w->oh * w->ow * V;
+        const float *map = gradient + t.n * w->tile_image + (size_t)block * w->oh * w->ow * V;
         const int y = t.y * WINO_TILE, x = t.x * WINO_TILE;
         _Alignas(64) float border[WINO_TILE * WINO_TILE * V];
         const float *tile = border;
@@ -237,7 +237,7 @@ INLINE void output_tiles(const struct winograd *w, const struct winograd_maps *m
         for (int b = 0; b < width; b++) {
             const int y = t.y * WINO_TILE, x = t.x * WINO_TILE;
             const int rows = least(WINO_TILE, w->oh - y), columns = least(WINO_TILE, w->ow - x);
-            const size_t at = ((((size_t)t.n * w->k + 2 * panel + b) * w->oh + y) * w->ow + x) * V;
+            const size_t at = t.n * w->tile_image + (((size_t)(2 * panel + b) * w->oh + y) * w->ow + x) * V;
             for (int part = 0; part < PARTS; part++) {
                 vec out[WINO_TILE * WINO_TILE];
                 output_tile(m + b * V + part * W, w->m_point, out);

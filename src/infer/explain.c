@@ -182,18 +182,52 @@ static float heat_at(const float *heat, int h, int w, float y, float x)
            (heat[y1 * w + x0] * (1 - dx) + heat[y1 * w + x1] * dx) * dy;
 }
 
-graft_status picture_with_heat(const struct picture *p, const float *heat, int h, int w, struct picture *out)
+static void heat_mix(const uint8_t *src, float heat, uint8_t *dst)
 {
+    const float grey = 0.299f * src[0] + 0.587f * src[1] + 0.114f * src[2]; // ITU-R BT.601
+    float colour[3];
+    heat_colour(heat, colour);
+    for (int c = 0; c < 3; c++)
+        dst[c] = to_byte(0.45f * grey + 0.55f * colour[c]);
+}
+
+graft_status picture_with_heat(const struct picture *p, const float *heat, int h, int w, const double *part,
+                               struct picture *out)
+{
+    static const double everywhere[] = {0, 0, 1, 1};
+    const double *at = part != NULL ? part : everywhere;
     TRY(picture_make(p->w, p->h, out));
+    memcpy(out->rgb, p->rgb, (size_t)p->w * (size_t)p->h * 3);
     for (int y = 0; y < p->h; y++)
         for (int x = 0; x < p->w; x++) {
-            const uint8_t *src = p->rgb + ((size_t)y * (size_t)p->w + (size_t)x) * 3;
-            uint8_t *dst = out->rgb + ((size_t)y * (size_t)p->w + (size_t)x) * 3;
-            const float grey = 0.299f * src[0] + 0.587f * src[1] + 0.114f * src[2]; // ITU-R BT.601
-            float colour[3];
-            heat_colour(heat_at(heat, h, w, ((float)y + 0.5f) / (float)p->h, ((float)x + 0.5f) / (float)p->w), colour);
-            for (int c = 0; c < 3; c++)
-                dst[c] = to_byte(0.45f * grey + 0.55f * colour[c]);
+            const size_t place = ((size_t)y * (size_t)p->w + (size_t)x) * 3;
+            const double u = ((x + 0.5) / p->w - at[0]) / at[2], v = ((y + 0.5) / p->h - at[1]) / at[3];
+            if (u >= 0 && u <= 1 && v >= 0 && v <= 1)
+                heat_mix(p->rgb + place, heat_at(heat, h, w, (float)v, (float)u), out->rgb + place);
         }
     return GRAFT_OK;
+}
+
+static void dot(struct picture *p, int x, int y)
+{
+    static const uint8_t green[] = {0, 255, 0};
+    if (x >= 0 && y >= 0 && x < p->w && y < p->h)
+        memcpy(p->rgb + ((size_t)y * (size_t)p->w + (size_t)x) * 3, green, 3);
+}
+
+void picture_frame(struct picture *p, const double *box)
+{
+    const int left = (int)lrint(box[0] * p->w), right = (int)lrint((box[0] + box[2]) * p->w) - 1,
+              top = (int)lrint(box[1] * p->h), bottom = (int)lrint((box[1] + box[3]) * p->h) - 1;
+    const int thick = 1 + (p->w < p->h ? p->w : p->h) / 150;
+    for (int k = 0; k < thick; k++) {
+        for (int x = left; x <= right; x++) {
+            dot(p, x, top + k);
+            dot(p, x, bottom - k);
+        }
+        for (int y = top; y <= bottom; y++) {
+            dot(p, left + k, y);
+            dot(p, right - k, y);
+        }
+    }
 }

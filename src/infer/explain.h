@@ -19,4 +19,7 @@ graft_status explainer_run(struct explainer *e, const float *input, int *classes
 // to white.
 graft_status picture_of_input(const float *input, const struct input_spec *spec, bool stretch, struct picture *out);
 // The picture in grey under the heat's colours: black, purple, red, orange, light yellow.
-graft_status picture_with_heat(const struct picture *p, const float *heat, int h, int w, struct picture *out);
+// `part` (left, top, width, height): where in the picture the heat lies, the rest stays as it is; NULL: everywhere.
+graft_status picture_with_heat(const struct picture *p, const float *heat, int h, int w, const double *part,
+                               struct picture *out);
+void picture_frame(struct picture *p, const double *box); // a green line around that part of it

@@ -230,6 +230,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
         const char *rule = json_string_value(json_object_get(input, "rule"));
         m->input.size = (int)json_integer_value(json_object_get(input, "size"));
         m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
+        m->input.crop = json_is_true(json_object_get(input, "crop"));
         m->input.icc = json_is_true(json_object_get(input, "icc"));
         m->main_only = json_is_true(json_object_get(input, "main_head_only"));
         m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
@@ -280,6 +281,7 @@ static graft_status open_file(const struct model_request *r, const char *path, s
     TRY_GOTO(graph_make(m, r));
     TRY_GOTO(params_init(&m->params, &m->graph));
     TRY_GOTO(fill(m, set, !keep, r->seed));
+    TRY_GOTO(tensor_set_whole(set, path));
 done:
     json_decref(meta);
     json_decref(classes);
@@ -381,6 +383,7 @@ graft_status model_reload(struct model *m, const char *path)
         mem_free(values);
         values = NULL;
     }
+    TRY_GOTO(tensor_set_whole(&set, path));
     m->params.version++;
 done:
     mem_free(values);
@@ -398,6 +401,8 @@ graft_status model_metadata(const struct model *m, const char *trained, json_t *
                               rules[m->input.rule], "preprocessing", m->network->name);
     if (m->main_only)
         json_object_set_new(input, "main_head_only", json_true());
+    if (m->input.crop)
+        json_object_set_new(input, "crop", json_true());
     if (m->input.icc)
         json_object_set_new(input, "icc", json_true());
     for (int i = 0; i < m->n_classes; i++)

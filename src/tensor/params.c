@@ -164,14 +164,22 @@ void param_rows_to_canonical(const struct params *params, int entry, size_t firs
 {
     const struct param_entry *e = &params->entries[entry];
     const float *src = params->block + e->offset;
+    const size_t v = (size_t)params->lanes;
     size_t n_o, n_i, area;
     extents(e, &n_o, &n_i, &area);
     ASSERT(first + count <= n_o);
+    const size_t step_i = n_i > 1 ? address(e, params->lanes, 0, 1, 0, n_i, area) : 0, // within a block of inputs
+        step_p = area > 1 ? address(e, params->lanes, 0, 0, 1, n_i, area) : 0;
 #pragma omp parallel for schedule(static)
     for (size_t o = first; o < first + count; o++)
-        for (size_t i = 0; i < n_i; i++)
-            for (size_t p = 0; p < area; p++)
-                dst[((o - first) * n_i + i) * area + p] = src[address(e, params->lanes, o, i, p, n_i, area)];
+        for (size_t block = 0; block < n_i; block += v) {
+            const float *from = src + address(e, params->lanes, o, block, 0, n_i, area);
+            float *to = dst + ((o - first) * n_i + block) * area;
+            const size_t n = smaller(v, n_i - block);
+            for (size_t i = 0; i < n; i++)
+                for (size_t p = 0; p < area; p++)
+                    to[i * area + p] = from[i * step_i + p * step_p];
+        }
 }
 
 void params_fini(struct params *p)

@@ -3,6 +3,7 @@
 #include "tensor/tensor.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/mapping.h"
 #include "base/memory.h"
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,13 @@ const char *shape_text(struct shape shape)
         at += snprintf(text + at, sizeof texts[0] - (size_t)at, i > 0 ? ", %lld" : "%lld", (long long)shape.dim[i]);
     snprintf(text + at, sizeof texts[0] - (size_t)at, ")");
     return text;
+}
+
+graft_status tensor_set_whole(const struct tensor_set *set, const char *path)
+{
+    const struct file_map *map = set->mapping;
+    return map != NULL && mapping_was_cut(map->mapping) ? fail(GRAFT_BAD_FILE, "'%s' shrank while it was read", path)
+                                                        : GRAFT_OK;
 }
 
 void tensor_set_free(struct tensor_set *set)

@@ -46,6 +46,8 @@ struct tensor_set {
     size_t n_owned, owned_capacity;
     void *mapping;  // struct file_map *, or NULL
 };
+// After the last use of its data: fails where the file of that name was cut meanwhile, and zeros were used.
+graft_status tensor_set_whole(const struct tensor_set *set, const char *path);
 void tensor_set_free(struct tensor_set *set);  // contents; a zeroed one is fine
 graft_status tensor_set_add(struct tensor_set *set, const char *name, enum dtype dtype, struct shape shape,
                             const void *data);         // copies the name; refuses a duplicate (bad file); no

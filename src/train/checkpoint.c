@@ -194,6 +194,7 @@ graft_status checkpoint_read(const char *path, struct model *m, const struct slo
         TRY_GOTO(tensor_take(&set, m->params.entries[i].name, &m->params, i));
     for (int i = 0; i < n_slots; i++)
         TRY_GOTO(slot_take(&set, m, &slots[i], lenient));
+    TRY_GOTO(tensor_set_whole(&set, path));
     m->params.version++;
 done:
     if (status != GRAFT_OK) {

@@ -141,7 +141,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     size_t n;
     TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
     ASSERT(n == t->n);
-    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch, o->fixed};
+    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch,
+                                     o->fixed || feature_cache_may(t)};
     if (last > 0)
         TRY(partial_make(t, last));
     TRY(feature_cache_ready(t, &how));

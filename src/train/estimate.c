@@ -58,6 +58,8 @@ graft_status run_estimate(struct trainer *t, double *seconds)
     const double batch = plan_batch(t->full), pictures = (double)t->n, epochs = t->options->epochs - t->at.epochs;
     double step;
     *seconds = -1;
+    if (feature_cache_may(t) && t->options->features != NULL && strcmp(t->options->features, "off") != 0)
+        return GRAFT_OK; // no step is like another: the first epoch computes features, the others find them
     if ((epochs * pictures - (double)t->at.seen) / batch < LEAST_STEPS)
         return GRAFT_OK;
     TRY(step_time(t, &step));

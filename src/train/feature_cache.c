@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FEATURES_VERSION = 1 };                              // of the arithmetic: another one makes old files void
+enum { FEATURES_VERSION = 2 };                              // of the arithmetic: another one makes old files void
 static const uint64_t MOST = (uint64_t)20 << 30,
                       SPARE = 2; // bytes of all files; the part of the free disk that is ours
 
@@ -72,11 +72,12 @@ static graft_status store_key(const struct trainer *t, uint64_t *out)
     return GRAFT_OK;
 }
 
-// `how` NULL: as in evaluation.
+// The same in training and in evaluation, so that folds share what they keep: where features may be kept, pictures are
+// decoded whole in both.  `how` NULL: as in evaluation.
 static uint64_t picture_key(const struct trainer *t, uint32_t index, const struct augmentation *how)
 {
     const struct sample *s = &t->data->samples[index];
-    const uint64_t stamp = sample_stamp(t->data, index);
+    const uint64_t stamp = sample_stamp(t->data, index), number = sample_number(t->data, index);
     struct hash h;
     char text[512];
     hash_init(&h);
@@ -87,12 +88,11 @@ static uint64_t picture_key(const struct trainer *t, uint32_t index, const struc
     }
     put_text(&h, s->path);
     hash_put(&h, &stamp, sizeof stamp);
-    put_number(&h, how != NULL ? t->data->shrink : -1);
     if (how != NULL && s->copy > 0) { // what is drawn for it
         augment_text(how->augment, text, sizeof text);
         put_text(&h, text);
         hash_put(&h, &how->seed, sizeof how->seed);
-        put_number(&h, index);
+        hash_put(&h, &number, sizeof number);
     }
     const uint64_t key = hash_end(&h);
     return key != 0 ? key : 1;
@@ -136,6 +136,8 @@ static const char *why_not(const struct trainer *t)
     return NULL;
 }
 
+bool feature_cache_may(const struct trainer *t) { return t->prefix != NULL && why_not(t) == NULL; }
+
 static graft_status store_open(struct trainer *t, const char *folder)
 {
     struct feature_cache *f = &t->features;
@@ -143,7 +145,7 @@ static graft_status store_open(struct trainer *t, const char *folder)
     const uint64_t needed = row * (t->n + t->n_val);
     uint64_t key = 0;
     f->keys = mem_zero(count, sizeof *f->keys);
-    f->list = mem_alloc(count * sizeof *f->list);
+    f->list = mem_alloc((t->n > t->n_val ? t->n : t->n_val) * sizeof *f->list);
     f->index = mem_alloc((size_t)plan_batch(t->prefix) * sizeof *f->index);
     if (f->keys == NULL || f->list == NULL || f->index == NULL)
         return fail_memory("the features");

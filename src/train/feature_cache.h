@@ -13,6 +13,9 @@ struct feature_cache {
     uint64_t *keys;              // by sample; 0: not known yet
     uint32_t *list, *index;      // samples to make; those of a batch
 };
+// Whether they could be: frozen layers see the same pictures in every epoch.  Then pictures are decoded whole, kept or
+// not, so that a run's numbers do not depend on what could be kept.
+bool feature_cache_may(const struct trainer *t);
 // Before an epoch's pictures are read: decides, says why not, and makes what is not there of them.
 graft_status feature_cache_ready(struct trainer *t, const struct augmentation *how);
 // The next batch out of the order from the position on: its ends are in place, it has no input.  As the queue would

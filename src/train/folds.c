@@ -26,6 +26,8 @@ static char *fold_path(const char *folder, int i, const char *name)
     return name != NULL ? mem_format("%s/fold-%d/%s", folder, i, name) : mem_format("%s/fold-%d", folder, i);
 }
 
+char *fold_model(const char *folder, int i) { return fold_path(folder, i, "model.safetensors"); }
+
 // ---- which picture is where
 
 static void name_put(char *list, size_t size, int n, const char *name)
@@ -244,6 +246,20 @@ bool fold_ended(const char *folder, int i, const char *epochs)
     json_decref(args);
     mem_free(f.path);
     return ended;
+}
+
+graft_status folds_whole(const char *folder, int *folds)
+{
+    json_t *results = object_read(path_join(folder, "results.json"));
+    char *done = path_join(folder, FOLDS_PREDICTIONS);
+    const bool whole = done != NULL && file_exists(done);
+    *folds = (int)json_integer_value(json_object_get(results, "folds"));
+    json_decref(results);
+    mem_free(done);
+    if (whole && *folds > 1 && *folds <= FOLDS_MOST)
+        return GRAFT_OK;
+    return fail(GRAFT_BAD_FILE, "the folds in '%s' are not complete; `graft train --resume %s` goes on", folder,
+                folder);
 }
 
 // ---- what the folds say together

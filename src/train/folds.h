@@ -15,6 +15,9 @@ enum { FOLDS_MOST = 100 };
 graft_status folds_of_data(struct dataset *d, int k, long limit, int **fold);
 // folds.csv, or in a folder that has it, a comparison with it: GRAFT_BAD_FILE says what changed, unless `force`.
 graft_status folds_describe(const char *folder, const struct dataset *d, const int *fold, const char *args, bool force);
+// How many folds a run has; GRAFT_BAD_FILE where they have not all ended.
+graft_status folds_whole(const char *folder, int *folds);
+char *fold_model(const char *folder, int i); // heap: the path of its model file
 bool folds_folder_is(const char *folder); // its args.json is that of a fold run
 // Whether fold i of the run has ended, after so many epochs.
 bool fold_ended(const char *folder, int i, const char *epochs);

@@ -139,7 +139,7 @@ static graft_status some_write(struct media *m, int first, float *input, float *
             status = jpeg_write(m, &seen, name);
         if (status == GRAFT_OK && m->explainer != NULL) {
             snprintf(cam, sizeof cam, "val-%02d-cam.jpg", place[i]);
-            status = picture_with_heat(&seen, heat + (size_t)i * (size_t)h * (size_t)w, h, w, &shown);
+            status = picture_with_heat(&seen, heat + (size_t)i * (size_t)h * (size_t)w, h, w, NULL, &shown);
             if (status == GRAFT_OK)
                 status = jpeg_write(m, &shown, cam);
         }

@@ -3,6 +3,7 @@
 
 #include "train/run_folder.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -98,9 +99,17 @@ void run_folder_close(struct run_folder *f)
     *f = (struct run_folder){.lock = -1};
 }
 
+// Also of the target, where it is of probabilities.
+static uint64_t stamp_of(const struct dataset *d, size_t index)
+{
+    const float *soft = d->samples[index].soft;
+    const uint64_t stamp = sample_stamp(d, index);
+    return soft != NULL ? stamp ^ hash_of((bytes){(const uint8_t *)soft, (size_t)d->n_classes * sizeof *soft}) : stamp;
+}
+
 static void split_put(struct text *split, const struct dataset *d)
 {
-    static const char *const parts[] = {"train", "val", "test", "unused"};
+    static const char *const parts[] = {"train", "val", "test", "unused", "pseudo"};
     text_put(split, d->n_groups > 0 ? "path,label,split,stamp,group\n" : "path,label,split,stamp\n");
     for (size_t i = 0; i < d->count; i++) {
         const struct sample *s = &d->samples[i];
@@ -109,7 +118,7 @@ static void split_put(struct text *split, const struct dataset *d)
         text_put_field(split, s->path);
         text_put(split, ",");
         text_put_field(split, s->label >= 0 ? d->classes[s->label] : "");
-        text_put(split, ",%s,%016" PRIx64, parts[s->part], sample_stamp(d, i));
+        text_put(split, ",%s,%016" PRIx64, parts[s->part], stamp_of(d, i));
         if (d->n_groups > 0) {
             text_put(split, ",");
             text_put_field(split, s->group > 0 ? d->groups[s->group - 1] : "");

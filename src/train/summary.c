@@ -3,6 +3,7 @@
 #include "train/trainer.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "data/pseudo.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -12,14 +13,15 @@ static graft_status data_tell(const struct trainer *t)
 {
     const struct dataset *d = t->data;
     const struct model *m = t->model;
-    size_t unused = 0, *count = mem_zero((size_t)m->n_classes, sizeof *count);
+    size_t unused = 0, pseudo = 0, *count = mem_zero((size_t)m->n_classes, sizeof *count);
     int least = 0, most = 0;
     char others[48] = "";
     if (count == NULL)
         return fail_memory("the summary");
     for (size_t i = 0; i < d->count; i++) {
         const struct sample *s = &d->samples[i];
-        unused += s->part != PART_TRAIN && s->part != PART_VAL;
+        unused += s->part == PART_TEST || s->part == PART_NONE;
+        pseudo += s->part == PART_PSEUDO;
         if (s->part == PART_TRAIN && s->copy == 0 && s->round == 0)
             count[s->label]++;
     }
@@ -27,6 +29,9 @@ static graft_status data_tell(const struct trainer *t)
         least = count[c] < count[least] ? c : least;
         most = count[c] > count[most] ? c : most;
     }
+    if (pseudo > 0)
+        log_info("data: of an epoch's %zu pictures, %zu are drawn from %zu with pseudo-labels", t->n,
+                 t->n * d->pseudo_share / PSEUDO_UNIT, pseudo);
     if (unused > 0)
         snprintf(others, sizeof others, ", %zu not used", unused);
     log_info("data: %zu pictures to train on, %zu to validate%s; %d classes of %zu (%s) to %zu (%s) training pictures",

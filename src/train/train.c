@@ -13,7 +13,7 @@ static graft_status lists_make(struct trainer *t)
 {
     const struct dataset *d = t->data;
     const size_t classes = (size_t)t->model->n_classes;
-    t->order = mem_alloc((d->count + 1) * sizeof *t->order);
+    t->order = mem_alloc((dataset_order_most(d) + 1) * sizeof *t->order);
     t->val = mem_alloc((d->count + 1) * sizeof *t->val);
     t->skipped = mem_zero(d->count + 1, sizeof *t->skipped);
     if (t->order == NULL || t->val == NULL || t->skipped == NULL)

@@ -17,6 +17,7 @@ struct input_spec {
     enum filter filter;
     float mean[3], scale[3]; // (x - mean) * scale per channel of the network's order, x in 0..255
     bool bgr;
+    bool crop;           // of every picture a box is seen alone (data/boxes.h)
     bool icc;            // colours by the pictures' own profiles, converted to sRGB
 };
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "base/zip.h"
 #include "tensor/params.h"
 #include <dirent.h>
@@ -213,6 +214,32 @@ static void test_status_messages(void **state)
     assert_memory_equal(graft_message(), "y: xxx", 6);
     assert_int_equal(fail_memory("a map"), GRAFT_NO_RESOURCE);
     check_message("a map");
+}
+
+// Names are anybody's: they cannot end a line, colour a terminal or break a log's encoding.
+static void test_lines(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {{"plain \tpl\xc3\xa4in", "plain \tpl\xc3\xa4in"},
+                                          {"a\nb\r\x1b[31m\x7f", "a\\nb\\x0d\\x1b[31m\\x7f"},
+                                          {"latin \xe9 cut \xe2\x82", "latin \\xe9 cut \\xe2\\x82"},
+                                          {"\xc2\x9b" "31m \xc2\xa0", "\\xc2\\x9b31m \xc2\xa0"},
+                                          {"\xed\xa0\x80\xc0\xaf", "\\xed\\xa0\\x80\\xc0\\xaf"},
+                                          {"", ""}};
+    char line[80], small[6];
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        line_of(rows[i][0], line, sizeof line);
+        assert_string_equal(line, rows[i][1]);
+        line_of(line, line + 40, 40); // what is a line stays as it is
+        assert_string_equal(line + 40, rows[i][1]);
+        (fail)(GRAFT_BAD_FILE, "'%s'", rows[i][0]);
+        fail_prefix(GRAFT_BAD_FILE, "%s", rows[i][0]);
+        assert_null(strpbrk(graft_message(), "\n\r\x1b\x7f"));
+    }
+    line_of("abc\n\n", small, sizeof small);
+    assert_string_equal(small, "abc\\n"); // no half of an escape
+    line_of("abcd\n", small, sizeof small);
+    assert_string_equal(small, "abcd");
 }
 
 static void test_memory(void **state)
@@ -1060,6 +1087,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_bounds),
         cmocka_unit_test(test_status_messages),
+        cmocka_unit_test(test_lines),
         cmocka_unit_test(test_memory),
         cmocka_unit_test_teardown(test_atomic_write, folder_empty),
         cmocka_unit_test_teardown(test_file_refusals, folder_empty),

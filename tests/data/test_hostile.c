@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 // One of every kind that some decoder here reads.
 static const char *const seeds[] = {"base.jpg",
@@ -310,8 +311,161 @@ static void vanishing(void **state)
     dataset_free(&d);
 }
 
+// Pictures with 10 MB of EXIF and of a colour profile: as without them, and nearly for free.
+enum { EXTRA = 10 << 20 };
+
+static void big_endian(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+// Segments of `marker`, each with that text first, behind the first marker of the file.
+static size_t jpeg_fatten(bytes jpeg, uint8_t marker, const char *text, size_t text_size, uint8_t *out)
+{
+    enum { SEGMENT = 65535 };
+    size_t n = 2;
+    memcpy(out, jpeg.ptr, 2);
+    for (size_t done = 0; done < EXTRA; done += SEGMENT + 2, n += SEGMENT + 2) {
+        memset(out + n, 'p', SEGMENT + 2);
+        memcpy(out + n, (const uint8_t[]){0xff, marker, SEGMENT >> 8, SEGMENT & 0xff}, 4);
+        memcpy(out + n + 4, text, text_size);
+    }
+    memcpy(out + n, jpeg.ptr + 2, jpeg.size - 2);
+    return n + jpeg.size - 2;
+}
+
+// One chunk behind the header.
+static size_t png_fatten(bytes png, const char *kind, const char *text, size_t text_size, uint8_t *out)
+{
+    enum { HEADER = 8 + 25 };
+    memcpy(out, png.ptr, HEADER);
+    big_endian(out + HEADER, EXTRA);
+    memcpy(out + HEADER + 4, kind, 4);
+    memset(out + HEADER + 8, 'p', EXTRA);
+    memcpy(out + HEADER + 8, text, text_size);
+    big_endian(out + HEADER + 8 + EXTRA, (uint32_t)crc32(0, out + HEADER + 4, EXTRA + 4));
+    memcpy(out + HEADER + 12 + EXTRA, png.ptr + HEADER, png.size - HEADER);
+    return png.size + 12 + EXTRA;
+}
+
+static void fat_metadata(void **state)
+{
+    (void)state;
+    static const struct { bool png; uint8_t marker; const char *kind, *text; size_t text_size; } rows[] = {
+        {false, 0xe1, NULL, "Exif\0\0MM\0*\0\0\0\x8", 14}, // a directory of 28,784 entries
+        {false, 0xe1, NULL, "Exif\0\0garbage", 13},
+        {false, 0xe2, NULL, "ICC_PROFILE\0\1\1", 14},
+        {false, 0xfe, NULL, "comment", 7},
+        {true, 0, "eXIf", "MM\0*\0\0\0\x8", 8},
+        {true, 0, "iCCP", "name\0", 6}, // not even deflated
+        {true, 0, "zTXt", "key\0", 5}};
+    uint8_t *fat = mem_alloc(2 * EXTRA);
+    const uint64_t before = mem_resident_peak();
+    const double begun = seconds();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct file_map map = map_of(rows[i].png ? "rgb.png" : "base.jpg");
+        struct picture plain, p;
+        const size_t size =
+            rows[i].png ? png_fatten(map.data, rows[i].kind, rows[i].text, rows[i].text_size, fat)
+                        : jpeg_fatten(map.data, rows[i].marker, rows[i].text, rows[i].text_size, fat);
+        assert_int_equal(picture_decode(map.data, "plain", &plain), GRAFT_OK);
+        if (picture_decode((bytes){fat, size}, "fat", &p) != GRAFT_OK)
+            fail_msg("row %zu: %s", i, graft_message());
+        same(&p, &plain, 0, "fat");
+        picture_free(&p);
+        picture_free(&plain);
+        file_map_close(&map);
+    }
+    mem_free(fat);
+    if (getenv("GRAFT_SANITIZED") == NULL) {
+        assert_true(mem_resident_peak() - before < (uint64_t)50 << 20); // twice the file, with what was made here
+        assert_true(seconds() - begun < 5);
+    }
+}
+
+// JPEGs of 12 bits and with arithmetic coding, which the markers only claim to be; 10,000 frames cost one.
+static void rare_jpegs(void **state)
+{
+    (void)state;
+    struct file_map map = map_of("base.jpg");
+    uint8_t *copy = mem_alloc(map.data.size);
+    memcpy(copy, map.data.ptr, map.data.size);
+    uint8_t *frame = memmem(copy, map.data.size, "\xff\xc0", 2);
+    struct picture p;
+    assert_non_null(frame);
+    frame[4] = 12;
+    assert_int_equal(picture_decode((bytes){copy, map.data.size}, "twelve.jpg", &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "twelve.jpg"));
+    frame[4] = 8;
+    frame[1] = 0xc9;
+    assert_int_equal(picture_decode((bytes){copy, map.data.size}, "arithmetic.jpg", &p), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "arithmetic.jpg"));
+    mem_free(copy);
+    file_map_close(&map);
+}
+
+static void many_frames(void **state)
+{
+    (void)state;
+    enum { TIMES = 5000 };
+    for (int webp = 0; webp < 2; webp++) {
+        struct file_map map = map_of(webp ? "animated.webp" : "animated.gif");
+        // GIF: header and table of 256 colours, frames, one byte; WebP: RIFF, VP8X and ANIM, then chunks.
+        const size_t head = webp ? 12 + 18 + 14 : 13 + 3 * 256, size = map.data.size, end = webp ? 0 : 1,
+                     body = size - head - end;
+        const double begun = seconds();
+        struct picture one, many;
+        if (picture_decode(map.data, "one", &one) != GRAFT_OK) { // built without it
+            file_map_close(&map);
+            continue;
+        }
+        uint8_t *data = mem_alloc(head + TIMES * body + end);
+        memcpy(data, map.data.ptr, head);
+        for (size_t i = 0; i < TIMES; i++)
+            memcpy(data + head + i * body, map.data.ptr + head, body);
+        if (webp)
+            for (int i = 0; i < 4; i++)
+                data[4 + i] = (uint8_t)((head + TIMES * body - 8) >> 8 * i);
+        else
+            data[head + TIMES * body] = ';';
+        if (picture_decode((bytes){data, head + TIMES * body + end}, "many", &many) != GRAFT_OK)
+            fail_msg("%s", graft_message());
+        same(&many, &one, 0, "many frames");
+        picture_free(&many);
+        picture_free(&one);
+        mem_free(data);
+        file_map_close(&map);
+        if (getenv("GRAFT_SANITIZED") == NULL)
+            assert_true(seconds() - begun < 2); // hundredths; all of them would take more
+    }
+}
+
+static void odd_names(void **state)
+{
+    (void)state;
+    folder("names");
+    folder("names/a");
+    folder("names/b");
+    copy_to("base.jpg", "names/a/new\nline.jpg");
+    copy_to("base.jpg", "names/a/latin\xe9.jpg");
+    put("names/b/bad\nerror: \x1b[31m\xe9.jpg", "x", 1);
+    struct dataset d;
+    const char *const path = text("%s/names", scratch);
+    assert_int_equal(dataset_open(&(struct data_options){.paths = &path, .n_paths = 1}, &d), GRAFT_OK);
+    assert_int_equal(d.count, 3);
+    static float input[3 * 32 * 32];
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(sample_load(&d, i, &spec, NULL, input), GRAFT_OK);
+    assert_int_equal(sample_load(&d, 2, &spec, NULL, input), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "/b/bad\\nerror: \\x1b[31m\\xe9.jpg: "));
+    dataset_free(&d);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all_accounted_for), cmocka_unit_test(vanishing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_accounted_for), cmocka_unit_test(vanishing),
+                                       cmocka_unit_test(fat_metadata), cmocka_unit_test(rare_jpegs),
+                                       cmocka_unit_test(many_frames), cmocka_unit_test(odd_names)};
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);
 }

@@ -5,6 +5,8 @@
 #include "toy.h"
 #include "tiny.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "data/encode.h"
 #include "train/feature_store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -336,11 +338,69 @@ static void test_augmented(void **state)
     free(none);
 }
 
+static void same_texts(const char *one, const char *other)
+{
+    char *a = text_of_file(one), *b = text_of_file(other);
+    assert_string_equal(a, b);
+    free(a);
+    free(b);
+}
+
+// What one fold validates on the others train on: a picture is computed once, to the bits that come without a cache.
+// The JPEGs are large enough for training to shrink them while decoding, which must not happen here.
+static void test_folds(void **state)
+{
+    (void)state;
+    enum { JPEGS = 12, WIDTH = 256, HEIGHT = 192 };
+    struct seen seen = {0};
+    clear("outside");
+    for (int i = 0; i < JPEGS; i++) {
+        char path[64];
+        struct picture p = {.w = WIDTH, .h = HEIGHT, .rgb = malloc(WIDTH * HEIGHT * 3)};
+        bytes jpeg;
+        assert_non_null(p.rgb);
+        for (size_t k = 0; k < WIDTH * HEIGHT * 3; k++) // fine stripes: shrunk, they are another picture
+            p.rgb[k] = (uint8_t)(k % 3 == (size_t)i % 2 ? 200 : k / 3 * (size_t)(3 + i) % 251);
+        assert_int_equal(picture_to_jpeg(&p, 90, &jpeg), GRAFT_OK);
+        free(p.rgb);
+        snprintf(path, sizeof path, "stripes/%s", i % 2 == 0 ? "cat" : "dog");
+        assert_int_equal(file_make_folder(path), GRAFT_OK);
+        snprintf(path, sizeof path, "stripes/%s/%d.jpg", i % 2 == 0 ? "cat" : "dog", i);
+        assert_int_equal(file_write_all(path, jpeg.ptr, jpeg.size), GRAFT_OK);
+        mem_free((void *)jpeg.ptr);
+    }
+#define STRIPES \
+    "data", "stripes", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "batch", "5", "epochs", "2", \
+        "threads", "1", "seed", "3", "freeze", "features.2", "folds", "3"
+    assert_int_equal(RUN("train", &seen, STRIPES, "cache-features", "outside", "output", "folds"), GRAFT_OK);
+    char *path = features_file("outside");
+    const long size = size_of(path);
+    assert_int_equal((size - HEAD) % JPEGS, 0); // a row a picture
+    free(path);
+    assert_non_null(strstr(seen.log, " 0 rows there"));
+    assert_non_null(strstr(seen.log, " 12 rows there"));
+    assert_int_equal(RUN("train", &seen, STRIPES, "cache-features", "off", "output", "folds_off"), GRAFT_OK);
+    same_texts("folds/oof_predictions.csv", "folds_off/oof_predictions.csv");
+    assert_int_equal(RUN("train", &seen, STRIPES, "cache-features", "off", "decode", "exact", "output", "exact"),
+                     GRAFT_OK);
+    same_texts("folds/oof_predictions.csv", "exact/oof_predictions.csv");
+    clear("outside");
+    assert_int_equal(RUN("train", &seen, STRIPES, "copies", "2", "cache-features", "outside", "output", "copied"),
+                     GRAFT_OK);
+    path = features_file("outside");
+    assert_int_equal(size_of(path) - HEAD, (size - HEAD) * 3); // originals and two copies of each, whatever the folds
+    free(path);
+    assert_int_equal(RUN("train", &seen, STRIPES, "copies", "2", "cache-features", "off", "output", "copied_off"),
+                     GRAFT_OK);
+    same_texts("copied/oof_predictions.csv", "copied_off/oof_predictions.csv");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store), cmocka_unit_test(test_made_and_found), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_shared), cmocka_unit_test(test_stopped), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_command), cmocka_unit_test(test_augmented)};
+        cmocka_unit_test(test_command), cmocka_unit_test(test_augmented),
+        cmocka_unit_test(test_folds)};
     return cmocka_run_group_tests(tests, setup, toy_teardown);
 }

@@ -189,6 +189,7 @@ one_bad("external_data",
 one_bad("chunked", lambda file, group: group.create_dataset("w", data=np.zeros(4, np.float32), chunks=True))
 one_bad("big_endian", lambda file, group: group.create_dataset("w", data=np.zeros(4, ">f4")))
 one_bad("integer", lambda file, group: group.create_dataset("w", data=np.zeros(4, np.int32)))
+one_bad("bomb", lambda file, group: group.create_dataset("w", (1 << 40,), np.float32))  # 4 TB, never written
 one_bad("missing", lambda file, group: None)
 try:
     one_bad("virtual", virtual)

@@ -1,0 +1,21 @@
+// api/subject.h: private to api/: what `predict`, `val` and `pseudo` take for a model.
+#pragma once
+
+#include "api/run.h"
+#include "infer/ensemble.h"
+#include "infer/svm.h"
+
+// A model; an ensemble, or a fold run as one; or a support vector machine on the features of `network`.  Of all but the
+// first `model` has the classes and nothing else.
+struct subject {
+    struct model model, network;
+    struct ensemble ensemble;
+    struct svm svm;
+    char *file; // of the model; NULL: there are others
+};
+// `name`: a model or weight file, the folder of a run, of a fold run, of an ensemble or a machine, or a zoo name.
+graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s);
+void subject_close(struct subject *s); // a zeroed one is fine
+// Each picture to `take`: as it comes, or after its last view and member.
+graft_status predict_all(const graft_options *o, struct subject *subject, const struct dataset *d,
+                         const uint32_t *order, size_t n, const char *stage, predicted take, void *user);
