@@ -7,6 +7,7 @@
 #include "report/report.h"
 #include "report/tensorboard.h"
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { PRICE = 100, FIRST = 60 }; // after work of t seconds, PRICE t pass before the next; seconds before the first
 
@@ -58,6 +59,26 @@ void follower_grown(void *user, const char *folder, bool ended)
         f->told |= status != GRAFT_OK;
         f->next = now_seconds() + PRICE * (now_seconds() - begin);
     }
+}
+
+void follower_catch_up(const char *folder)
+{
+    struct stat events, report;
+    struct follower f;
+    char *events_path = path_join(folder, "events.jsonl"), *report_path = path_join(folder, "report.html");
+    // clocks of files tick in milliseconds: a report of the same tick is the last
+    const bool known = events_path != NULL && report_path != NULL && stat(events_path, &events) == 0;
+    const bool there = known && stat(report_path, &report) == 0;
+    const struct timespec *old = &report.st_mtim, *last = &events.st_mtim;
+    if (known && (!there || old->tv_sec < last->tv_sec ||
+                  (old->tv_sec == last->tv_sec && old->tv_nsec < last->tv_nsec))) {
+        follower_begin(&f);
+        follower_grown(&f, folder, false);
+        follower_grown(&f, folder, true);
+        follower_end(&f);
+    }
+    mem_free(events_path);
+    mem_free(report_path);
 }
 
 void follower_end(struct follower *f)

@@ -12,3 +12,4 @@ struct follower {
 void follower_begin(struct follower *f);                         // taps the progress
 void follower_grown(void *user, const char *folder, bool ended); // train_options.grown; `user` is the follower
 void follower_end(struct follower *f);
+void follower_catch_up(const char *folder); // of a run that has ended: its report, where a kill has left an older one

@@ -2,6 +2,7 @@
 // Whatever of it is stopped goes on with --resume of the fold run's folder: folds that have ended stay as they are, the
 // one that was under way is resumed, the others are begun.
 
+#include "api/follow.h"
 #include "api/run.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -96,6 +97,8 @@ static graft_status fold_train(const graft_options *o, const char *folder, int f
         TRY_GOTO(fail_memory("a path"));
     if (fold_ended(folder, f, option_text(o, "epochs"))) {
         log_info("fold %d of %d has ended", f, folds);
+        run_folder_sweep(path);
+        follower_catch_up(path);
         goto done;
     }
     log_info("fold %d of %d, in %s", f, folds, path);

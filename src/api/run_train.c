@@ -323,6 +323,7 @@ graft_status train_again(const graft_options *given, const char *folder)
     TRY(train_resume_open(folder, &resume));
     TRY_GOTO(options_merge(given, resume.args, train_free_options, changes, sizeof changes, &merged));
     TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));
+    follower_catch_up(folder);
 done:
     graft_options_free(merged);
     train_resume_close(&resume);

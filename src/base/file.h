@@ -31,7 +31,8 @@ graft_status file_read(const char *path, size_t most, struct file_map *out);
 void file_map_close(struct file_map *map);                          // a zeroed one is fine
 
 // Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.  What
-// is there and no file (/dev/stdout, a pipe) is written to as it is.
+// such a writer left that was killed goes when the next one begins.  What is there and no file (/dev/stdout, a pipe) is
+// written to as it is.
 struct file_writer {
     char *path, *temporary;
     bool direct; // temporary is path

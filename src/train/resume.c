@@ -26,7 +26,7 @@ graft_status train_resume_open(const char *folder, struct train_resume *out)
     if (!file_exists(args))
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not the folder of a run: it has no args.json", folder));
     TRY_GOTO(file_lock(folder, &out->lock));
-    file_sweep(folder);
+    run_folder_sweep(folder);
     TRY_GOTO(json_read_file(args, &out->args));
     if (!json_is_object(out->args))
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: expected an object of options", args));

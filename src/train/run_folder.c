@@ -63,6 +63,15 @@ graft_status run_folder_next(char **out)
     return fail(GRAFT_BAD_OPTION, "runs/ is full of runs; name a folder with -o");
 }
 
+void run_folder_sweep(const char *folder)
+{
+    char *media = path_join(folder, "media");
+    file_sweep(folder);
+    if (media != NULL)
+        file_sweep(media);
+    mem_free(media);
+}
+
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options)
 {
     *f = (struct run_folder){.lock = -1, .save = options->save};
@@ -75,7 +84,7 @@ graft_status run_folder_open(struct run_folder *f, const struct train_options *o
         TRY(file_make_folder(f->path));
     }
     TRY(file_lock(f->path, &f->lock));
-    file_sweep(f->path);
+    run_folder_sweep(f->path);
     if (checkpoint_any(f->path))
         return fail(GRAFT_BAD_OPTION,
                     "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder "

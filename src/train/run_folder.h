@@ -24,6 +24,7 @@ struct run_folder {
 };
 // Makes and takes the folder; refuses one in use or with a checkpoint.  run_folder_adopt: of a run that goes on.
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
+void run_folder_sweep(const char *folder);        // removes what killed writers have left in it
 graft_status run_folder_next(char **out); // makes the first of runs/train, runs/train2, ... that is not there; heap
 graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options);
 void run_folder_close(struct run_folder *f); // a zeroed one is fine

@@ -1,10 +1,9 @@
-// base/test_base.c: the base and tensor rooms: bounded bytes, atomic files with every call failing, counter RNG,
-// JSON's, CSV's and ZIP's refusals, overflowing shapes, and parameters into the kernels' layouts and back. In:
-// golden/data/*.npz (GRAFT_SOURCE).  Scratch files go to a temporary folder that is removed again.
+// base/test_base.c: bounded bytes, messages, counter RNG, JSON's, CSV's and ZIP's refusals, every allocation
+// failing. In: golden/data/*.npz (GRAFT_SOURCE).
 
+#include "fixture.h"
 #include "base/csv.h"
 #include "base/digest.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -12,38 +11,12 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/zip.h"
-#include "tensor/params.h"
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
+#include "tensor/tensor.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define GOLDEN GRAFT_SOURCE "/tests/golden/data/"
-
-static char folder[256]; // the scratch folder
-
-static bytes text_bytes(const char *text) { return (bytes){(const uint8_t *)text, strlen(text)}; }
-
-static void check_message(const char *part)
-{
-    if (strstr(graft_message(), part) == NULL)
-        fail_msg("the message '%s' lacks '%s'", graft_message(), part);
-}
-
-// ---- failing calls: the call number `fail_at` fails, counted over a whole table; -1: none
-
-static long fail_at = -1, call_number;
-static bool fails(void) { return call_number++ == fail_at; }
 
 static struct memory_table kept_memory;
 static void *failing_alloc(size_t size) { return fails() ? NULL : kept_memory.alloc(size); }
@@ -69,90 +42,6 @@ static void fail_every_allocation(graft_status (*work)(void))
     fail_at = -1;
     assert_int_equal(status, GRAFT_OK);
     assert_true(n > 1);
-}
-
-static struct file_table kept_files;
-static const char *failed_call; // the name of the call that was failed
-static bool file_fails(const char *name)
-{
-    if (!fails())
-        return false;
-    failed_call = name;
-    errno = ENOSPC;
-    return true;
-}
-static int bad_open(const char *path, int flags, mode_t mode)
-{
-    return file_fails("open") ? -1 : kept_files.open(path, flags, mode);
-}
-static ssize_t bad_write(int fd, const void *data, size_t size) // three bytes at most: short writes are not failures
-{
-    return file_fails("write") ? -1 : kept_files.write(fd, data, size < 3 ? size : 3);
-}
-static int bad_fsync(int fd)
-{
-    struct stat st;
-    const bool of_folder = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
-    return file_fails(of_folder ? "fsync of the folder" : "fsync") ? -1 : kept_files.fsync(fd);
-}
-static int bad_close(int fd)
-{
-    const int result = kept_files.close(fd); // as the system does: closed even when it says otherwise
-    return file_fails("close") ? -1 : result;
-}
-static int bad_rename(const char *from, const char *to)
-{
-    return file_fails("rename") ? -1 : kept_files.rename(from, to);
-}
-
-// ---- scratch folder
-
-static int folder_setup(void **state)
-{
-    const char *place = getenv("TMPDIR");
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/graft-base-XXXXXX", place != NULL ? place : "/tmp");
-    return mkdtemp(folder) == NULL;
-}
-
-static int entries(bool remove)
-{
-    DIR *dir = opendir(folder);
-    int count = 0;
-    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        count++;
-        char *path = path_join(folder, e->d_name);
-        if (remove && unlink(path) != 0)
-            rmdir(path);
-        mem_free(path);
-    }
-    if (dir != NULL)
-        closedir(dir);
-    return count;
-}
-
-static int folder_empty(void **state)
-{
-    (void)state;
-    entries(true);
-    return 0;
-}
-
-static int folder_teardown(void **state)
-{
-    folder_empty(state);
-    return rmdir(folder);
-}
-
-static void check_file(const char *path, const char *text)
-{
-    struct file_map map;
-    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
-    assert_int_equal(map.data.size, strlen(text));
-    assert_memory_equal(map.data.ptr, text, strlen(text));
-    file_map_close(&map);
 }
 
 // ---- base
@@ -273,45 +162,6 @@ static void test_memory(void **state)
     assert_true(mem_resident_peak() > 1 << 20);
 }
 
-// Each call of the table fails in turn.  The old file is whole after any of them, no scratch file is left, the message
-// names the file; only a folder that cannot be flushed comes after the rename, with the new file whole.
-static void test_atomic_write(void **state)
-{
-    char *path = path_join(folder, "model");
-    (void)state;
-    kept_files = file_ops;
-    graft_status status = GRAFT_FAILED;
-    long n = 0;
-    for (; status != GRAFT_OK && n < 100; n++) {
-        fail_at = -1;
-        assert_int_equal(file_write_all(path, "old text", 8), GRAFT_OK);
-        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, unlink, truncate};
-        fail_at = n;
-        call_number = 0;
-        failed_call = "none";
-        status = file_write_all(path, "new text!", 9);
-        file_ops = kept_files;
-        const bool renamed = status == GRAFT_OK || strcmp(failed_call, "fsync of the folder") == 0;
-        check_file(path, renamed ? "new text!" : "old text");
-        if (status != GRAFT_OK) {
-            assert_int_equal(status, GRAFT_NO_RESOURCE);
-            check_message(renamed ? folder : path);
-            check_message("No space left");
-        }
-        assert_int_equal(entries(false), 1);
-    }
-    fail_at = -1;
-    assert_int_equal(status, GRAFT_OK);
-    assert_int_equal(n, 9); // open, three writes, fsync, close, rename, fsync of the folder; then none
-    mem_free(path);
-}
-
-static ssize_t no_write(int fd, const void *data, size_t size)
-{
-    (void)fd, (void)data, (void)size;
-    return 0;
-}
-
 // Against libxxhash 0.8.1 over the bytes 37 i + 11, in one piece and in pieces of every size.
 static void test_hash(void **state)
 {
@@ -334,151 +184,6 @@ static void test_hash(void **state)
             assert_true(hash_end(&h) == rows[i].hash);
         }
     }
-}
-
-// A folder belongs to one process: another is refused by name, and gets it as soon as the first is killed.
-static void test_lock(void **state)
-{
-    int fd, pipes[2];
-    char byte;
-    (void)state;
-    assert_int_equal(pipe(pipes), 0);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        if (file_lock(folder, &fd) != GRAFT_OK || write(pipes[1], "x", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    assert_int_equal(read(pipes[0], &byte, 1), 1);
-    char number[32];
-    snprintf(number, sizeof number, "process %ld", (long)child);
-    assert_int_equal(file_lock(folder, &fd), GRAFT_BAD_FILE);
-    check_message(number);
-    check_message(folder);
-    assert_int_equal(kill(child, SIGKILL), 0);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_int_equal(file_lock(folder, &fd), GRAFT_OK);
-    file_unlock(fd);
-    assert_int_equal(file_lock(folder, &fd), GRAFT_OK);
-    file_unlock(fd);
-    file_unlock(-1);
-    assert_int_equal(file_lock("/nowhere", &fd), GRAFT_BAD_FILE);
-    close(pipes[0]);
-    close(pipes[1]);
-}
-
-static void test_trim_and_sweep(void **state)
-{
-    char *path = path_join(folder, "log"), *old = path_join(folder, "a.tmp-7"), *other = path_join(folder, "other");
-    uint64_t size, hash;
-    (void)state;
-    assert_int_equal(file_append(path, "one\ntwo\n", 8), GRAFT_OK);
-    assert_int_equal(file_flush(path), GRAFT_OK);
-    assert_int_equal(file_trim(path, 4), GRAFT_OK);
-    check_file(path, "one\n");
-    assert_true(file_size(path, &size) == GRAFT_OK && size == 4);
-    assert_true(file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"one\n", 4}));
-    uint8_t tail[5];
-    assert_true(file_hash(path, &hash, tail, 3) == GRAFT_OK && hash == hash_of((bytes){(const uint8_t *)"o", 1}));
-    assert_memory_equal(tail, "ne\n", 3);
-    assert_int_equal(file_hash(path, &hash, tail, 5), GRAFT_BAD_FILE);
-    check_message("cut short: 4 bytes");
-    assert_int_equal(file_write_all(old, "half", 4), GRAFT_OK);
-    file_sweep(folder);
-    assert_false(file_exists(old));
-    assert_int_equal(file_rename(path, other), GRAFT_OK);
-    check_file(other, "one\n");
-    assert_int_equal(file_rename(path, other), GRAFT_BAD_FILE);
-    assert_int_equal(file_flush(path), GRAFT_BAD_FILE);
-    assert_int_equal(file_trim(path, 0), GRAFT_BAD_FILE);
-    assert_int_equal(file_size(path, &size), GRAFT_BAD_FILE);
-    mem_free(path);
-    mem_free(old);
-    mem_free(other);
-}
-
-static void test_file_refusals(void **state)
-{
-    char *path = path_join(folder, "fifo");
-    struct file_map map;
-    (void)state;
-    assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(file_map_open(path, &map), GRAFT_BAD_FILE); // and does not wait for a writer
-    check_message("not a regular file");
-    file_map_close(&map);
-    const int reader = open(path, O_RDONLY | O_NONBLOCK); // what is no file is written to, not replaced
-    char text[8] = "";
-    struct stat st;
-    assert_int_equal(file_write_all(path, "abc", 3), GRAFT_OK);
-    assert_int_equal(read(reader, text, sizeof text), 3);
-    assert_string_equal(text, "abc");
-    assert_true(stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
-    close(reader);
-    assert_int_equal(file_write_all("/dev/full", "abc", 3), GRAFT_NO_RESOURCE);
-    assert_true(stat("/dev/full", &st) == 0 && S_ISCHR(st.st_mode));
-    assert_int_equal(file_write_all("/dev/null", "abc", 3), GRAFT_OK);
-    assert_true(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
-    assert_int_equal(file_map_open(folder, &map), GRAFT_BAD_FILE);
-    check_message("is a folder");
-    assert_int_equal(file_map_open("/nowhere/at all", &map), GRAFT_BAD_FILE);
-    check_message("'/nowhere/at all'");
-    assert_null(map.data.ptr);
-    mem_free(path);
-
-    path = path_join(folder, "empty");
-    assert_int_equal(file_write_all(path, "", 0), GRAFT_OK);
-    check_file(path, "");
-    assert_int_equal(file_append(path, "a\n", 2), GRAFT_OK);
-    assert_int_equal(file_append(path, "b\n", 2), GRAFT_OK);
-    check_file(path, "a\nb\n");
-    kept_files = file_ops;
-    file_ops.write = no_write; // a disk that takes nothing must end, not spin
-    const graft_status status = file_append(path, "c\n", 2);
-    file_ops = kept_files;
-    assert_int_equal(status, GRAFT_NO_RESOURCE);
-    mem_free(path);
-
-    path = path_join(folder, "large"); // over the size that is mapped
-    const size_t size = (1 << 20) + 5;
-    uint8_t *data = mem_zero(size, 1);
-    data[size - 1] = 9;
-    assert_int_equal(file_write_all(path, data, size), GRAFT_OK);
-    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
-    assert_non_null(map.mapping);
-    assert_int_equal(map.data.size, size);
-    assert_int_equal(map.data.ptr[size - 1], 9);
-    file_map_close(&map);
-    file_map_close(&map); // a zeroed one is fine
-    mem_free(data);
-    mem_free(path);
-}
-
-static void test_paths(void **state)
-{
-    static const char *const joins[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"a", "/b", "/b"}, {"", "b", "b"}};
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(joins); i++) {
-        char *joined = path_join(joins[i][0], joins[i][1]);
-        assert_string_equal(joined, joins[i][2]);
-        mem_free(joined);
-    }
-    assert_string_equal(path_name("a/b/c.h5"), "c.h5");
-    assert_string_equal(path_name("c.h5"), "c.h5");
-    assert_true(path_has_suffix("X.PTH", ".pth"));
-    assert_false(path_has_suffix("h5", ".weights.h5"));
-
-    char *deep = path_join(folder, "p"), *file = path_join(folder, "p/file");
-    assert_int_equal(file_make_folder(deep), GRAFT_OK);
-    assert_int_equal(file_make_folder(deep), GRAFT_OK); // existing is fine
-    assert_true(file_exists(deep));
-    assert_int_equal(file_write_all(file, "x", 1), GRAFT_OK);
-    assert_int_equal(file_make_folder(file), GRAFT_BAD_FILE); // but not an existing file
-    check_message("create folder");
-    unlink(file);
-    mem_free(deep);
-    mem_free(file);
 }
 
 static void test_rng(void **state)
@@ -741,233 +446,6 @@ static void test_no_memory(void **state)
     assert_int_equal(entries(false), 1); // no scratch file was left
 }
 
-// ---- tensor
-
-static void test_shapes(void **state)
-{
-    size_t count = 0;
-    (void)state;
-    assert_true(shape_count(SHAPE(64, 3, 7, 7), &count) && count == 9408);
-    assert_true(shape_count((struct shape){0}, &count) && count == 1); // a scalar
-    assert_true(shape_count(SHAPE(5, 0, 2), &count) && count == 0);
-    assert_false(shape_count(SHAPE(-1, 4), &count));
-    assert_false(shape_count(SHAPE(INT64_MAX, 4), &count));
-    assert_false(shape_count(SHAPE(1 << 30, 1 << 30, 1 << 30), &count));
-    assert_true(shape_equal(SHAPE(1, 2), SHAPE(1, 2)));
-    assert_false(shape_equal(SHAPE(1, 2), SHAPE(1, 2, 1)));
-    assert_false(shape_equal(SHAPE(1, 2), SHAPE(2, 1)));
-    const char *first = shape_text(SHAPE(64, 3, 7, 7));
-    assert_string_equal(shape_text(SHAPE(10)), "(10)");
-    assert_string_equal(shape_text((struct shape){0}), "()");
-    assert_string_equal(first, "(64, 3, 7, 7)"); // buffers of their own
-    struct shape longest = {.rank = MAX_RANK};
-    for (int i = 0; i < MAX_RANK; i++)
-        longest.dim[i] = INT64_MIN;
-    const char *text = shape_text(longest);
-    assert_true(strlen(text) < 200 && text[strlen(text) - 1] == ')');
-    for (int d = DTYPE_F32; d <= DTYPE_U8; d++)
-        assert_int_equal(dtype_from_name(dtype_name((enum dtype)d)), d);
-    assert_int_equal(dtype_from_name("F8"), DTYPE_UNKNOWN);
-    assert_int_equal(dtype_from_name("?"), DTYPE_UNKNOWN);
-}
-
-static void check_conversion(enum dtype dtype, const void *data, size_t count, const float *expected)
-{
-    uint8_t unaligned[256];
-    float found[16];
-    memcpy(unaligned + 1, data, count * dtype_size(dtype));
-    const struct named_tensor tensor = {"t", dtype, SHAPE((int64_t)count), unaligned + 1};
-    assert_int_equal(tensor_to_f32(&tensor, found), GRAFT_OK);
-    assert_memory_equal(found, expected, count * sizeof *expected); // bits: signs of zero and NaN as well
-}
-
-static void test_conversions(void **state)
-{
-    // IEEE half: one, the largest, the smallest normal, the smallest, minus zero, infinity.
-    static const uint16_t half[] = {0x3c00, 0x7bff, 0x0400, 0x0001, 0x8000, 0xfc00};
-    static const uint16_t brain[] = {0x3f80, 0xc000, 0x7f80, 0x0001};
-    static const double doubles[] = {0.1, -2, 1e300};
-    static const int64_t integers[] = {-3, 1 << 24};
-    static const int32_t small[] = {-3, 7};
-    (void)state;
-    check_conversion(DTYPE_F16, half, 6, (float[]){1, 65504, 0x1p-14f, 0x1p-24f, -0.0f, -__builtin_inff()});
-    check_conversion(DTYPE_BF16, brain, 4, (float[]){1, -2, __builtin_inff(), 0x1p-133f});
-    check_conversion(DTYPE_F64, doubles, 3, (float[]){0.1f, -2, __builtin_inff()});
-    check_conversion(DTYPE_I64, integers, 2, (float[]){-3, 1 << 24});
-    check_conversion(DTYPE_I32, small, 2, (float[]){-3, 7});
-    check_conversion(DTYPE_F32, (float[]){1.5f, -0.0f}, 2, (float[]){1.5f, -0.0f});
-
-    float found[4];
-    assert_int_equal(tensor_to_f32(&(struct named_tensor){"u", DTYPE_U8, SHAPE(4), half}, found), GRAFT_BAD_FILE);
-    check_message("'u' has dtype U8");
-    assert_int_equal(tensor_to_f32(&(struct named_tensor){"n", DTYPE_F32, SHAPE(-4), half}, found), GRAFT_BAD_FILE);
-    check_message("(-4)");
-}
-
-static void test_tensor_sets(void **state)
-{
-    struct tensor_set set = {0};
-    char name[16];
-    (void)state;
-    tensor_set_free(&set); // a zeroed one is fine
-    for (int i = 0; i < 50; i++) {
-        snprintf(name, sizeof name, "t%d", i);
-        assert_int_equal(tensor_set_add(&set, name, DTYPE_F32, SHAPE(i), NULL), GRAFT_OK);
-    }
-    assert_int_equal(tensor_set_add(&set, "t7", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
-    check_message("'t7'");
-    assert_int_equal(set.count, 50);
-    assert_int_equal(tensor_find(&set, "t49")->shape.dim[0], 49);
-    assert_null(tensor_find(&set, "t"));
-    // items dropped from outside (a checkpoint's slots) are forgotten, and may come again
-    while (set.count > 20)
-        mem_free(set.items[--set.count].name);
-    assert_int_equal(tensor_set_add(&set, "t19", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
-    assert_int_equal(tensor_set_add(&set, "t20", DTYPE_F32, SHAPE(1), NULL), GRAFT_OK);
-    tensor_set_free(&set);
-    assert_int_equal(set.count, 0);
-    assert_null(set.index);
-    // many names take no longer each: a search one by one of these would need minutes
-    for (int i = 0; i < 200000; i++) {
-        snprintf(name, sizeof name, "t%d", i);
-        assert_int_equal(tensor_set_add(&set, name, DTYPE_F32, SHAPE(1), NULL), GRAFT_OK);
-    }
-    assert_int_equal(tensor_set_add(&set, "t123456", DTYPE_F32, SHAPE(1), NULL), GRAFT_BAD_FILE);
-    tensor_set_free(&set);
-}
-
-static struct param_entry entry_of(enum param_layout layout, struct shape shape, int c, int h, int w)
-{
-    return (struct param_entry){"p", shape, layout, PARAM_TRAINABLE, c, h, w, 0, 0};
-}
-
-// The same numbers from a file that holds them in another order make the same block: Keras's (place, in, out), Theano's
-// dense (in, place, out), and a torch kernel turned round.
-static void check_orders(struct params *p, const float *src, size_t count)
-{
-    const struct param_entry *e = &p->entries[0];
-    const size_t out = (size_t)e->shape.dim[0],
-                 in = e->layout == LAYOUT_DENSE ? (size_t)e->c : e->shape.rank > 1 ? (size_t)e->shape.dim[1] : 1,
-                 places = count / out / in;
-    const struct file_order orders[] = {{out, in, places, 1, out, in * out, false},
-                                        {out, in, places, 1, out, in * out, true},
-                                        {out, in, places, 1, places * out, out, false},
-                                        {out, in, places, in * places, places, 1, true}};
-    float *expected = mem_alloc(p->size * sizeof *expected), *file = mem_alloc(count * sizeof *file),
-          *back = mem_alloc(count * sizeof *back);
-    memcpy(expected, p->block, p->size * sizeof *expected);
-    for (size_t k = 0; k < COUNT_OF(orders); k++) {
-        const struct file_order *s = &orders[k];
-        for (size_t i = 0; i < count; i++) {
-            const size_t x = i % places, there = s->turned ? places - 1 - x : x;
-            file[i / places / in * s->step_o + i / places % in * s->step_i + there * s->step_p] = src[i];
-        }
-        for (size_t i = 0; i < e->size; i++)
-            p->block[e->offset + i] = -7;
-        param_from_file(p, 0, file, s);
-        assert_memory_equal(p->block, expected, p->size * sizeof *expected);
-        assert_int_equal(tensor_to_f32(&(struct named_tensor){"t", DTYPE_F32, e->shape, file, *s}, back), GRAFT_OK);
-        assert_memory_equal(back, src, count * sizeof *src);
-    }
-    mem_free(expected);
-    mem_free(file);
-    mem_free(back);
-}
-
-// Canonical values 1, 2, ...: back as they were; the padding around them is zero, so the sum of the block is theirs.
-static void check_layout(struct param_entry entry, int lanes)
-{
-    enum { MARGIN = 16 };
-    size_t count;
-    assert_true(shape_count(entry.shape, &count));
-    entry.size = param_entry_size(&entry, lanes);
-    entry.offset = MARGIN;
-    assert_true(entry.size >= count);
-    assert_int_equal(entry.size % (size_t)lanes, 0);
-    struct params p = {.lanes = lanes, .entries = mem_alloc(sizeof entry), .count = 1};
-    p.size = entry.size + 2 * MARGIN;
-    p.block = mem_aligned(p.size * sizeof *p.block);
-    p.entries[0] = entry;
-    float *src = mem_alloc(count * sizeof *src), *dst = mem_alloc(count * sizeof *dst);
-    for (size_t i = 0; i < count; i++)
-        src[i] = (float)(i + 1);
-    for (size_t i = 0; i < p.size; i++)
-        p.block[i] = -7;
-    param_from_canonical(&p, 0, src);
-    param_to_canonical(&p, 0, dst);
-    assert_memory_equal(src, dst, count * sizeof *src);
-    double sum = 0;
-    size_t zeros = 0;
-    for (size_t i = 0; i < entry.size; i++) {
-        sum += p.block[MARGIN + i];
-        zeros += p.block[MARGIN + i] == 0;
-    }
-    assert_true(sum == (double)count * (double)(count + 1) / 2);
-    assert_int_equal(zeros, entry.size - count);
-    for (int i = 0; i < MARGIN; i++) // neighbours untouched
-        assert_true(p.block[i] == -7 && p.block[p.size - 1 - (size_t)i] == -7);
-    check_orders(&p, src, count);
-    mem_free(src);
-    mem_free(dst);
-    params_fini(&p);
-}
-
-static void test_layouts_round_trip(void **state)
-{
-    (void)state;
-    for (int lanes = 8; lanes <= 16; lanes += 8) {
-        const int64_t v = lanes;
-        const int64_t channels[] = {1, 3, v - 1, v, v + 1, 2 * v + 5};
-        for (size_t i = 0; i < COUNT_OF(channels); i++) {
-            const int64_t o = channels[i];
-            check_layout(entry_of(LAYOUT_PLAIN, SHAPE(o), 0, 0, 0), lanes);
-            check_layout(entry_of(LAYOUT_GOIHW_DEPTHWISE, SHAPE(o, 1, 3, 5), 0, 0, 0), lanes);
-            check_layout(entry_of(LAYOUT_OHWI_BLOCK, SHAPE(o, 3, 3, 2), 0, 0, 0), lanes);
-            check_layout(entry_of(LAYOUT_GROUPED, SHAPE(o, 2, 3, 3), 0, 0, 0), lanes);
-            for (size_t k = 0; k < COUNT_OF(channels); k++) {
-                const int64_t c = channels[k];
-                check_layout(entry_of(LAYOUT_OIHW_BLOCK, SHAPE(o, c, 2, 3), 0, 0, 0), lanes);
-                check_layout(entry_of(LAYOUT_DENSE, SHAPE(o, c * 6), (int)c, 2, 3), lanes);
-            }
-        }
-    }
-}
-
-// One element of each layout at the place that the header's formula gives, worked out by hand for v = 8.
-static void test_layout_places(void **state)
-{
-    const struct {
-        enum param_layout layout;
-        struct shape shape;
-        int c, h, w;
-        size_t canonical, place, size;
-    } rows[] = {
-        // (o, i, y, x) = (9, 10, 1, 0) of (12, 11, 2, 2): block o 1, i 1, pixel 2, i % v 2, o % v 1
-        {LAYOUT_OIHW_BLOCK, SHAPE(12, 11, 2, 2), 0, 0, 0, (9 * 11 + 10) * 4 + 2, ((1 * 2 + 1) * 4 + 2) * 64 + 2 * 8 + 1,
-         2 * 2 * 4 * 64},
-        // (9, 2, 1, 0) of (12, 3, 2, 2): block 1, pixel 2, input 2, lane 1
-        {LAYOUT_OHWI_BLOCK, SHAPE(12, 3, 2, 2), 0, 0, 0, (9 * 3 + 2) * 4 + 2, ((1 * 4 + 2) * 3 + 2) * 8 + 1,
-         2 * 4 * 3 * 8},
-        {LAYOUT_GOIHW_DEPTHWISE, SHAPE(12, 1, 2, 2), 0, 0, 0, 9 * 4 + 2, (1 * 4 + 2) * 8 + 1, 2 * 4 * 8},
-        // unit 3, channel 9, pixel 2 of 5 units over 12 x 2 x 2
-        {LAYOUT_DENSE, SHAPE(5, 48), 12, 2, 2, 3 * 48 + 9 * 4 + 2, ((3 * 2 + 1) * 4 + 2) * 8 + 1, 5 * 2 * 4 * 8},
-        {LAYOUT_PLAIN, SHAPE(12), 0, 0, 0, 9, 9, 16},
-    };
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        float src[600] = {0}, block[1100] = {0};
-        struct param_entry e = entry_of(rows[i].layout, rows[i].shape, rows[i].c, rows[i].h, rows[i].w);
-        e.size = param_entry_size(&e, 8);
-        assert_int_equal(e.size, rows[i].size);
-        src[rows[i].canonical] = 1;
-        const struct params p = {.lanes = 8, .entries = &e, .count = 1, .block = block, .size = e.size};
-        param_from_canonical(&p, 0, src);
-        assert_true(block[rows[i].place] == 1);
-        assert_int_equal(params_find(&p, "p"), 0);
-        assert_int_equal(params_find(&p, "q"), -1);
-    }
-}
-
 // ---- digests: FIPS 180-4's and RFC 1321's vectors, every length around the padding's edges, in whole and in pieces
 
 static void digest_of(const void *data, size_t size, enum digest_kind kind, bool plain, size_t piece, char *text)
@@ -1016,21 +494,6 @@ static void test_digests(void **state)
             assert_string_equal(text, whole);
         }
     mem_free(many);
-}
-
-static void test_digest_of_files(void **state)
-{
-    char path[300], text[DIGEST_TEXT];
-    (void)state;
-    snprintf(path, sizeof path, "%s/data", folder);
-    assert_int_equal(file_write_all(path, "abc", 3), GRAFT_OK);
-    assert_int_equal(digest_file(path, DIGEST_MD5, text), GRAFT_OK);
-    assert_string_equal(text, "900150983cd24fb0d6963f7d28e17f72");
-    assert_int_equal(digest_file(folder, DIGEST_MD5, text), GRAFT_BAD_FILE);
-    check_message("Is a directory");
-    snprintf(path, sizeof path, "%s/none", folder);
-    assert_int_equal(digest_file(path, DIGEST_SHA256, text), GRAFT_BAD_FILE);
-    check_message("none': No such file");
 }
 
 static graft_status csv_of(const char *content, size_t size, struct csv *out)
@@ -1089,12 +552,7 @@ int main(void)
         cmocka_unit_test(test_status_messages),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_memory),
-        cmocka_unit_test_teardown(test_atomic_write, folder_empty),
-        cmocka_unit_test_teardown(test_file_refusals, folder_empty),
         cmocka_unit_test(test_hash),
-        cmocka_unit_test_teardown(test_lock, folder_empty),
-        cmocka_unit_test_teardown(test_trim_and_sweep, folder_empty),
-        cmocka_unit_test_teardown(test_paths, folder_empty),
         cmocka_unit_test(test_rng),
         cmocka_unit_test_teardown(test_json, folder_empty),
         cmocka_unit_test(test_hooks),
@@ -1103,12 +561,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_memory, zip_setup, zip_teardown),
         cmocka_unit_test_teardown(test_csv_rows, folder_empty),
         cmocka_unit_test(test_digests),
-        cmocka_unit_test_teardown(test_digest_of_files, folder_empty),
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_tensor_sets),
-        cmocka_unit_test(test_layouts_round_trip),
-        cmocka_unit_test(test_layout_places),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

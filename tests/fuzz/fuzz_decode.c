@@ -3,9 +3,10 @@
 
 #include "data/data.h"
 
-// Debian 12's dav1d, by way of libheif, loses 40 bytes on some damaged AVIF files.
+// Debian 12's libheif loses the plugin's picture where that is not what the file said, and its dav1d 40 bytes of some
+// damaged files.  Of a C++ library's leak no more is seen than operator new; ours of its pictures are test_formats'.
 const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libdav1d\n"; }
+const char *__lsan_default_suppressions(void) { return "leak:libdav1d\nleak:libstdc++\n"; }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
