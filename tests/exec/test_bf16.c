@@ -125,7 +125,7 @@ static void keep(void *user, int entry, float *gradient)
     memcpy(t->gradient + e->offset, gradient, e->size * sizeof *gradient);
 }
 
-static struct outcome run_net(const struct graph *g, struct params *p, enum plan_mode mode, bool bf16)
+static struct outcome run_net(const struct graph *g, struct params *p, enum plan_mode mode, bool bf16, int expected)
 {
     struct outcome out = {.gradient = calloc(p->size, sizeof(float))};
     static float input[BATCH * 3 * 24 * 20], targets[BATCH * CLASSES];
@@ -151,7 +151,7 @@ static struct outcome run_net(const struct graph *g, struct params *p, enum plan
         assert_null(strstr(name, "ref"));
         narrow += strstr(name, "bf16") != NULL;
     }
-    assert_int_equal(narrow, !bf16 ? 0 : mode == PLAN_TRAIN ? 4 + 4 + 3 : 4); // all but the depthwise one
+    assert_int_equal(narrow, bf16 ? expected : 0);
     plan_free(plan);
     arena_free(arena);
     return out;
@@ -199,8 +199,9 @@ static void test_logits(void **state)
         assert_int_equal(graph_freeze(&g, 0, BN_TRAIN), GRAFT_OK);
         params_make(&p, &g);
         params_make(&same, &g); // training moves the running statistics
-        struct outcome a = run_net(&g, &p, (enum plan_mode)mode, false);
-        struct outcome b = run_net(&g, &same, (enum plan_mode)mode, true);
+        const int expected = mode == PLAN_TRAIN ? 4 + 4 + 3 : 4; // all but the depthwise one
+        struct outcome a = run_net(&g, &p, (enum plan_mode)mode, false, 0);
+        struct outcome b = run_net(&g, &same, (enum plan_mode)mode, true, expected);
         double top = 0, far = 0;
         for (int i = 0; i < BATCH * CLASSES; i++) {
             top = fmax(top, fabs(a.logits[i]));
@@ -229,13 +230,13 @@ static void test_gradients(void **state)
     net_make(&g);
     assert_int_equal(graph_freeze(&g, 0, BN_TRAIN), GRAFT_OK);
     params_make(&p, &g);
-    struct outcome a = run_net(&g, &p, PLAN_TRAIN, false);
+    struct outcome a = run_net(&g, &p, PLAN_TRAIN, false, 0);
     params_fini(&p);
     params_make(&p, &g);
-    struct outcome b = run_net(&g, &p, PLAN_TRAIN, true);
+    struct outcome b = run_net(&g, &p, PLAN_TRAIN, true, 11);
     params_fini(&p);
     params_make(&p, &g);
-    struct outcome again = run_net(&g, &p, PLAN_TRAIN, true);
+    struct outcome again = run_net(&g, &p, PLAN_TRAIN, true, 11);
     size_t found = 0;
     assert_memory_equal(b.gradient, again.gradient, p.size * sizeof(float));
     for (int i = 0; i < p.count; i++) {
@@ -259,6 +260,45 @@ static void test_gradients(void **state)
     free(a.gradient);
     free(b.gradient);
     free(again.gradient);
+    params_fini(&p);
+    graph_fini(&g);
+}
+
+// A dense block: parts that lie in a concat's value, fp32, read and made by steps in bf16, with a max pool behind.
+static void test_concat(void **state)
+{
+    (void)state;
+    struct graph g;
+    struct params p;
+    if (absent())
+        skip();
+    graph_init(&g, 3, 24, 20);
+    int v = graph_relu(&g, graph_bn(&g, graph_conv(&g, 0, "a", conv_pad(32, 3, 2, 1, 1, false)), "a_bn", BN));
+    const int b = graph_conv(&g, v, "b", conv_pad(16, 3, 1, 1, 1, false));
+    v = graph_concat(&g, (int[]){v, b}, 2);
+    v = graph_relu(&g, graph_bn(&g, v, "c_bn", BN));
+    v = graph_maxpool(&g, graph_conv(&g, v, "c", conv_pad(40, 1, 1, 0, 1, true)),
+                      (struct pool_attr){2, 2, 2, 2, 0, 0, 0, 0, false});
+    assert_int_equal(graph_finish(&g, graph_dense(&g, graph_global_avgpool(&g, v), "head", CLASSES, true)), GRAFT_OK);
+    assert_int_equal(graph_freeze(&g, 0, BN_TRAIN), GRAFT_OK);
+    params_make(&p, &g);
+    struct outcome a = run_net(&g, &p, PLAN_TRAIN, false, 0);
+    params_fini(&p);
+    params_make(&p, &g);
+    struct outcome narrow = run_net(&g, &p, PLAN_TRAIN, true, 3 + 3 + 2);
+    for (int i = 0; i < p.count; i++) {
+        const struct param_entry *e = &p.entries[i];
+        double ab = 0, aa = 0, bb = 0;
+        for (size_t k = e->offset; k < e->offset + e->size; k++) {
+            ab += (double)a.gradient[k] * narrow.gradient[k];
+            aa += (double)a.gradient[k] * a.gradient[k];
+            bb += (double)narrow.gradient[k] * narrow.gradient[k];
+        }
+        if (!g.params[i].running && !(1 - ab / sqrt(aa * bb) < 2.6e-2)) // the largest of `turns`
+            fail_msg("%s: cosine %g", e->name, ab / sqrt(aa * bb));
+    }
+    free(a.gradient);
+    free(narrow.gradient);
     params_fini(&p);
     graph_fini(&g);
 }
@@ -289,6 +329,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding), cmocka_unit_test(test_layouts),
                                        cmocka_unit_test(test_logits), cmocka_unit_test(test_gradients),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_concat), cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
