@@ -299,7 +299,7 @@ static const graft_option_info pseudo_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"rounds", 0, "N", "0", "label, train as MODEL (a run) was with the labels, label by the result: N times", NULL},
     {"pseudo-share", 0, "S", "0.3", "--rounds: as for train", NULL},
-    GROUP, TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    GROUP, TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info knn_options[] = {
     {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},
