@@ -28,6 +28,9 @@
     {"kernels", 0, "th|tf", "told", \
      "of a Keras file: th (Theano's, turned), tf, or as the file and its name tell", NULL}
 #define OFFLINE {"offline", 0, NULL, NULL, "never touch the network: published weights must be on this machine", NULL}
+#define PRECISION \
+    {"precision", 0, "TYPE", "fp32", \
+     "of multiplications in convolutions: fp32, or bf16 where the processor has it (AVX-512 BF16, AMX)", NULL}
 #define EXACT {"exact", 0, NULL, NULL, "no Winograd: every convolution by its direct sums", NULL}
 // What opening a model to use it asks for.
 #define NETWORK {"model", 'm', "NET", NULL, "the network, where the file does not tell", NULL}
@@ -141,6 +144,7 @@ static const graft_option_info train_options[] = {
     {"memory", 0, "SIZE", NULL, "most that the run may take, such as 2G or 500M: larger batches go through in parts",
      NULL},
     {"seed", 0, "N", "0", "of every random number", NULL},
+    PRECISION,
     EXACT,
     OFFLINE,
     THREADS,
@@ -183,7 +187,7 @@ static const graft_option_info predict_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"reject", 0, "P", "0", "answer \"unknown\" where the likeliest class has less than P", NULL},
     {"logits", 0, "FILE.npy", NULL, "float32 (n, classes) before softmax, of the main head", NULL},
-    TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info val_options[] = {
     DATA("as for train"),
@@ -193,7 +197,7 @@ static const graft_option_info val_options[] = {
     {"val", 0, "PART", NULL, "as for train; needed to hold out the same pictures", "val-split"},
     {"seed", 0, "N", "0", "as for train", NULL},
     {"calibrate", 0, NULL, NULL, "fit the temperature on these pictures and put it into the model", NULL},
-    TTA, HEADS, ICC, CROP, BATCH, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    TTA, HEADS, ICC, CROP, BATCH, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info inspect_options[] = {ENDED};
 static const graft_option_info convert_options[] = {
@@ -228,6 +232,7 @@ static const graft_option_info bench_options[] = {
     {"freeze", 0, "N|NAME", "none", "as for train", NULL},
     BATCH,
     IMGSZ,
+    PRECISION,
     EXACT,
     THREADS,
     DATA("loader: the pictures"),
@@ -294,7 +299,7 @@ static const graft_option_info pseudo_options[] = {
     {"calibrated", 0, NULL, NULL, "probabilities by the temperature that validation left in the model", NULL},
     {"rounds", 0, "N", "0", "label, train as MODEL (a run) was with the labels, label by the result: N times", NULL},
     {"pseudo-share", 0, "S", "0.3", "--rounds: as for train", NULL},
-    GROUP, TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
+    GROUP, TTA, HEADS, ICC, CROP, BATCH, IMGSZ, RESIZE, PRECISION, EXACT, OFFLINE, THREADS, WORKERS, ENDED};
 
 static const graft_option_info knn_options[] = {
     {"csv", 0, "FILE", NULL, "the averaged predictions", NULL},

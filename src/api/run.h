@@ -13,6 +13,7 @@ graft_status networks_check(const graft_options *o); // every input is a network
 extern const char *const resize_rules[]; // by enum resize_rule, NULL-ended
 extern const char *const decode_rules[]; // by dataset.shrink
 graft_status run_bench_loader(const graft_options *o);
+graft_status precision_option(const graft_options *o, bool *bf16); // --precision; BAD_OPTION where it cannot be
 graft_status heads_option(const graft_options *o, enum predicting *out);
 graft_status kernels_option(const graft_options *o, enum kernels *out);
 void freeze_option(const graft_options *o, struct model_request *r);

@@ -78,8 +78,9 @@ graft_status run_bench(const graft_options *o)
     request.aux_weights = request.n_aux_weights > 0 ? aux_weights : NULL;
     TRY_GOTO(model_open(&request, &m));
     const double started = now_seconds();
-    const struct plan_options options = {.batch = (int)batch, .mode = mode == 1 ? PLAN_INFER : PLAN_TRAIN,
+    struct plan_options options = {.batch = (int)batch, .mode = mode == 1 ? PLAN_INFER : PLAN_TRAIN,
                                          .exact = option_set(o, "exact"), .time = true};
+    TRY_GOTO(precision_option(o, &options.bf16));
     TRY_GOTO(arena_new(&arena));
     TRY_GOTO(plan_build(&m.graph, &m.params, arena, &options, &plan));
     TRY_GOTO(arena_reserve(arena));
@@ -119,8 +120,9 @@ graft_status run_bench(const graft_options *o)
     if (option_set(o, "layers"))
         TRY_GOTO(layers_show(plan, by_step, steps));
     const double middle = median(seconds, steps);
-    result_take(json_pack("{s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:s, s:i}", "network", m.network->name, "mode",
-                          modes[mode], "batch", (int)batch, "img_s", batch / middle, "best", batch / seconds[0],
+    result_take(json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:f, s:f, s:s, s:i}", "network", m.network->name, "mode",
+                          modes[mode], "precision", option_text(o, "precision"), "batch", (int)batch,
+                          "img_s", batch / middle, "best", batch / seconds[0],
                           "first_s", first, "rss_mb", mem_resident_peak() / 1048576.0, "isa", exec_isa(), "threads",
                           exec_threads()));
 done:

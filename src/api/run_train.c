@@ -50,6 +50,15 @@ const char *network_option(const graft_options *o)
     return network != NULL || file ? network : "efficientnet_lite0";
 }
 
+graft_status precision_option(const graft_options *o, bool *bf16)
+{
+    static const char *const types[] = {"fp32", "bf16", NULL};
+    int type;
+    TRY(option_choice(o, "precision", types, &type));
+    *bf16 = type == 1;
+    return *bf16 ? exec_bf16_check() : GRAFT_OK;
+}
+
 graft_status heads_option(const graft_options *o, enum predicting *out)
 {
     static const char *const rules[] = {"mean", "main", NULL};
@@ -157,6 +166,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     struct augment augment;
     struct input_spec array;
     enum predicting predicting;
+    bool bf16;
     float aux_weights[MAX_OUTPUTS];
     char *args = NULL;
     struct follower follower = {0};
@@ -178,6 +188,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     TRY(option_choice(o, "on-bad", bad_rules, &bad));
     TRY(option_choice(o, "decode", decode_rules, &decode));
     TRY(heads_option(o, &predicting));
+    TRY(precision_option(o, &bf16));
     TRY(option_double(o, "drop-path", 0, 0.95, &drop_path));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
@@ -249,6 +260,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
                                           .log_steps = option_set(o, "log-steps"),
                                           .save = !option_set(o, "no-save"),
                                           .exact = option_set(o, "exact"),
+                                          .bf16 = bf16,
                                           .histograms = option_set(o, "histograms"),
                                           .resume = resume,
                                           .force = force,

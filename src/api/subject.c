@@ -198,7 +198,8 @@ static graft_status scores_tell(const struct scores *s, const uint32_t *order, s
 static graft_status plan_ready(const graft_options *o, struct model *m, int batch, struct arena **arena,
                                struct plan **plan)
 {
-    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
+    struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = option_set(o, "exact")};
+    TRY(precision_option(o, &options.bf16));
     TRY(arena_new(arena));
     TRY(plan_build(&m->graph, &m->params, *arena, &options, plan));
     return arena_reserve(*arena);
@@ -214,9 +215,11 @@ graft_status predict_all(const graft_options *o, struct subject *subject, const 
     struct arena *arena = NULL;
     struct plan *plan = NULL;
     struct scores scores = {0};
+    bool bf16;
     graft_status status = GRAFT_OK;
     TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "workers", 1, 64, &workers));
+    TRY(precision_option(o, &bf16));
     if (subject->svm.n_classes > 0) {
         TRY_GOTO(svm_scores(o, subject, d, order, n, &scores));
         TRY_GOTO(scores_tell(&scores, order, n, take, user));
@@ -224,14 +227,14 @@ graft_status predict_all(const graft_options *o, struct subject *subject, const 
     }
     if (e->n_members > 0) {
         struct opening opening = {o, d};
-        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), NULL, stage};
+        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), NULL, stage, bf16};
         TRY_GOTO(ensemble_scores(e, d, order, n, &how, member_ready, &opening, &scores));
         TRY_GOTO(scores_tell(&scores, order, n, take, user));
         goto done;
     }
     TRY(tta_option(o, m, d, &tta));
     if (tta.views > 1) {
-        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), &tta, stage};
+        const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), &tta, stage, bf16};
         TRY_GOTO(scores_make(m, d, order, n, &how, &scores));
         TRY_GOTO(scores_tell(&scores, order, n, take, user));
     } else {

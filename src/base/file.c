@@ -110,12 +110,15 @@ void file_map_close(struct file_map *map)
 }
 
 // Removes what writers of this very file have left that died here.
-static void sweep_of(const char *path)
+static graft_status sweep_of(const char *path)
 {
     const char *name = path_name(path);
     const size_t length = strlen(name);
     char *folder = name > path ? mem_format("%.*s", (int)(name - path), path) : mem_text(".");
-    DIR *d = folder != NULL ? opendir(folder) : NULL;
+    if (folder == NULL)
+        return fail_memory("a path");
+    graft_status status = GRAFT_OK;
+    DIR *d = opendir(folder);
     for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
         if (strncmp(e->d_name, name, length) != 0 ||
             strncmp(e->d_name + length, temporary_mark, sizeof temporary_mark - 1) != 0)
@@ -125,13 +128,17 @@ static void sweep_of(const char *path)
         if (*end != '\0' || process <= 0 || kill((pid_t)process, 0) == 0 || errno != ESRCH)
             continue;
         char *left = path_join(folder, e->d_name);
-        if (left != NULL)
-            file_ops.unlink(left);
+        if (left == NULL) {
+            status = fail_memory("a path");
+            break;
+        }
+        file_ops.unlink(left);
         mem_free(left);
     }
     if (d != NULL)
         closedir(d);
     mem_free(folder);
+    return status;
 }
 
 graft_status file_writer_open(const char *path, struct file_writer *out)
@@ -145,8 +152,11 @@ graft_status file_writer_open(const char *path, struct file_writer *out)
         file_writer_abandon(out);
         return fail_memory("a file name");
     }
-    if (!out->direct)
-        sweep_of(path);
+    const graft_status swept = out->direct ? GRAFT_OK : sweep_of(path);
+    if (swept != GRAFT_OK) {
+        file_writer_abandon(out);
+        return swept;
+    }
     out->fd = file_ops.open(out->temporary, O_WRONLY | O_CLOEXEC | (out->direct ? 0 : O_CREAT | O_TRUNC), 0666);
     if (out->fd < 0) {
         const graft_status status = fail_system(out->direct ? "open" : "create", out->temporary);

@@ -224,9 +224,8 @@ static graft_status array_picture(const struct dataset *d, const uint8_t *src, s
     return GRAFT_OK;
 }
 
-uint64_t sample_stamp(const struct dataset *d, size_t index)
+static uint64_t content_stamp(const struct dataset *d, const struct sample *s)
 {
-    const struct sample *s = &d->samples[index];
     struct stat st;
     if (s->data != NULL) {
         const size_t size = (size_t)d->array_c * d->array_h * d->array_w * (d->array_float ? sizeof(float) : 1);
@@ -239,7 +238,13 @@ uint64_t sample_stamp(const struct dataset *d, size_t index)
     if (stat(s->path, &st) != 0)
         return 0;
     const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
-    const uint64_t stamp = hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+    return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
+}
+
+uint64_t sample_stamp(const struct dataset *d, size_t index)
+{
+    const struct sample *s = &d->samples[index];
+    const uint64_t stamp = content_stamp(d, s);
     return s->box != NULL ? stamp ^ hash_of((bytes){(const uint8_t *)s->box, 4 * sizeof *s->box}) : stamp;
 }
 

@@ -26,7 +26,7 @@ struct place { int whole, channel, statistics, measured; };
 struct step {
     graft_status (*run)(struct plan *plan, const struct step *step, const struct run *run);
     const struct cell *cell;
-    int src, src2, dst, dst2, extra, extra2, scratch; // buffers; their meaning is the run function's
+    int src, src2, dst, dst2, extra, extra2, scratch, partial; // buffers; their meaning is the run function's
     struct dnn_conv *conv;                      // NULL: winograd, or conv_own with `shape`
     struct winograd *winograd;
     struct dnn_conv_shape shape;
@@ -35,6 +35,7 @@ struct step {
     int value;                                  // whose shape the buffers have
     int entry;                                  // parameter whose gradient is ready
     bool flag, adds;
+    bool narrow;                                // its maps are bf16, channels last
 };
 struct fold { const struct cell *cell; float *weight, *bias; }; // derived weights, in the plan's own block
 
@@ -54,6 +55,7 @@ struct plan {
     bool *needs_gradient;               // by value
     bool *masked;                       // by value: its gradient arrives masked by the activation behind it
     bool *dropped;                      // by value: not kept for the way back, and not made again yet
+    bool *narrow;                       // by value: it and its gradient are bf16, channels last
     bool *part;                         // by value: made here; NULL: the plan is of the whole graph
     struct plan *prefix;                // of a plan of the rest
     int ends[MAX_ENDS], n_ends;         // values between the prefix and the rest, in both
@@ -103,6 +105,9 @@ graft_status loss_steps(struct plan *p);
 void values_drop(
     struct plan *p); // before the first step backward: what can be made again from what is kept is not kept
 bool plan_runs(const struct plan *p, const struct node *node); // else nothing that this plan is for needs it
+// step_bf16.c: which values are bf16; a step that changes a map's precision.
+void narrow_mark(struct plan *p);
+bool step_converts(const struct step *s);
 // views.c: which values are written straight into a concat's.
 graft_status views_make(struct plan *p);
 // explain.c: which values have a gradient in PLAN_EXPLAIN; its steps after the forward ones.

@@ -32,9 +32,10 @@ static graft_status ready(void)
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t layout_desc;
 typedef const_dnnl_memory_desc_t layout_view;
-static dnnl_status_t desc_make(layout_desc *d, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static dnnl_status_t desc_make(layout_desc *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                                dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_create_with_tag(d, rank, dims, dnnl_f32, tag);
+    return dnnl_memory_desc_create_with_tag(d, rank, dims, type, tag);
 }
 static void desc_free(layout_desc *d)
 {
@@ -45,9 +46,10 @@ static layout_view desc_view(const layout_desc *d) { return *d; }
 #else
 typedef dnnl_memory_desc_t layout_desc;
 typedef const dnnl_memory_desc_t *layout_view;
-static dnnl_status_t desc_make(layout_desc *d, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static dnnl_status_t desc_make(layout_desc *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                                dnnl_format_tag_t tag)
 {
-    return dnnl_memory_desc_init_by_tag(d, rank, dims, dnnl_f32, tag);
+    return dnnl_memory_desc_init_by_tag(d, rank, dims, type, tag);
 }
 static void desc_free(layout_desc *d) { (void)d; }
 static layout_view desc_view(const layout_desc *d) { return d; }
@@ -221,10 +223,11 @@ graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass
     const dnnl_dims_t src = {a->n, a->ic, a->ih, a->iw}, dst = {a->n, a->oc, a->oh, a->ow}, bias = {a->oc};
     const dnnl_dims_t wei = {a->oc, a->ic, a->kh, a->kw};
     const dnnl_dims_t grouped_wei = {a->groups, a->oc / a->groups, a->ic / a->groups, a->kh, a->kw};
+    const dnnl_data_type_t map = a->bf16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_format_tag_t blocked = lanes == 16 ? dnnl_nChw16c : dnnl_nChw8c;
     const int wei_rank = grouped ? 5 : 4;
     const dnnl_dim_t *wei_dims = grouped ? grouped_wei : wei;
-    layout_desc any = {0};
+    layout_desc any = {0}, any_gradient = {0};
     dnnl_primitive_attr_t attr = NULL, plain_attr = NULL;
     dnnl_primitive_desc_t hint = NULL, pd = NULL;
     struct dnn_conv *c = mem_zero(1, sizeof *c);
@@ -233,15 +236,17 @@ graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass
     c->pass = pass;
     c->bias = a->bias && pass != DNN_DATA;
 
-    dnnl_status_t s = desc_make(&d.src, 4, src, a->plain_src ? dnnl_nchw : blocked);
+    dnnl_status_t s = desc_make(&d.src, 4, src, map, a->bf16 ? dnnl_nhwc : a->plain_src ? dnnl_nchw : blocked);
     if (s == dnnl_success)
-        s = desc_make(&d.dst, 4, dst, blocked);
+        s = desc_make(&d.dst, 4, dst, map, a->bf16 ? dnnl_nhwc : blocked);
     if (s == dnnl_success)
-        s = desc_make(&d.wei, wei_rank, wei_dims, wei_tag(a->layout, lanes));
+        s = desc_make(&d.wei, wei_rank, wei_dims, dnnl_f32, wei_tag(a->layout, lanes));
     if (s == dnnl_success)
-        s = desc_make(&any, wei_rank, wei_dims, dnnl_format_tag_any);
+        s = desc_make(&any, wei_rank, wei_dims, map, dnnl_format_tag_any);
+    if (s == dnnl_success)
+        s = desc_make(&any_gradient, wei_rank, wei_dims, dnnl_f32, dnnl_format_tag_any);
     if (s == dnnl_success && c->bias)
-        s = desc_make(&d.bias, 1, bias, dnnl_a);
+        s = desc_make(&d.bias, 1, bias, dnnl_f32, dnnl_a);
     if (s == dnnl_success)
         s = attr_make(&attr, pass == DNN_FORWARD ? a->act : ACT_NONE);
     if (s == dnnl_success)
@@ -253,8 +258,11 @@ graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass
         if (s != dnnl_success) // no fast forward to derive from: no fast backward either
             goto done;
     }
+    if (pass == DNN_WEIGHTS)
+        free_wei.wei = any_gradient;
     if (s == dnnl_success) {
-        s = conv_desc(&d, pass, true, attr, hint, &pd);
+        if (!a->bf16)
+            s = conv_desc(&d, pass, true, attr, hint, &pd);
         if (pd == NULL)
             s = conv_desc(&free_wei, pass, true, attr, hint, &pd);
     }
@@ -290,6 +298,7 @@ done:
     desc_free(&d.dst);
     desc_free(&d.bias);
     desc_free(&any);
+    desc_free(&any_gradient);
     dnn_conv_free(c);
     if (s == dnnl_out_of_memory)
         return fail_memory("a convolution");
@@ -320,7 +329,7 @@ static graft_status reorder_run(struct dnn_conv *c, dnnl_memory_t from, dnnl_mem
     return check(dnnl_primitive_execute(c->reorder, stream, 2, args), "reordering weights");
 }
 
-graft_status dnn_conv_run(struct dnn_conv *c, const float *src, const float *wei, const float *bias, const float *dst,
+graft_status dnn_conv_run(struct dnn_conv *c, const void *src, const float *wei, const float *bias, const void *dst,
                           void *scratch)
 {
     char *const kernel_wei = (char *)scratch + round_64(c->pad_bytes);
@@ -362,6 +371,12 @@ const char *dnn_version(void)
     const dnnl_version_t *v = dnnl_version();
     snprintf(text, sizeof text, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
     return text;
+}
+
+bool dnn_takes_bf16(void)
+{
+    const unsigned isa = dnnl_cpu_isa_avx512_core_bf16;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
 }
 
 bool dnn_takes(int lanes)

@@ -12,6 +12,7 @@ enum dnn_pass { DNN_FORWARD, DNN_DATA, DNN_WEIGHTS };
 struct dnn_conv_shape {
     int n, ic, ih, iw, oc, oh, ow, kh, kw, stride_h, stride_w, top, left, bottom, right, groups;
     bool bias, plain_src;     // plain_src: nchw, else blocked
+    bool bf16;                // src and dst are bf16, nhwc; weights, bias and their gradients stay fp32
     enum dnn_act act;         // forward only
     enum param_layout layout; // of the weights in the parameter block
 };
@@ -24,10 +25,11 @@ size_t dnn_conv_scratch(const struct dnn_conv *conv); // bytes, the reordered we
 const char *dnn_conv_name(const struct dnn_conv *conv);
 // forward: src, wei, bias -> dst.  data: dst holds diff_dst, src receives diff_src.  weights: src, dst = diff_dst ->
 // wei, bias = their gradients.
-graft_status dnn_conv_run(struct dnn_conv *conv, const float *src, const float *wei, const float *bias,
-                          const float *dst, void *scratch);
+graft_status dnn_conv_run(struct dnn_conv *conv, const void *src, const float *wei, const float *bias,
+                          const void *dst, void *scratch);
 // Row-major C (m, n) = A B with optional transposes.
 graft_status dnn_sgemm(bool ta, bool tb, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
                        float *c, int ldc);
 const char *dnn_version(void);
 bool dnn_takes(int lanes); // of floats: 16 AVX-512, 8 AVX2; also false where ONEDNN_MAX_CPU_ISA holds the library below
+bool dnn_takes_bf16(void); // and multiplies in bf16

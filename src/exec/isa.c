@@ -51,6 +51,23 @@ bool exec_kernels_force(const char *isa)
     return isa == NULL || forced != NULL;
 }
 
+bool exec_bf16(void)
+{
+#if defined __x86_64__
+    return exec_kernels() == &kernels_avx512 && dnn_takes_bf16();
+#else
+    return false;
+#endif
+}
+
+graft_status exec_bf16_check(void)
+{
+    if (exec_bf16())
+        return GRAFT_OK;
+    return fail(GRAFT_BAD_OPTION, "--precision bf16 needs a processor with AVX-512 BF16 (and gains where it has AMX); "
+                "this one has not, graft works with %s here; leave it at fp32", exec_isa());
+}
+
 int exec_lanes(void) { return exec_kernels()->lanes; }
 const char *exec_isa(void) { return exec_kernels()->isa; }
 const char *exec_library(void) { return dnn_version(); }

@@ -498,6 +498,7 @@ static void conv_own(const struct dnn_conv_shape *s, enum dnn_pass pass, float *
 extern const struct products FOR_SET(products);
 extern const struct winograd_kernels FOR_SET(winograd);
 extern const struct pool_kernels FOR_SET(pools);
+extern const struct bf16_kernels FOR_SET(bf16);
 
 const struct kernel_table FOR_SET(kernels) = {
     .isa = ISA_NAME, .lanes = V, .act_forward = act_forward, .act_backward = act_backward, .add = add,
@@ -505,4 +506,5 @@ const struct kernel_table FOR_SET(kernels) = {
     .lrn_forward = lrn_forward, .lrn_backward = lrn_backward,
     .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_own = conv_own,
     .winograd = &FOR_SET(winograd), .products = &FOR_SET(products), .pools = &FOR_SET(pools),
+    .bf16 = &FOR_SET(bf16),
 };

@@ -45,6 +45,27 @@ struct bn_gradient {
     float *diff_gamma, *diff_beta;                      // NULL: not wanted
 };
 
+// A map as the library's bf16 kernels have it: (n, h*w, channels), no tails.
+struct bf16_map { size_t pixels; int channels, padded; }; // padded: to whole blocks, as its BatchNorm's parameters are
+enum { BF16_SLABS = 16 };                                 // that its sums are taken over
+static inline size_t bf16_partial(struct bf16_map s) { return 2 * 2 * (size_t)(BF16_SLABS + 1) * s.padded; }
+struct bf16_kernels {
+    void (*narrow)(struct map_shape s, int channels, const float *src, uint16_t *dst);
+    void (*narrow_plain)(struct map_shape s, int channels, const float *src, uint16_t *dst); // src: (n, channels, h*w)
+    // mask: what made the gradient's value, NULL: none; only where it is within the activation's limits it passes.
+    void (*widen)(struct map_shape s, int channels, const uint16_t *src, const float *mask, enum dnn_act act,
+                  float *dst);
+    void (*add)(const uint16_t *a, const uint16_t *b, uint16_t *dst, size_t size, enum dnn_act act); // dst may be a
+    // These as in kernel_table.  partial: bf16_partial(s) floats of scratch.
+    void (*act_backward)(const uint16_t *dst, uint16_t *diff, size_t size, enum dnn_act act);
+    void (*bn_statistics)(struct bf16_map s, const uint16_t *src, double *partial, float *mean, float *variance);
+    void (*bn_apply)(struct bf16_map s, const uint16_t *src, const float *scale, const float *shift, uint16_t *dst,
+                     enum dnn_act act);
+    void (*bn_backward)(struct bf16_map s, const uint16_t *src, const uint16_t *dst, uint16_t *diff, const float *mean,
+                        const float *inverse, const float *gamma, enum dnn_act act, bool batch_statistics,
+                        bool need_src, double *partial, float *diff_gamma, float *diff_beta);
+};
+
 struct kernel_table {
     const char *isa;
     int lanes;
@@ -72,6 +93,7 @@ struct kernel_table {
     const struct winograd_kernels *winograd;
     const struct products *products;
     const struct pool_kernels *pools;
+    const struct bf16_kernels *bf16;
 };
 const struct kernel_table *exec_kernels(void);
 // Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.

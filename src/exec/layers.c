@@ -34,6 +34,15 @@ static double buffer_bytes(const struct plan *p, const struct step *s)
     return sum;
 }
 
+// The operation that makes a value, or NULL: it is the network's input.
+static const struct node *value_node(const struct plan *p, int value)
+{
+    for (int i = 0; i < p->graph->n_nodes; i++)
+        if (p->graph->nodes[i].out == value)
+            return &p->graph->nodes[i];
+    return NULL;
+}
+
 int plan_step_count(const struct plan *p) { return p->n_steps; }
 
 struct plan_step plan_step_at(const struct plan *p, int index)
@@ -45,7 +54,10 @@ struct plan_step plan_step_at(const struct plan *p, int index)
     struct plan_step out = {.op = "join", .layer = "", .pass = backward ? "backward" : "forward", .algorithm = "own",
                             .bytes = buffer_bytes(p, s)};
     bool reads_weights = false;
-    if (node == NULL && s->entry >= 0) {
+    if (step_converts(s)) {
+        out.op = "convert";
+        node = value_node(p, s->entry);
+    } else if (node == NULL && s->entry >= 0) {
         node = &p->graph->nodes[p->graph->params[s->entry].node];
         out.op = "update";
         out.bytes =
@@ -66,7 +78,8 @@ struct plan_step plan_step_at(const struct plan *p, int index)
     } else if (node != NULL)
         out.op = node->op == OP_CONV || node->op == OP_DENSE ? "mask" : op_text[node->op];
     if (reads_weights)
-        out.bytes += sizeof(float) * (double)p->params->entries[node->param[0]].size;
+        out.bytes += (s->shape.bf16 ? 2 : 1) * sizeof(float) * // read as fp32, written and read as bf16
+                     (double)p->params->entries[node->param[0]].size;
     if (node != NULL && node->row >= 0)
         out.layer = graph_row_name(p->graph, node->row);
     return out;

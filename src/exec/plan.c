@@ -49,7 +49,7 @@ struct step *step_new(struct plan *p)
         return NULL;
     struct step *s = &p->steps[p->n_steps++];
     *s = (struct step){.src = NO_BUFFER, .src2 = NO_BUFFER, .dst = NO_BUFFER, .dst2 = NO_BUFFER, .extra = NO_BUFFER,
-                       .extra2 = NO_BUFFER, .scratch = NO_BUFFER, .entry = -1};
+                       .extra2 = NO_BUFFER, .scratch = NO_BUFFER, .partial = NO_BUFFER, .entry = -1};
     return s;
 }
 
@@ -134,10 +134,10 @@ static bool op_takes_act(enum op op)
     return op == OP_CONV || op == OP_BN || op == OP_SCALE || op == OP_DENSE || op == OP_ADD;
 }
 
-// The add that alone reads a BatchNorm of the part with gradients, or NULL.
+// The add that alone reads a BatchNorm of the part with gradients, or NULL; in bf16 they are apart.
 static const struct node *joins_sum(const struct plan *p, const struct node *node)
 {
-    if (node->op != OP_BN || !p->needs_gradient[node->out] ||
+    if (node->op != OP_BN || !p->needs_gradient[node->out] || p->options.bf16 ||
         (p->options.mode == PLAN_EXPLAIN && node->out == p->options.keep))
         return NULL;
     const struct node *next = only_consumer(p, node->out);
@@ -227,8 +227,9 @@ static graft_status values_make(struct plan *p, bool of_prefix)
     p->needs_gradient = mem_zero((size_t)g->n_values, sizeof(bool));
     p->masked = mem_zero((size_t)g->n_values, sizeof(bool));
     p->dropped = mem_zero((size_t)g->n_values, sizeof(bool));
+    p->narrow = mem_zero((size_t)g->n_values, sizeof(bool));
     if (p->value_buffer == NULL || p->value_gradient == NULL || p->needs_gradient == NULL || p->masked == NULL ||
-        p->dropped == NULL || p->places == NULL)
+        p->dropped == NULL || p->places == NULL || p->narrow == NULL)
         return fail_memory("the plan's values");
     for (int v = 0; v < g->n_values; v++) {
         p->value_buffer[v] = p->value_gradient[v] = NO_BUFFER;
@@ -306,8 +307,10 @@ static graft_status build(const struct graph *g, struct params *params, struct a
                           const struct plan_options *options, bool of_prefix, struct plan **out)
 {
     graft_status status = GRAFT_OK;
-    struct plan *p = mem_zero(1, sizeof *p);
     *out = NULL;
+    if (options->bf16)
+        TRY(exec_bf16_check());
+    struct plan *p = mem_zero(1, sizeof *p);
     if (p == NULL)
         return fail_memory("the plan");
     p->graph = g;
@@ -321,6 +324,7 @@ static graft_status build(const struct graph *g, struct params *params, struct a
     TRY_GOTO(values_make(p, of_prefix));
     TRY_GOTO(cells_make(p));
     TRY_GOTO(folds_make(p));
+    narrow_mark(p);
     TRY_GOTO(views_make(p));
     for (int i = 0; i < p->n_cells; i++)
         TRY_GOTO(cell_forward(p, &p->cells[i]));
@@ -362,6 +366,7 @@ graft_status plan_prefix_build(const struct graph *g, struct params *params, str
                                const struct plan_options *options, struct plan **out)
 {
     const struct plan_options o = {.batch = options->batch, .mode = PLAN_INFER, .exact = options->exact,
+                                   .bf16 = options->bf16,
                                    .poison = options->poison};
     const size_t item = (size_t)g->values[0].c * g->values[0].h * g->values[0].w;
     graft_status status = GRAFT_OK;
@@ -416,6 +421,7 @@ void plan_free(struct plan *p)
     mem_free(p->masked);
     mem_free(p->part);
     mem_free(p->dropped);
+    mem_free(p->narrow);
     mem_free(p->padded);
     for (int i = 0; p->prefix == NULL && i < p->n_ends; i++)
         mem_free(p->end[i]);

@@ -7,6 +7,8 @@
 // Lanes of the blocked activation layout on this processor: 16 (AVX-512) or 8.
 int exec_lanes(void);
 const char *exec_isa(void);       // "AVX-512", "AVX2", "plain C"
+bool exec_bf16(void);             // the processor multiplies in bf16
+graft_status exec_bf16_check(void); // BAD_OPTION where it does not
 const char *exec_library(void);   // "oneDNN 2.6.3"
 void exec_set_threads(int threads); // 0: all cores allowed to us
 int exec_threads(void);
@@ -28,6 +30,7 @@ struct plan_options {
     enum plan_mode mode;
     enum bn_mode bn;
     int keep;    // PLAN_EXPLAIN: a value whose map and gradient plan_kept reads
+    bool bf16;   // convolutions multiply in bf16 (exec_bf16), sums and all else in fp32
     bool exact;  // no Winograd: rounding as of the direct sums
     bool losses; // PLAN_INFER: outputs that only train run too, for the validation loss
     bool keep_all; // PLAN_TRAIN: outputs of BatchNorm and of adds too, which else are made again on the way back: the

@@ -27,6 +27,11 @@ static bool bn_uses_batch(const struct plan *p, const struct node *node)
 // s->size of the whole on, whose statistics extra2 holds.
 static void statistics(struct plan *p, const struct step *s, const struct run *run, float *mean, float *variance)
 {
+    if (s->narrow) {
+        p->kernels->bf16->bn_statistics(half_map(p, s->cell->out), half(BUFFER(src)), (double *)BUFFER(partial), mean,
+                                        variance);
+        return;
+    }
     struct map_shape map = value_map(p, s->cell->out);
     struct map src = MAP(src);
     const size_t v = (size_t)p->kernels->lanes, c = channel_floats(p, s->cell->out), all = s->whole * v;
@@ -41,6 +46,16 @@ static void statistics(struct plan *p, const struct step *s, const struct run *r
         p->kernels->bn_statistics(map, src, kept + s->offset * v, kept + all + s->offset * v);
     memcpy(mean, kept, c * sizeof *mean);
     memcpy(variance, kept + all, c * sizeof *variance);
+}
+
+static void apply(const struct plan *p, const struct step *s, const struct run *run, const float *scale,
+                  const float *shift)
+{
+    if (s->narrow)
+        p->kernels->bf16->bn_apply(half_map(p, s->cell->out), half(BUFFER(src)), scale, shift, half(BUFFER(dst)),
+                                   s->cell->act);
+    else
+        p->kernels->bn_apply(value_map(p, s->cell->out), MAP(src), scale, shift, MAP(src2), MAP(dst), s->cell->act);
 }
 
 // src2: the residual; extra: mean, inverse (kept for backward); scratch: scale, shift.  Each is channel_floats long.
@@ -70,7 +85,7 @@ static graft_status run_bn(struct plan *p, const struct step *s, const struct ru
         scale[i] = gamma[i] * inverse[i];
         shift[i] = beta[i] - mean[i] * scale[i];
     }
-    p->kernels->bn_apply(map, MAP(src), scale, shift, MAP(src2), MAP(dst), s->cell->act);
+    apply(p, s, run, scale, shift);
     return GRAFT_OK;
 }
 
@@ -86,7 +101,7 @@ static graft_status run_bn_again(struct plan *p, const struct step *s, const str
         scale[i] = gamma[i] * inverse[i];
         shift[i] = beta[i] - mean[i] * scale[i];
     }
-    p->kernels->bn_apply(value_map(p, s->cell->out), MAP(src), scale, shift, MAP(src2), MAP(dst), s->cell->act);
+    apply(p, s, run, scale, shift);
     return GRAFT_OK;
 }
 
@@ -120,9 +135,36 @@ static graft_status statistics_share(struct plan *p, struct step *s, int value)
     return GRAFT_OK;
 }
 
+// In bf16: the step from the source to the value; `saved`: mean and inverse, NO_BUFFER: made here.
+static graft_status bn_narrow(struct plan *p, const struct cell *cell, int saved)
+{
+    struct step *s;
+    const int in = cell->node->in[0];
+    int src, dst;
+    TRY(half_read(p, in, p->value_buffer[in], &src));
+    TRY(half_make(p, cell->out, &dst));
+    TRY(step_add(p, &s));
+    s->run = saved == NO_BUFFER ? run_bn : run_bn_again;
+    s->cell = cell;
+    s->narrow = true;
+    s->flag = saved == NO_BUFFER && bn_uses_batch(p, cell->node);
+    s->src = src;
+    s->dst = dst;
+    s->extra = saved;
+    if (saved == NO_BUFFER)
+        TRY(buffer_make(p, 2 * channel_floats(p, cell->out), &s->extra));
+    TRY(buffer_make(p, 2 * channel_floats(p, cell->out), &s->scratch));
+    if (s->flag)
+        TRY(buffer_make(p, bf16_partial(half_map(p, cell->out)), &s->partial));
+    step_uses(p, s);
+    return half_made(p, cell->out, dst);
+}
+
 graft_status bn_forward(struct plan *p, const struct cell *cell)
 {
     struct step *s;
+    if (cell_narrow(p, cell))
+        return bn_narrow(p, cell, NO_BUFFER);
     const size_t c = channel_floats(p, cell->out);
     TRY(step_add(p, &s));
     s->run = run_bn;
@@ -143,6 +185,8 @@ graft_status bn_again(struct plan *p, const struct cell *cell)
 {
     struct step *s;
     const int saved = bn_saved(p, cell);
+    if (cell_narrow(p, cell))
+        return bn_narrow(p, cell, saved);
     TRY(step_add(p, &s));
     s->run = run_bn_again;
     s->cell = cell;
@@ -162,6 +206,14 @@ static graft_status run_bn_backward(struct plan *p, const struct step *s, const 
     const struct node *node = bn_of(s->cell);
     const size_t c = channel_floats(p, s->cell->out);
     const float *mean = BUFFER(extra);
+    if (s->narrow) {
+        p->kernels->bf16->bn_backward(half_map(p, s->cell->out), half(BUFFER(src)), half(BUFFER(src2)),
+                                      half(BUFFER(dst)), mean, mean + c, plan_param(p, node->param[0]),
+                                      p->masked[s->cell->out] ? ACT_NONE : s->cell->act, s->flag,
+                                      p->needs_gradient[node->in[0]], (double *)BUFFER(partial), BUFFER(scratch),
+                                      BUFFER(extra2));
+        return GRAFT_OK;
+    }
     const struct bn_gradient g = {
         .shape = value_map(p, s->cell->out), .src = MAP(src), .dst = MAP(src2), .diff = MAP(dst), .diff_src = MAP(dst2),
         .add = s->adds, .mean = mean, .inverse = mean + c, .gamma = plan_param(p, node->param[0]),
@@ -171,8 +223,45 @@ static graft_status run_bn_backward(struct plan *p, const struct step *s, const 
     return GRAFT_OK;
 }
 
+static graft_status bn_narrow_backward(struct plan *p, const struct cell *cell)
+{
+    const struct node *node = cell->node;
+    const int in = node->in[0], saved = bn_saved(p, cell);
+    const bool masks = cell->act != ACT_NONE && !p->masked[cell->out];
+    struct step *s;
+    int gamma, beta, diff, made, src;
+    TRY(weight_gradients_make(p, node, &gamma, &beta));
+    TRY(half_read(p, cell->out, p->value_gradient[cell->out], &diff));
+    src = made = diff; // where they are not read
+    if (masks) {
+        TRY(value_again(p, cell->out));
+        TRY(half_read(p, cell->out, p->value_buffer[cell->out], &made));
+    }
+    if (node->trains) {
+        TRY(value_again(p, in));
+        TRY(half_read(p, in, p->value_buffer[in], &src));
+    }
+    TRY(step_add(p, &s));
+    s->run = run_bn_backward;
+    s->cell = cell;
+    s->narrow = true;
+    s->flag = bn_uses_batch(p, node);
+    s->src2 = made;
+    s->src = src;
+    s->dst = diff;
+    s->extra = saved;
+    s->scratch = gamma;
+    s->extra2 = beta;
+    TRY(buffer_make(p, bf16_partial(half_map(p, cell->out)), &s->partial));
+    step_uses(p, s);
+    TRY(half_give(p, in, diff, NO_BUFFER));
+    return weight_gradients_ready(p, node, gamma, beta);
+}
+
 graft_status bn_backward(struct plan *p, const struct cell *cell)
 {
+    if (cell_narrow(p, cell))
+        return bn_narrow_backward(p, cell);
     const struct node *node = bn_of(cell);
     struct step *s;
     int gamma, beta, diff_src = NO_BUFFER;

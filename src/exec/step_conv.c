@@ -16,7 +16,7 @@ static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell 
         .kh = a->kh, .kw = a->kw, .stride_h = a->stride_h, .stride_w = a->stride_w, .top = a->top, .left = a->left,
         .bottom = a->bottom, .right = a->right, .groups = a->groups, .bias = a->bias || cell->fold != NULL,
         .plain_src = cell->node->in[0] == 0, .act = forward ? cell->act : ACT_NONE,
-        .layout = p->params->entries[cell->node->param[0]].layout};
+        .bf16 = cell_narrow(p, cell), .layout = p->params->entries[cell->node->param[0]].layout};
 }
 
 static graft_status run_conv(struct plan *p, const struct step *s, const struct run *run)
@@ -73,6 +73,17 @@ static graft_status winograd_step(struct plan *p, const struct cell *cell, struc
     return buffer_make(p, winograd_scratch(s->winograd), &s->scratch);
 }
 
+static graft_status library_step(struct plan *p, struct step *s)
+{
+    TRY(dnn_conv_new(&s->shape, s->pass, p->kernels->lanes, &s->conv));
+    if (s->shape.bf16 && s->conv == NULL)
+        return fail(GRAFT_FAILED, "layer '%s': %s has no bf16 kernel for it but a reference; use --precision fp32",
+                    graph_row_name(p->graph, s->cell->node->row), exec_library());
+    if (s->conv != NULL && dnn_conv_scratch(s->conv) > 0)
+        TRY(buffer_make(p, (dnn_conv_scratch(s->conv) + 3) / 4, &s->scratch));
+    return GRAFT_OK;
+}
+
 graft_status conv_uses_winograd(struct plan *p, const struct cell *cell, enum dnn_pass pass, bool *winograd)
 {
     const struct dnn_conv_shape shape = conv_shape(p, cell, pass == DNN_FORWARD);
@@ -104,18 +115,67 @@ static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_
             s->entry = i;
     *out = s;
     bool winograd;
+    if (s->shape.bf16)
+        return library_step(p, s);
     TRY(choice_make(p, cell, &s->shape, pass, &winograd));
     if (winograd)
         return winograd_step(p, cell, s);
-    TRY(dnn_conv_new(&s->shape, pass, p->kernels->lanes, &s->conv));
-    if (s->conv != NULL && dnn_conv_scratch(s->conv) > 0)
-        TRY(buffer_make(p, (dnn_conv_scratch(s->conv) + 3) / 4, &s->scratch));
-    return GRAFT_OK;
+    return library_step(p, s);
+}
+
+static graft_status conv_forward_narrow(struct plan *p, const struct cell *cell)
+{
+    struct step *s;
+    int src, dst;
+    TRY(half_read(p, cell->node->in[0], p->value_buffer[cell->node->in[0]], &src));
+    TRY(half_make(p, cell->out, &dst));
+    TRY(conv_step(p, cell, DNN_FORWARD, &s));
+    s->src = src;
+    s->dst = dst;
+    step_uses(p, s);
+    return half_made(p, cell->out, dst);
+}
+
+static graft_status conv_backward_narrow(struct plan *p, const struct cell *cell)
+{
+    const struct node *node = cell->node;
+    const int in = node->in[0];
+    struct step *s;
+    int weight, bias;
+    if (node->trains || (p->needs_gradient[in] && value_act(p, in) != ACT_NONE)) // its sums, or the mask
+        TRY(value_again(p, in));
+    TRY(weight_gradients_make(p, node, &weight, &bias));
+    int src, diff, mask = NO_BUFFER;
+    TRY(half_read(p, cell->out, p->value_gradient[cell->out], &diff));
+    if (weight != NO_BUFFER) {
+        TRY(half_read(p, in, p->value_buffer[in], &src));
+        TRY(conv_step(p, cell, DNN_WEIGHTS, &s));
+        s->src = src;
+        s->dst = diff;
+        s->extra = weight;
+        s->extra2 = bias;
+        step_uses(p, s);
+    }
+    if (!p->needs_gradient[in])
+        return weight_gradients_ready(p, node, weight, bias);
+    if (!p->narrow[in] && only_consumer(p, in) == cell->node && value_act(p, in) != ACT_NONE) {
+        mask = p->value_buffer[in];
+        p->masked[in] = true;
+    }
+    TRY(narrow_buffer(p, in, &src));
+    TRY(conv_step(p, cell, DNN_DATA, &s));
+    s->src = src;
+    s->dst = diff;
+    step_uses(p, s);
+    TRY(half_give(p, in, src, mask));
+    return weight_gradients_ready(p, node, weight, bias);
 }
 
 graft_status conv_forward(struct plan *p, const struct cell *cell)
 {
     struct step *s;
+    if (cell_narrow(p, cell))
+        return conv_forward_narrow(p, cell);
     TRY(conv_step(p, cell, DNN_FORWARD, &s));
     s->src = p->value_buffer[cell->node->in[0]];
     s->dst = p->value_buffer[cell->out];
@@ -132,6 +192,8 @@ graft_status conv_backward(struct plan *p, const struct cell *cell)
     bool by_weights = true, by_data = true;
     struct step *s;
     TRY(act_backward_step(p, cell));
+    if (cell_narrow(p, cell))
+        return conv_backward_narrow(p, cell);
     if (node->trains && p->options.mode == PLAN_TRAIN)
         TRY(conv_uses_winograd(p, cell, DNN_WEIGHTS, &by_weights));
     if (p->needs_gradient[in])

@@ -56,6 +56,8 @@ graft_status elementwise_forward(struct plan *p, const struct cell *cell)
     struct step *s;
     if (cell->bn != NULL)
         return bn_forward(p, cell);
+    if (cell_narrow(p, cell))
+        return add_narrow_forward(p, cell);
     TRY(step_add(p, &s));
     const enum op op = cell->node->op;
     s->run = op == OP_ADD ? run_add : op == OP_DROPOUT ? run_dropout : run_act;
@@ -88,6 +90,8 @@ graft_status add_backward(struct plan *p, const struct cell *cell)
 {
     if (cell->bn != NULL)
         return bn_backward(p, cell);
+    if (cell_narrow(p, cell))
+        return add_narrow_backward(p, cell);
     TRY(act_backward_step(p, cell));
     const int diff = p->value_gradient[cell->out], a = cell->node->in[0], b = cell->node->in[1];
     if (p->needs_gradient[b] && (p->needs_gradient[a] || a == b)) {

@@ -13,7 +13,7 @@ graft_status step_add(struct plan *p, struct step **out)
 
 void step_uses(struct plan *p, const struct step *s)
 {
-    const int all[] = {s->src, s->src2, s->dst, s->dst2, s->extra, s->extra2, s->scratch};
+    const int all[] = {s->src, s->src2, s->dst, s->dst2, s->extra, s->extra2, s->scratch, s->partial};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         buffer_use(p, all[i]);
 }
@@ -36,6 +36,8 @@ static graft_status value_make(struct plan *p, int value)
     const struct place place = p->places[value];
     if (p->value_buffer[value] != NO_BUFFER)
         return GRAFT_OK;
+    if (p->narrow[value])
+        return narrow_buffer(p, value, &p->value_buffer[value]);
     if (place.whole < 0)
         return buffer_make(p, value_floats(p, value), &p->value_buffer[value]);
     TRY(value_make(p, place.whole));
@@ -122,6 +124,11 @@ graft_status value_again(struct plan *p, int value)
 
 static graft_status run_accumulate(struct plan *p, const struct step *s, const struct run *run)
 {
+    if (s->narrow) {
+        p->kernels->bf16->add(half(BUFFER(dst)), half(BUFFER(src)), half(BUFFER(dst)), half_size(p, s->value),
+                              ACT_NONE);
+        return GRAFT_OK;
+    }
     p->kernels->add(value_rows(p, s->value), MAP(dst), MAP(src), MAP(dst), ACT_NONE);
     return GRAFT_OK;
 }
@@ -171,6 +178,7 @@ graft_status gradient_give(struct plan *p, int value, int buffer)
     struct step *s;
     TRY(step_add(p, &s));
     s->run = run_accumulate;
+    s->narrow = p->narrow[value];
     s->src = buffer;
     s->dst = p->value_gradient[value];
     s->value = value;
@@ -202,6 +210,10 @@ graft_status ready_step(struct plan *p, int entry, int gradient)
 
 static graft_status run_act_backward(struct plan *p, const struct step *s, const struct run *run)
 {
+    if (s->narrow) {
+        p->kernels->bf16->act_backward(half(BUFFER(src)), half(BUFFER(dst)), half_size(p, s->cell->out), s->cell->act);
+        return GRAFT_OK;
+    }
     p->kernels->act_backward(value_rows(p, s->value), MAP(src), MAP(src2), MAP(dst), s->cell->act);
     return GRAFT_OK;
 }
@@ -217,6 +229,7 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell)
         TRY(buffer_make(p, value_floats(p, cell->out), &p->value_gradient[cell->out]));
     TRY(step_add(p, &s));
     s->run = run_act_backward;
+    s->narrow = p->narrow[cell->out];
     s->cell = cell;
     s->value = cell->out;
     s->src = p->value_buffer[cell->out];

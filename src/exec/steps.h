@@ -32,6 +32,20 @@ graft_status act_backward_step(struct plan *p, const struct cell *cell);
 graft_status weight_gradients_make(struct plan *p, const struct node *node, int *weight, int *bias);
 graft_status weight_gradients_ready(struct plan *p, const struct node *node, int weight, int bias);
 
+// step_bf16.c.  In a bf16 plan what convolutions, BatchNorm and adds pass to each other is bf16 (plan.narrow); other
+// values are fp32, and those steps read and write them by way of a bf16 buffer.
+static inline uint16_t *half(float *buffer) { return (uint16_t *)buffer; }
+bool cell_narrow(const struct plan *p, const struct cell *cell);      // it works on bf16 maps
+struct bf16_map half_map(const struct plan *p, int value);
+size_t half_size(const struct plan *p, int value);                    // elements
+graft_status narrow_buffer(struct plan *p, int value, int *out);      // for a map of the value's shape
+graft_status half_read(struct plan *p, int value, int buffer, int *out); // `buffer`, a value or its gradient, as bf16
+graft_status half_make(struct plan *p, int value, int *out);          // where a step writes the value,
+graft_status half_made(struct plan *p, int value, int half);          // and what it does after
+graft_status half_give(struct plan *p, int value, int half, int mask); // a gradient; mask: NO_BUFFER, or the fp32 value
+graft_status add_narrow_forward(struct plan *p, const struct cell *cell);
+graft_status add_narrow_backward(struct plan *p, const struct cell *cell);
+
 // Whether Winograd runs that pass of a convolution's cell: it takes views.
 graft_status conv_uses_winograd(struct plan *p, const struct cell *cell, enum dnn_pass pass, bool *winograd);
 graft_status conv_forward(struct plan *p, const struct cell *cell);

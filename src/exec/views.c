@@ -41,6 +41,10 @@ static graft_status cell_takes_view(struct plan *p, const struct cell *cell, boo
     const enum op op = cell->node->op;
     *takes = op == OP_BN || op == OP_SCALE || op == OP_MAXPOOL || op == OP_AVGPOOL || op == OP_ADAPTIVE_AVGPOOL ||
              op == OP_CONCAT || op == OP_ADD;
+    if (cell_narrow(p, cell)) {
+        *takes = true; // by way of a buffer of its own
+        return GRAFT_OK;
+    }
     if (op == OP_CONV)
         return reads ? conv_takes_view(p, cell, takes) : conv_uses_winograd(p, cell, DNN_FORWARD, takes);
     return GRAFT_OK;

@@ -50,7 +50,7 @@ graft_status scores_make(struct model *m, const struct dataset *d, const uint32_
 {
     const struct tta one = {.views = 1}, *tta = how->tta != NULL ? how->tta : &one;
     const int batch = (size_t)how->batch < n ? how->batch : n > 0 ? (int)n : 1;
-    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = how->exact};
+    const struct plan_options options = {.batch = batch, .mode = PLAN_INFER, .exact = how->exact, .bf16 = how->bf16};
     struct taking t = {.scores = out};
     struct arena *arena = NULL;
     struct plan *plan = NULL;

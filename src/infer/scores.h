@@ -16,6 +16,7 @@ struct scoring {
     bool exact;
     const struct tta *tta; // NULL: the pictures as they are
     const char *stage;     // of the progress
+    bool bf16;             // as in plan_options
 };
 // Of the samples in `order`; those that are not in it have neither probabilities nor an error.  The views are the same
 // for every picture, so that a picture's result does not depend on those beside it.

@@ -49,6 +49,7 @@ static graft_status store_key(const struct trainer *t, uint64_t *out)
     put_text(&h, plan != NULL ? plan : "");
     put_number(&h, exec_threads());
     put_number(&h, t->options->exact);
+    put_number(&h, t->options->bf16);
     put_number(&h, plan_batch(t->prefix));
     put_input(&h, &t->model->input);
     const int n = graph_prefix(g, fixed, ends);

@@ -34,7 +34,8 @@ static double own_bytes(const struct plan *plan) { return plan != NULL ? (double
 
 struct plan_options train_plan(const struct trainer *t, int batch)
 {
-    return (struct plan_options){.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact};
+    return (struct plan_options){.batch = batch, .mode = PLAN_TRAIN, .bn = t->options->bn, .exact = t->options->exact,
+                                 .bf16 = t->options->bf16};
 }
 
 // Plans of that batch are only measured.

@@ -52,6 +52,7 @@ struct train_options {
     const char *features; // of the frozen part: "auto", "off" or the folder that keeps them; NULL: off
     double checkpoint_seconds; // within an epoch; 0: at epochs only
     bool fail_on_bad, log_steps, save, exact, histograms;
+    bool bf16; // as in plan_options
     struct train_resume *resume; // NULL: a new run.  With a checkpoint its weights replace the model's
     bool force;
     // The run folder is there; another epoch is in it; the run has ended.  NULL: nobody asks.

@@ -63,6 +63,26 @@ if [ "$(head -c 4 sheet.png | tail -c 3)" = PNG ]; then ok 'the sheet is a PNG';
 expect 2 'say -o SHEET.png' 'a sheet needs a name' "$graft" data show set
 expect 2 'the action is' 'unknown data action' "$graft" data shwo set
 expect 0 'best' 'without Winograd' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --train-limit 8 --epochs 1 --val 8 -b 8 --exact -o run7
+expect 2 'AVX-512 BF16' 'bf16 is refused where it cannot be' env ONEDNN_MAX_CPU_ISA=AVX2 "$graft" bench resnet18 --precision bf16
+expect 2 "fp32, bf16" 'an unknown precision' "$graft" train -d set --precision fp16
+if grep -q avx512_bf16 /proc/cpuinfo; then
+    bf16() { "$graft" train -m resnet18 --weights none -d set --imgsz 32 --train-limit 24 --val 8 -b 8 --precision bf16 "$@"; }
+    expect 0 'best' 'training in bf16' bf16 --epochs 2 -o narrow2
+    bf16 --epochs 1 -o narrow1 >log 2>&1
+    "$graft" train --resume narrow1 --epochs 2 >log 2>&1
+    # of 89 MB of tensors; the last is a checksum of the options too
+    for run in narrow1 narrow2; do head -c -4096 $run/last.ckpt.safetensors | tail -c 80000000 >$run/tail; done
+    if cmp -s narrow1/tail narrow2/tail; then
+        ok 'a resumed run in bf16 has the same bits'; else not_ok 'a resumed run in bf16 has the same bits'; fi
+    expect 0 'top-1' 'evaluation in bf16' "$graft" val narrow2/model.safetensors -d set --val 8 --precision bf16
+    for type in fp32 bf16; do # a network that is sure: both print the same
+        "$graft" predict narrow2/model.safetensors "$here"/golden/data/augment/coffee.png --precision $type >$type.txt 2>log
+    done
+    if [ -s bf16.txt ] && cmp -s fp32.txt bf16.txt; then ok 'prediction in bf16'; else not_ok 'prediction in bf16'; fi
+    expect 0 'bf16' 'the layers of a plan in bf16' "$graft" bench resnet18 --imgsz 64 --batch 1 --steps 1 --layers --precision bf16
+else
+    echo 'skipped: the processor has no AVX-512 BF16, so --precision bf16 is only refused here'
+fi
 expect 0 'winograd' 'the layers of a plan' "$graft" bench resnet18 --imgsz 64 --batch 1 --steps 1 --layers
 expect 1 'smaller' 'a loss that is not a number' "$graft" train -m vgg16.keras --weights none -d set --imgsz 32 --epochs 9 --lr 1e6 -b 8 -o run3
 if grep -qF "the step's 8 pictures: " log; then ok 'its pictures are named'; else not_ok 'its pictures are named'; fi

@@ -601,6 +601,7 @@ static void check_views(void (*make)(struct graph *g), bool exact, int copies, i
     make(&b.g);
     assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
     bench_init(&b, PLAN_TRAIN, BN_TRAIN);
+    free(b.gradient); // each plan gets its own
     const struct value *kept = &b.g.values[keep];
     const size_t floats = (size_t)BATCH * kept->c * kept->h * kept->w;
     float *map[2][2];

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../.." || exit 1
 PYTHON=${PYTHON:-python3}
 GRAFT=${GRAFT:-./build/graft}
 peers=tools/ref/peers.py
+export OMP_WAIT_POLICY=PASSIVE # numbers, not times: beside other work the frameworks' threads spin for minutes
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM

@@ -231,10 +231,30 @@ static void test_bad_lists(void **state)
     }
 }
 
+// A list names what lies below its folder relative to it, anything else absolutely, by real folders.
+static void test_listed_paths(void **state)
+{
+    (void)state;
+    char *here = realpath(".", NULL), *out, wanted[600];
+    assert_int_equal(file_make_folder("lists/deep"), GRAFT_OK);
+    const struct { const char *path, *folder, *wanted; bool absolute; } cases[] = {
+        {"lists/deep/a.png", "lists", "deep/a.png", false}, {"./lists/../lists/a.png", "lists", "a.png", false},
+        {"whole.png", ".", "whole.png", false},             {"whole.png", "lists", "/whole.png", true},
+        {"lists/a.png", "lists/deep", "/lists/a.png", true}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(path_listed(cases[i].path, cases[i].folder, &out), GRAFT_OK);
+        snprintf(wanted, sizeof wanted, "%s%s", cases[i].absolute ? here : "", cases[i].wanted);
+        assert_string_equal(out, wanted);
+        mem_free(out);
+    }
+    assert_int_equal(path_listed("nowhere/a.png", ".", &out), GRAFT_BAD_FILE);
+    free(here);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_hand), cmocka_unit_test(test_to_picture),
                                        cmocka_unit_test(test_planted), cmocka_unit_test(test_in_a_data_set),
-                                       cmocka_unit_test(test_bad_lists)};
+                                       cmocka_unit_test(test_bad_lists), cmocka_unit_test(test_listed_paths)};
     return cmocka_run_group_tests(tests, toy_setup, toy_teardown);
 }
