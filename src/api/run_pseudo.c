@@ -126,12 +126,11 @@ done:
 // The pictures that the run behind the model holds out would be learnt by the next one.
 static graft_status held_out_check(const struct labelling *l, const char *folder)
 {
-    enum { NAMED = 5 };
     struct dataset theirs = {0};
     struct common *common = NULL;
     uint32_t *index = NULL;
-    size_t n = 0, held_out = 0;
-    char list[1200] = "";
+    struct overlap_names held_out = {0};
+    size_t n = 0;
     graft_status status = GRAFT_OK;
     TRY(held_out_read(folder, &theirs));
     index = mem_alloc((theirs.count + 1) * sizeof *index);
@@ -141,15 +140,12 @@ static graft_status held_out_check(const struct labelling *l, const char *folder
         index[i] = (uint32_t)i;
     TRY_GOTO(overlap_find((struct listed){&l->d, l->order, l->d.count}, (struct listed){&theirs, index, theirs.count},
                           &common, &n));
-    for (size_t i = 0; i < n; i++) {
-        const char *ours = l->d.samples[common[i].a].path, *same = theirs.samples[common[i].b].path;
-        if (theirs.samples[common[i].b].part == PART_VAL && held_out++ < NAMED)
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.100s%s%.100s", held_out > 1 ? ", " : "",
-                     ours, common[i].file ? "" : " = ", common[i].file ? "" : same);
-    }
-    if (held_out > 0)
-        status = fail(GRAFT_BAD_FILE, "%zu of the %zu pictures are validated by the run in '%s': %s%s; leave them out",
-                      held_out, l->d.count, folder, list, held_out > NAMED ? ", ..." : "");
+    for (size_t i = 0; i < n; i++)
+        if (theirs.samples[common[i].b].part == PART_VAL)
+            overlap_name(&held_out, &common[i], &l->d, &theirs);
+    if (held_out.n > 0)
+        status = fail(GRAFT_BAD_FILE, "%zu of the %zu pictures are validated by the run in '%s': %s; leave them out",
+                      held_out.n, l->d.count, folder, held_out.text);
     else if (n > 0)
         log_warning("%zu of the %zu pictures are labelled training pictures of the run in '%s'", n, l->d.count, folder);
 done:

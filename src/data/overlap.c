@@ -4,7 +4,9 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "data/archive.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 struct known {
@@ -102,4 +104,17 @@ graft_status overlap_find(struct listed a, struct listed b, struct common **out,
     }
     mem_free(known);
     return GRAFT_OK;
+}
+
+void overlap_name(struct overlap_names *names, const struct common *one, const struct dataset *a,
+                  const struct dataset *b)
+{
+    enum { NAMED = 5 };
+    const size_t used = strlen(names->text);
+    if (names->n < NAMED)
+        snprintf(names->text + used, sizeof names->text - used, "%s%.100s%s%.100s", names->n > 0 ? ", " : "",
+                 a->samples[one->a].path, one->file ? "" : " = ", one->file ? "" : b->samples[one->b].path);
+    else if (names->n == NAMED)
+        snprintf(names->text + used, sizeof names->text - used, ", ...");
+    names->n++;
 }

@@ -15,3 +15,10 @@ struct common {
 // Of each picture of `a` the first of `b` that is the same; *out: heap.  Files are read only where two are of one size.
 // Elements of arrays, and files that are not there, are the same as nothing.
 graft_status overlap_find(struct listed a, struct listed b, struct common **out, size_t *n);
+// The first of them in words for a message: "a, b = the same picture under another name, ...".
+struct overlap_names {
+    size_t n;
+    char text[1200];
+};
+void overlap_name(struct overlap_names *names, const struct common *one, const struct dataset *a,
+                  const struct dataset *b);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMED = 5 }; // pictures or groups in a message
+enum { NAMED = 5 }; // groups in a message
 
 struct reading {
     struct csv csv;
@@ -209,8 +209,8 @@ static graft_status overlap_check(const struct reading *r)
 {
     const struct dataset *d = r->d;
     struct common *common = NULL;
-    size_t n_ours = 0, n_theirs = 0, n = 0, held_out = 0, trained = 0;
-    char list[1200] = "";
+    struct overlap_names held_out = {0};
+    size_t n_ours = 0, n_theirs = 0, n = 0, trained = 0;
     uint32_t *ours = mem_alloc((d->count + 1) * sizeof *ours), *theirs = mem_alloc((d->count + 1) * sizeof *theirs);
     graft_status status = GRAFT_OK;
     if (ours == NULL || theirs == NULL)
@@ -224,19 +224,15 @@ static graft_status overlap_check(const struct reading *r)
     }
     TRY_GOTO(overlap_find((struct listed){d, ours, n_ours}, (struct listed){d, theirs, n_theirs}, &common, &n));
     for (size_t i = 0; i < n; i++) {
-        const struct sample *a = &d->samples[common[i].a], *b = &d->samples[common[i].b];
-        if (b->part == PART_TRAIN && r->p->folds == 0) {
+        if (d->samples[common[i].b].part == PART_TRAIN && r->p->folds == 0)
             trained++;
-            continue;
-        }
-        if (held_out++ < NAMED)
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%.100s%s%.100s", held_out > 1 ? ", " : "",
-                     a->path, common[i].file ? "" : " = ", common[i].file ? "" : b->path);
+        else
+            overlap_name(&held_out, &common[i], d, d);
     }
-    if (held_out > 0)
-        status = fail(GRAFT_BAD_FILE, "%s: %zu of its pictures are validated by this run%s: %s%s; leave them out",
-                      r->csv.path, held_out, r->p->folds > 0 ? ", each by the fold that holds it out" : "", list,
-                      held_out > NAMED ? ", ..." : "");
+    if (held_out.n > 0)
+        status = fail(GRAFT_BAD_FILE, "%s: %zu of its pictures are validated by this run%s: %s; leave them out",
+                      r->csv.path, held_out.n, r->p->folds > 0 ? ", each by the fold that holds it out" : "",
+                      held_out.text);
     else if (trained > 0)
         log_warning("%s: %zu of its pictures are labelled training pictures of this run too", r->csv.path, trained);
 done:

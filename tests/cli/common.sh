@@ -20,6 +20,33 @@ expect() {
         not_ok "$name"
     fi
 }
+# holds NAME CONDITION...: a test(1) or any other command.
+holds() {
+    name=$1
+    shift
+    if "$@" >log 2>&1; then ok "$name"; else not_ok "$name"; fi
+}
+# bmp FILE BYTE BYTE: a picture of 4x4 pixels of blue, green, blue (PPM has no reader); bytes in octal, three digits.
+bmp() {
+    {
+        printf 'BM\146\0\0\0\0\0\0\0\66\0\0\0\50\0\0\0\4\0\0\0\4\0\0\0\1\0\30\0\0\0\0\0\60\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+        i=0
+        while [ $i -lt 16 ]; do printf "\\$2\\$3\\$2"; i=$((i + 1)); done
+    } >"$1"
+}
+# people COLUMN: pictures/ of 36, of class a bright, of class b dark, and list.csv, whose COLUMN says of whom: p0 to p5.
+people() {
+    mkdir pictures
+    echo "path,label,$1" >list.csv
+    n=0
+    while [ $n -lt 36 ]; do
+        person=$((n % 6))
+        if [ $((n / 6 % 2)) = 0 ]; then label=a c=3$((n % 8))0; else label=b c=0$((n % 8))0; fi
+        bmp "pictures/$n.bmp" $c 1$((person))0
+        echo "pictures/$n.bmp,$label,p$person" >>list.csv
+        n=$((n + 1))
+    done
+}
 # Two classes that a network tells apart at once: 24 grey pictures of 8x8, bright and dark, made without any tool.
 idx() { # name: an IDX pair of them
     printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte

@@ -2,12 +2,6 @@
 # tests/cli/test_crops.sh GRAFT: crops by class activation from outside: boxes, training on them, who needs them.
 . "$(dirname "$0")/common.sh"
 
-holds() { # holds NAME CONDITION...: a test(1) or any other command
-    name=$1
-    shift
-    if "$@" >log 2>&1; then ok "$name"; else not_ok "$name"; fi
-}
-
 # 24 BMPs of 12x4, of class a bright, of class b dark.
 mkdir pictures
 n=0

@@ -2,30 +2,7 @@
 # tests/cli/test_entry.sh GRAFT: from one network to a competition's entry, from outside: views, folds, ensembles, submissions.
 . "$(dirname "$0")/common.sh"
 
-holds() { # holds NAME CONDITION...: a test(1) or any other command
-    name=$1
-    shift
-    if "$@" >log 2>&1; then ok "$name"; else not_ok "$name"; fi
-}
-
-# 36 pictures (PPM has no reader here, so BMP): 4x4, of class a bright, of class b dark, from six people.
-mkdir pictures
-bmp() { # FILE BYTE (octal, three digits)
-    {
-        printf 'BM\146\0\0\0\0\0\0\0\66\0\0\0\50\0\0\0\4\0\0\0\4\0\0\0\1\0\30\0\0\0\0\0\60\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
-        i=0
-        while [ $i -lt 16 ]; do printf "\\$2\\$3\\$2"; i=$((i + 1)); done
-    } >"$1"
-}
-echo 'path,label,person' >list.csv
-n=0
-while [ $n -lt 36 ]; do
-    person=$((n % 6))
-    if [ $((n / 6 % 2)) = 0 ]; then label=a c=3$((n % 8))0; else label=b c=0$((n % 8))0; fi
-    bmp "pictures/$n.bmp" $c 1$((person))0
-    echo "pictures/$n.bmp,$label,p$person" >>list.csv
-    n=$((n + 1))
-done
+people person
 toy='--weights none -d list.csv --imgsz 32 --lr 0.02 -b 8 --dropout 0 --threads 1'
 expect 0 'best' 'toy run' "$graft" train $toy --epochs 2 --group person -o run
 

@@ -5,13 +5,6 @@
 
 # 24 pictures of 4x4, of class a bright, of class b dark.
 mkdir pictures
-bmp() { # FILE BYTE (octal, three digits)
-    {
-        printf 'BM\146\0\0\0\0\0\0\0\66\0\0\0\50\0\0\0\4\0\0\0\4\0\0\0\1\0\30\0\0\0\0\0\60\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
-        i=0
-        while [ $i -lt 16 ]; do printf "\\$2\\$3\\$2"; i=$((i + 1)); done
-    } >"$1"
-}
 echo 'path,label' >list.csv
 n=0
 while [ $n -lt 24 ]; do

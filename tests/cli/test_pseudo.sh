@@ -2,30 +2,9 @@
 # tests/cli/test_pseudo.sh GRAFT: pseudo-labels from outside: made by a run and by a fold run, trained on, what is refused.
 . "$(dirname "$0")/common.sh"
 
-holds() { # holds NAME CONDITION...: a test(1) or any other command
-    name=$1
-    shift
-    if "$@" >log 2>&1; then ok "$name"; else not_ok "$name"; fi
-}
-
-# BMPs of 4x4, of class a bright, of class b dark: 36 with labels from people p0 to p5, 20 without from p4 to p9.
-mkdir pictures more
-bmp() { # FILE BYTE BYTE (octal, three digits)
-    {
-        printf 'BM\146\0\0\0\0\0\0\0\66\0\0\0\50\0\0\0\4\0\0\0\4\0\0\0\1\0\30\0\0\0\0\0\60\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
-        i=0
-        while [ $i -lt 16 ]; do printf "\\$2\\$3\\$2"; i=$((i + 1)); done
-    } >"$1"
-}
-echo 'path,label,group' >list.csv
-n=0
-while [ $n -lt 36 ]; do
-    person=$((n % 6))
-    if [ $((n / 6 % 2)) = 0 ]; then label=a c=3$((n % 8))0; else label=b c=0$((n % 8))0; fi
-    bmp "pictures/$n.bmp" $c 1$((person))0
-    echo "pictures/$n.bmp,$label,p$person" >>list.csv
-    n=$((n + 1))
-done
+# 36 pictures with labels of people p0 to p5, 20 without of p4 to p9.
+mkdir more
+people group
 echo 'path,group' >more.csv
 n=0
 while [ $n -lt 20 ]; do
