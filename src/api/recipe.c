@@ -164,6 +164,11 @@ graft_status recipe_options(const graft_options *o, int epochs, struct recipe *o
         return fail(GRAFT_BAD_OPTION, "--swa %ld begins after the run of %d epochs", swa, epochs);
     if (swa > 0 && out->ema > 0)
         return fail(GRAFT_BAD_OPTION, "--ema and --swa: one average or the other");
+    const char *last = out->unfreeze != NULL ? strrchr(out->unfreeze, ',') : NULL; // epochs grow
+    const long unfreeze = out->unfreeze != NULL ? strtol(last != NULL ? last + 1 : out->unfreeze, NULL, 10) : 0;
+    if (unfreeze > epochs)
+        return fail(GRAFT_BAD_OPTION, "--unfreeze-epoch %s: epoch %ld comes after the run of %d epochs", out->unfreeze,
+                    unfreeze, epochs);
     if (patience >= epochs && patience > 0)
         return fail(GRAFT_BAD_OPTION, "--patience %ld can never stop a run of %d epochs", patience, epochs);
     return GRAFT_OK;
