@@ -152,7 +152,8 @@ graft_status phases_of(const struct model *m, const char *text, struct phase pha
         const char *name = head_or(m, colon + 1, &length);
         const int rows = all ? 0 : first_row_of(&m->graph, name, length);
         if (rows < 0)
-            return fail_layer(&m->graph, m->network->name, "unfreeze-epoch", colon + 1, (size_t)(at + size - colon - 1));
+            return fail_layer(&m->graph, m->network->name, "unfreeze-epoch", colon + 1,
+                              (size_t)(at + size - colon - 1));
         if (*n == MAX_PHASES)
             return fail(GRAFT_BAD_OPTION, "--unfreeze-epoch: more than %d steps", MAX_PHASES - 1);
         if (epoch <= phases[*n - 1].epoch || rows >= phases[*n - 1].rows)

@@ -142,11 +142,10 @@ static void test_torn_sectors(void **state)
     size_t tried = 0;
     const graft_hooks hooks = {.log = on_log};
     assert_true(sectors >= 8);
-    assert_int_equal(size, before.data.size); // so its sectors are those that a file in its place may show
     hooks_set(&hooks);
     for (int from_before = 0; from_before < 2; from_before++) {
         if (from_before)
-            memcpy(old, before.data.ptr, size);
+            memcpy(old, before.data.ptr, before.data.size < size ? before.data.size : size);
         for (int how = 0; how < 3; how++)
             for (size_t s = 0; s < sectors; s++) {
                 const size_t at = s * SECTOR, length = size - at < SECTOR ? size - at : SECTOR;
@@ -155,7 +154,8 @@ static void test_torn_sectors(void **state)
                     memcpy(torn + at, last.data.ptr + at, length);
                 else
                     memcpy(torn + at, old + at, how == 0 ? length : size - at);
-                if (memcmp(torn, last.data.ptr, size) == 0 || memcmp(torn, before.data.ptr, size) == 0)
+                if (memcmp(torn, last.data.ptr, size) == 0 ||
+                    (before.data.size == size && memcmp(torn, before.data.ptr, size) == 0))
                     continue; // the same bytes, or a whole file
                 check_fallback(torn, size, s);
                 tried++;

@@ -1,6 +1,6 @@
-// tests/train/test_clock.c: a clock that jumps, as when the network sets it or the battery is empty: every look at it is
-// thirty years before or behind the last.  Runs come to the same bits, what waits goes on waiting no longer than it
-// should, reports and lists are made.
+// tests/train/test_clock.c: a clock that jumps, as when the network sets it or the battery is empty: every look at it
+// is thirty years before or behind the last.  Runs come to the same bits, what waits does so no longer than it should,
+// reports and lists are made.
 
 #include "toy.h"
 #include "tiny.h"
@@ -21,8 +21,10 @@ int clock_gettime(clockid_t clock, struct timespec *out) // in place of the C li
 {
     static int looks;
     const int result = (int)syscall(SYS_clock_gettime, clock, out);
-    if (jumps && clock == CLOCK_REALTIME)
-        out->tv_sec += (jumps == AHEAD ? 1 : __atomic_fetch_add(&looks, 1, __ATOMIC_RELAXED) % 3 - 1) * 30L * 365 * 86400;
+    if (jumps && clock == CLOCK_REALTIME) {
+        const int way = jumps == AHEAD ? 1 : __atomic_fetch_add(&looks, 1, __ATOMIC_RELAXED) % 3 - 1;
+        out->tv_sec += way * 30L * 365 * 86400;
+    }
     return result;
 }
 

@@ -399,7 +399,7 @@ static void test_from_outside(void **state)
     toy_set("set", TOY_N - 2, TOY_SIDE);
     CHANGED("are gone (x.npy#38, ...)", "resume", "parted");
     toy_set("set", TOY_N, TOY_SIDE + 1);
-    CHANGED("x.npy#0: content, ...)", "resume", "parted");
+    CHANGED("x.npy#0: content or date, ...)", "resume", "parted");
     toy_set("set", TOY_N, TOY_SIDE);
     CHANGED("of the classes 1 is new (2)", "resume", "parted", "num-classes", "3");
     assert_int_equal(RUN("train", &second, "resume", "parted", "model", "vgg16", "force", ""), GRAFT_BAD_FILE);
