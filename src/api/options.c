@@ -75,8 +75,9 @@ graft_status graft_options_set(graft_options *o, const char *name, const char *v
 {
     const int i = option_index(o->command, name);
     if (i < 0) {
-        const char *nearest = option_nearest(o->command, name);
-        return fail(GRAFT_BAD_OPTION, "graft %s has no option --%s%s%s%s", o->command->name, name,
+        const bool letter = name[0] != '\0' && name[1] == '\0';
+        const char *nearest = letter ? NULL : option_nearest(o->command, name);
+        return fail(GRAFT_BAD_OPTION, "graft %s has no option %s%s%s%s%s", o->command->name, letter ? "-" : "--", name,
                     nearest != NULL ? "; did you mean --" : "", nearest != NULL ? nearest : "",
                     nearest != NULL ? "?" : "");
     }

@@ -129,6 +129,9 @@ static graft_status schedule_options_read(const graft_options *o, int epochs, co
                        : kind == SCHEDULE_PLATEAU ? 3
                        : epochs / 3 > 1           ? epochs / 3
                                                   : 1;
+    if ((kind == SCHEDULE_STEP || kind == SCHEDULE_PLATEAU) && step_epochs >= epochs)
+        return fail(GRAFT_BAD_OPTION, "--step-epochs %ld: the rate never changes in a run of %d epochs", step_epochs,
+                    epochs);
     if (out->warmup > 0 && out->warmup >= epochs)
         return fail(GRAFT_BAD_OPTION, "--warmup %g is not shorter than the run of %d epochs", out->warmup, epochs);
     if (kind != SCHEDULE_KERAS && option_text(o, "decay") != NULL && strcmp(option_text(o, "decay"), "1e-6") != 0)

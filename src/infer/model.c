@@ -169,7 +169,7 @@ static graft_status freeze(struct model *m, const struct model_request *r)
 {
     int rows = r->freeze;
     if (r->freeze_name != NULL) {
-        rows = zoo_row_named(m->network, &m->graph, r->freeze_name);
+        rows = r->freeze_name[0] != '\0' ? zoo_row_named(m->network, &m->graph, r->freeze_name) : -1;
         if (rows < 0)
             return fail_layer(&m->graph, m->network->name, "freeze", r->freeze_name, strlen(r->freeze_name));
     }

@@ -14,9 +14,14 @@ expect 2 '--patience 3 can never stop a run of 3 epochs' 'patience as long as th
 expect 2 '--warmup 2 is not shorter than the run of 2 epochs' 'warmup as long as the run' $train --epochs 2 --warmup 2
 expect 2 'epoch 3 comes after the run of 2 epochs' 'unfreezing after the end' \
     $train --epochs 2 --freeze head --unfreeze-epoch 2:blocks.5,3:all
+expect 2 'the rate never changes in a run of 2 epochs' 'steps after the end' \
+    $train --epochs 2 --scheduler step --step-epochs 2
+expect 2 'of 2 classes the best five are always right' 'a figure that cannot change' $train --epochs 2 --monitor val_top5
+expect 2 "no layer ''" 'a layer without a name' $train --epochs 2 --freeze ''
 for option in '--freeze conv_haed' '--lr-mult conv_haed=0.1' '--freeze head --unfreeze-epoch 2:conv_haed'; do
     expect 2 "did you mean 'conv_head'?" "a layer that does not exist: $option" $train --epochs 2 $option
 done
+expect 2 'graft ensemble has no option -d' 'a letter that is no option' "$graft" ensemble run -d set
 expect 2 "'other': train takes its data with -d" 'data without -d' $train other
 expect 3 "cannot create folder 'file': Not a directory" 'a file for a folder' sh -c "echo x >file && $train --epochs 1 -o file"
 holds 'nothing was begun' [ ! -e runs ]
