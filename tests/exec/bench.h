@@ -20,7 +20,7 @@ struct bench {
 void bench_init(struct bench *b, enum plan_mode mode, enum bn_mode bn);
 void bench_fini(struct bench *b);
 void bench_parameters(struct bench *b); // draws them again: running statistics as they were
-void bench_keep_gradient(void *bench, int entry, float *gradient); // a run's `ready`: into b->gradient
+void bench_keep_gradient(void *bench, struct gradient g); // a run's `ready`: into b->gradient
 
 // Largest relative error over entries of <gradient, d> against the reference's central difference, d random.
 double bench_gradient_error(struct bench *b, enum bn_mode bn);
