@@ -21,46 +21,63 @@ typedef double vec; // the matrices in double, one channel
 static float draw(uint64_t a, uint64_t b) { return rng_unit(rng_hash(RNG_TEST, a, b, 0)) * 2 - 1; }
 
 // A' [(G e_r) . (B' e_s)] is 1 where output j takes datum s = j + r, else 0; and the same sums read as the filter's
-// gradient.
+// gradient.  The products of a sum are some hundred at most, so double leaves 1e-13.
 static void test_matrices(void **state)
 {
     (void)state;
-    for (int r = 0; r < 3; r++)
-        for (int s = 0; s < WINO_PATCH; s++) {
-            double g[3] = {0}, d[WINO_PATCH] = {0}, u[WINO_PATCH], v[WINO_PATCH], y[WINO_TILE];
-            g[r] = d[s] = 1;
-            wino_filter(g, 1, u, 1);
-            wino_data(d, 1, v, 1);
-            for (int i = 0; i < WINO_PATCH; i++)
-                u[i] *= v[i];
-            wino_output(u, 1, y, 1);
-            for (int j = 0; j < WINO_TILE; j++)
-                assert_true(fabs(y[j] - (s == j + r)) < 1e-14);
-        }
-    for (int j = 0; j < WINO_TILE; j++)
-        for (int s = 0; s < WINO_PATCH; s++) {
-            double e[WINO_TILE] = {0}, d[WINO_PATCH] = {0}, q[WINO_PATCH], v[WINO_PATCH], g[3];
-            e[j] = d[s] = 1;
-            wino_gradient(e, 1, q, 1);
-            wino_data(d, 1, v, 1);
-            for (int i = 0; i < WINO_PATCH; i++)
-                q[i] *= v[i];
-            wino_filter_gradient(q, 1, g, 1);
-            for (int r = 0; r < 3; r++)
-                assert_true(fabs(g[r] - (s == j + r)) < 1e-14);
-        }
+    static const struct wino_line *const lines[] = {&wino_line_1_1, &wino_line_3_4, &wino_line_5_2, &wino_line_7_4};
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        const struct wino_line *const l = lines[i];
+        assert_int_equal(l->points, l->taps + l->out - 1);
+        for (int r = 0; r < l->taps; r++)
+            for (int s = 0; s < l->points; s++)
+                for (int j = 0; j < l->out; j++) {
+                    double g[WINO_TAPS_MOST] = {0}, d[WINO_LINE_MOST] = {0}, e[WINO_OUT_MOST] = {0};
+                    double u[WINO_LINE_MOST], v[WINO_LINE_MOST], q[WINO_LINE_MOST], y[WINO_OUT_MOST];
+                    g[r] = d[s] = e[j] = 1;
+                    wino_filter(l, g, 1, u, 1);
+                    wino_data(l, d, 1, v, 1);
+                    wino_gradient(l, e, 1, q, 1);
+                    for (int p = 0; p < l->points; p++) {
+                        u[p] *= v[p];
+                        q[p] *= v[p];
+                    }
+                    wino_output(l, u, 1, y, 1);
+                    assert_true(fabs(y[j] - (s == j + r)) < 1e-13);
+                    wino_filter_gradient(l, q, 1, g, 1);
+                    assert_true(fabs(g[r] - (s == j + r)) < 1e-13);
+                }
+    }
 }
 
-struct shape_row { int n, ic, h, w, oc, top, left, bottom, right; };
+struct shape_row { int kh, kw, n, ic, h, w, oc, top, left, bottom, right; };
 static const struct shape_row shapes[] = {
-    {2, 32, 12, 12, 32, 1, 1, 1, 1},  // whole tiles
-    {2, 20, 13, 10, 35, 1, 1, 1, 1},  // channel tails; rest of 1 and 2
-    {1, 48, 11, 15, 17, 0, 0, 0, 0},  // no padding; rest of 1 and 1
-    {3, 33, 7, 9, 40, 0, 1, 2, 0},    // asymmetric; rest of 3 and 0
-    {1, 16, 3, 3, 16, 1, 1, 1, 1},    // a single tile, not whole
-    {1, 64, 5, 2, 80, 2, 2, 2, 2},    // padding wider than the map's share
-    {2, 300, 6, 7, 24, 1, 1, 1, 1},   // more source channels than a product sums at once
-    {1, 17, 58, 57, 24, 1, 0, 1, 2},  // many tiles, by weights more than a product sums at once
+    {3, 3, 2, 32, 12, 12, 32, 1, 1, 1, 1},  // whole tiles
+    {3, 3, 2, 20, 13, 10, 35, 1, 1, 1, 1},  // channel tails; rest of 1 and 2
+    {3, 3, 1, 48, 11, 15, 17, 0, 0, 0, 0},  // no padding; rest of 1 and 1
+    {3, 3, 3, 33, 7, 9, 40, 0, 1, 2, 0},    // asymmetric; rest of 3 and 0
+    {3, 3, 1, 16, 3, 3, 16, 1, 1, 1, 1},    // a single tile, not whole
+    {3, 3, 1, 64, 5, 2, 80, 2, 2, 2, 2},    // padding wider than the map's share
+    {3, 3, 2, 300, 6, 7, 24, 1, 1, 1, 1},   // more source channels than a product sums at once
+    {3, 3, 1, 17, 58, 57, 24, 1, 0, 1, 2},  // many tiles, by weights more than a product sums at once
+    {1, 7, 2, 32, 12, 12, 32, 0, 3, 0, 3}, // whole tiles of 1x4
+    {1, 7, 2, 20, 5, 17, 35, 0, 3, 0, 3},  // Inception's side; channel tails
+    {1, 7, 1, 33, 3, 10, 17, 0, 0, 0, 0},  // no padding: a whole tile
+    {1, 7, 2, 16, 4, 2, 40, 0, 6, 0, 2},   // narrower than the kernel; asymmetric
+    {1, 7, 1, 300, 2, 19, 24, 1, 3, 0, 3}, // a row of nothing but padding
+    {7, 1, 2, 20, 17, 5, 35, 3, 0, 3, 0},
+    {7, 1, 1, 48, 16, 3, 33, 3, 0, 3, 0},  // whole tiles of 4x1
+    {7, 1, 1, 17, 7, 9, 16, 5, 0, 1, 1},
+    {7, 1, 3, 64, 1, 3, 20, 3, 0, 3, 0},   // one row
+    {1, 3, 2, 35, 8, 8, 20, 0, 1, 0, 1},   // Inception's side
+    {1, 3, 1, 16, 5, 1, 33, 0, 2, 0, 3},   // one column, padding wider than it
+    {3, 1, 3, 20, 9, 6, 17, 1, 0, 1, 0},
+    {3, 1, 1, 300, 3, 7, 40, 0, 0, 0, 0},
+    {5, 5, 2, 20, 13, 10, 35, 2, 2, 2, 2}, // rest of 1 and 0
+    {5, 5, 1, 48, 6, 8, 64, 2, 2, 2, 2},   // whole tiles of 2x2
+    {5, 5, 3, 17, 5, 7, 16, 0, 1, 2, 4},   // asymmetric
+    {5, 5, 2, 33, 2, 1, 24, 2, 3, 3, 2},   // smaller than the kernel
+    {7, 1, 1, 17, 58, 57, 24, 3, 0, 3, 0}, // by weights more tiles than a product sums at once
 };
 
 struct bench {
@@ -79,7 +96,7 @@ static size_t map_at(const struct bench *b, int channels, int h, int w, int n, i
 static size_t wei_at(const struct bench *b, int o, int i, int p)
 {
     const size_t v = (size_t)b->lanes;
-    return ((o / v * (up(b->s.ic, b->lanes) / v) + i / v) * 9 + p) * v * v + i % v * v + o % v;
+    return ((o / v * (up(b->s.ic, b->lanes) / v) + i / v) * b->s.kh * b->s.kw + p) * v * v + i % v * v + o % v;
 }
 
 static float *floats(size_t n) { return aligned_alloc(64, (n * sizeof(float) + 127) / 64 * 64); }
@@ -93,7 +110,7 @@ static float *poisoned(size_t n)
 // Activations as after a ReLU, half of the gradient zero; tails zero.
 static void bench_init(struct bench *b, const struct shape_row *r)
 {
-    const int oh = r->h + r->top + r->bottom - 2, ow = r->w + r->left + r->right - 2, v = exec_lanes();
+    const int oh = r->h + r->top + r->bottom - r->kh + 1, ow = r->w + r->left + r->right - r->kw + 1, v = exec_lanes(), taps = r->kh * r->kw;
     *b = (struct bench){.lanes = v,
                         .s = {.n = r->n,
                               .ic = r->ic,
@@ -102,8 +119,8 @@ static void bench_init(struct bench *b, const struct shape_row *r)
                               .oc = r->oc,
                               .oh = oh,
                               .ow = ow,
-                              .kh = 3,
-                              .kw = 3,
+                              .kh = r->kh,
+                              .kw = r->kw,
                               .stride_h = 1,
                               .stride_w = 1,
                               .top = r->top,
@@ -115,7 +132,7 @@ static void bench_init(struct bench *b, const struct shape_row *r)
                               .layout = LAYOUT_OIHW_BLOCK}};
     b->n_src = r->n * up(r->ic, v) * r->h * r->w;
     b->n_dst = r->n * up(r->oc, v) * oh * ow;
-    b->n_wei = up(r->oc, v) * up(r->ic, v) * 9;
+    b->n_wei = up(r->oc, v) * up(r->ic, v) * r->kh * r->kw;
     b->n_bias = up(r->oc, v);
     b->src = floats(b->n_src), b->diff = floats(b->n_dst), b->wei = floats(b->n_wei), b->bias = floats(b->n_bias);
     memset(b->src, 0, b->n_src * sizeof(float));
@@ -132,8 +149,8 @@ static void bench_init(struct bench *b, const struct shape_row *r)
     }
     for (int o = 0; o < r->oc; o++) {
         b->bias[o] = draw(4, o);
-        for (int i = 0; i < r->ic * 9; i++)
-            b->wei[wei_at(b, o, i / 9, i % 9)] = draw(5, o * 9999 + i) * 1.7f / sqrtf(9.0f * r->ic); // He
+        for (int i = 0; i < r->ic * taps; i++)
+            b->wei[wei_at(b, o, i / taps, i % taps)] = draw(5, o * 9999 + i) * 1.7f / sqrtf((float)taps * r->ic); // He
     }
 }
 
@@ -159,8 +176,8 @@ static struct direct direct_sums(const struct bench *b)
                     const size_t at = map_at(b, s->oc, s->oh, s->ow, n, o, y, x);
                     const double g = b->diff[at];
                     d.diff_bias[o] += g;
-                    for (int p = 0; p < 9; p++) {
-                        const int iy = y - s->top + p / 3, ix = x - s->left + p % 3;
+                    for (int p = 0; p < s->kh * s->kw; p++) {
+                        const int iy = y - s->top + p / s->kw, ix = x - s->left + p % s->kw;
                         if (iy < 0 || iy >= s->ih || ix < 0 || ix >= s->iw)
                             continue;
                         for (int i = 0; i < s->ic; i++) {
@@ -402,6 +419,10 @@ static void test_what_it_takes(void **state)
     s.stride_h = 2;
     assert_false(winograd_applies(&s));
     s = b.s, s.kw = 1;
+    assert_true(winograd_applies(&s));
+    s = b.s, s.kw = 5;
+    assert_false(winograd_applies(&s));
+    s = b.s, s.kh = 1, s.kw = 1;
     assert_false(winograd_applies(&s));
     s = b.s, s.groups = 2;
     assert_false(winograd_applies(&s));
@@ -424,7 +445,7 @@ static void test_estimate(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         const struct dnn_conv_shape s = {
-            .n = rows[i].n, .ic = rows[i].c, .oc = rows[i].k, .oh = rows[i].side, .ow = rows[i].side};
+            .n = rows[i].n, .ic = rows[i].c, .oc = rows[i].k, .oh = rows[i].side, .ow = rows[i].side, .kh = 3, .kw = 3};
         const double ratio = winograd_gain(&s, rows[i].lanes) / rows[i].measured;
         assert_true(ratio > 1 / 1.7 && ratio < 1.7);
     }
