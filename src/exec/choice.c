@@ -35,8 +35,8 @@ static void machine_text(char *out, size_t size)
 
 static void shape_text_of(const struct dnn_conv_shape *s, enum dnn_pass pass, char *out, size_t size)
 {
-    snprintf(out, size, "%s %dx%d n%d c%d %dx%d k%d %dx%d pad %d %d", pass_names[pass], s->kh, s->kw, s->n, s->ic, s->ih, s->iw, s->oc,
-             s->oh, s->ow, s->top, s->left);
+    snprintf(out, size, "%s %dx%d n%d c%d %dx%d k%d %dx%d pad %d %d", pass_names[pass], s->kh, s->kw, s->n, s->ic,
+             s->ih, s->iw, s->oc, s->oh, s->ow, s->top, s->left);
 }
 
 static char *record_path(void)

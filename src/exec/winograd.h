@@ -1,13 +1,13 @@
-// exec/winograd.h: convolutions of stride 1 by Winograd's F(m,r), all three passes, with a fraction of the products of the
-// direct way: 3x3 by F(4x4,3x3), a quarter; 1x7 and 7x1 by F(4,7), 5/14.
-// winograd.c describes a pass and its blocking; winograd_kernels.c and winograd_transforms.c, compiled once per
-// instruction set, run it.  Maps and weights lie as everywhere in exec/: (n, C/v, h*w, v) and [O/v][I/v][kh*kw][v i][v o].
+// exec/winograd.h: convolutions of stride 1 by Winograd's F(m,r), all three passes, with a fraction of the direct way's
+// products: 3x3 by F(4x4,3x3), a quarter; 5x5 by F(2x2,5x5), 9/25; 1x7 and 7x1 by F(4,7), 5/14; 1x3 and 3x1 by F(4,3),
+// a half.  winograd.c describes a pass and its blocking; winograd_kernels.c and winograd_transforms.c run it, compiled
+// once per instruction set.  Maps and weights lie as everywhere: (n, C/v, h*w, v) and [O/v][I/v][kh*kw][v i][v o].
 //
 // A tile is mh x mw of the destination; it needs a patch of (mh + kh - 1) x (mw + kw - 1) of the source.  Of each, with
-// as many points as the patch has elements:
+// a point for every element of the patch:
 //   V [point][source channel]      = B' d B         transformed source
 //   U [point][source][destination] = G w G'         transformed weights (by data: rotated, transposed)
-//   M [point][destination]         = V U            36 matrix products over all tiles
+//   M [point][destination]         = V U            a matrix product a point, over all tiles
 //   y                              = A' M A         and bias, activation, or the mask of a gradient
 // By weights: Q = A e A' of the gradient e, dU[point] += V' Q over all tiles, dW = G' dU G.
 #pragma once

@@ -3,8 +3,8 @@
 // For every filter g of r, data d, and the outputs y of their correlation, and for the gradient e of y:
 //   y = A' [(G g) . (B' d)]        gradient of g = G' [(A e) . (B' d)]
 // Both dimensions one after the other give F(m x m, r x r); the line of one tap leaves its dimension alone.  B' and A
-// are exact in float; G is rounded once.  Row i of B' is the polynomial whose roots are the other points; that of a pair
-// shares its even and its odd part.  The functions read and write vectors at strides (in vectors); a vector holds
+// are exact in float; G is rounded once.  Row i of B' is the polynomial whose roots are the other points; a pair's two
+// share their even and their odd part.  The functions read and write vectors at strides (in vectors); a vector holds
 // channels, each transformed for itself.
 // Included by the files that are compiled once per instruction set: `vec` is W floats.
 #pragma once
@@ -16,7 +16,7 @@
 enum { WINO_PAIRS_MOST = 4, WINO_TAPS_MOST = 7, WINO_OUT_MOST = 4, WINO_LINE_MOST = 10, WINO_POINTS_MOST = 36 };
 struct wino_line {
     int taps, out, pairs, points;
-    WINO_REAL all[WINO_PAIRS_MOST + 1];                      // product of (x^2 - a^2) over the pairs, of ascending power
+    WINO_REAL all[WINO_PAIRS_MOST + 1];                      // product of (x^2 - a^2) over the pairs: its coefficients
     WINO_REAL others[WINO_PAIRS_MOST][WINO_PAIRS_MOST];      // over all pairs but this one
     WINO_REAL power[WINO_PAIRS_MOST][WINO_OUT_MOST];         // a^j
     WINO_REAL zero, filter[WINO_PAIRS_MOST][WINO_TAPS_MOST]; // G: 1 / N of the point 0, a^k / N of a pair
@@ -51,7 +51,8 @@ struct wino_line {
      .filter = {WINO_FILTER(a, WINO_N4(a, b, c, d)), WINO_FILTER(b, WINO_N4(b, a, c, d)),                              \
                 WINO_FILTER(c, WINO_N4(c, a, b, d)), WINO_FILTER(d, WINO_N4(d, a, b, c))}}
 
-// wino_line_TAPS_OUT.  The points are those of the least rounding error, among fractions whose products are exact.
+// wino_line_TAPS_OUT.  The points are those of the least rounding error among fractions whose products are exact.
+// Beside F(4x4,3x3) the results' error is half with F(4,3) alone, the same with F(2x2,5x5), twice with F(4,7).
 static const struct wino_line wino_line_1_1 = {.taps = 1, .out = 1, .points = 1};
 static const struct wino_line wino_line_3_4 = WINO_LINE_6(3, 4, 0.625, 1.5);
 static const struct wino_line wino_line_5_2 = WINO_LINE_6(5, 2, 0.625, 1.5);

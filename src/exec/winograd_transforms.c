@@ -1,5 +1,5 @@
-// exec/winograd_transforms.c: see exec/winograd_transforms.h.  A form is a line of exec/winograd_matrices.h for the rows
-// and one for the columns; each function is compiled for every form, whose sizes are then constants.
+// exec/winograd_transforms.c: see exec/winograd_transforms.h.  A form is a line of exec/winograd_matrices.h down the
+// columns and one along the rows; each function is compiled for every form, whose sizes are then constants.
 
 #include "exec/winograd_transforms.h"
 #include "exec/simd.h"
@@ -9,7 +9,7 @@
 
 enum { PANEL = 2 * V };      // destination channels of a register tile
 #define UNROLL _Pragma("GCC unroll 10")
-// What every function below begins with: of the columns' lines (y) and of the rows' (x).
+// What functions of a form begin with: its lines down (y) and across (x).
 enum { TAP = V * PARTS }; // registers between two taps of a filter
 #define FORM const struct wino_line *const ly, const struct wino_line *const lx
 
@@ -183,8 +183,9 @@ INLINE void weights_form(FORM, const struct winograd *w, const float *wei, int b
 
 // Writes rows x columns of a tile: with the bias and the activation, which keeps what is within its limits; or,
 // `masked`, what belongs to elements of the mask within the limits.
-INLINE void output_store(const struct wino_line *const lx, const struct winograd *w, const struct winograd_maps *maps, const bool masked,
-                         const bool stream, const vec *out, const int rows, const int columns, size_t at, vec bias)
+INLINE void output_store(const struct wino_line *const lx, const struct winograd *w, const struct winograd_maps *maps,
+                         const bool masked, const bool stream, const vec *out, const int rows, const int columns,
+                         size_t at, vec bias)
 {
     const vec low = vec_spread(w->act == ACT_NONE ? -INFINITY : 0),
               high = vec_spread(w->act == ACT_RELU6 ? 6 : INFINITY);
@@ -230,8 +231,8 @@ INLINE void output_tiles(FORM, const struct winograd *w, const struct winograd_m
         }
 }
 
-INLINE void output_form(FORM, const struct winograd *w, const struct winograd_maps *maps, int panel, int width, int first,
-                        int count, const float *m)
+INLINE void output_form(FORM, const struct winograd *w, const struct winograd_maps *maps, int panel, int width,
+                        int first, int count, const float *m)
 {
     if (maps->mask != NULL)
         output_tiles(ly, lx, w, maps, true, panel, width, first, count, m);

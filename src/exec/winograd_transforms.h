@@ -1,5 +1,5 @@
-// exec/winograd_transforms.h: from maps and weights to points and back, for each form of Winograd's convolution.  Compiled
-// once per instruction set: exec/winograd_transforms.c.
+// exec/winograd_transforms.h: from maps and weights to points and back, for each form of Winograd's convolution.
+// exec/winograd_transforms.c is compiled once per instruction set.
 #pragma once
 
 #include "exec/winograd.h"

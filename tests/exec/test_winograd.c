@@ -110,7 +110,8 @@ static float *poisoned(size_t n)
 // Activations as after a ReLU, half of the gradient zero; tails zero.
 static void bench_init(struct bench *b, const struct shape_row *r)
 {
-    const int oh = r->h + r->top + r->bottom - r->kh + 1, ow = r->w + r->left + r->right - r->kw + 1, v = exec_lanes(), taps = r->kh * r->kw;
+    const int oh = r->h + r->top + r->bottom - r->kh + 1, ow = r->w + r->left + r->right - r->kw + 1;
+    const int v = exec_lanes(), taps = r->kh * r->kw;
     *b = (struct bench){.lanes = v,
                         .s = {.n = r->n,
                               .ic = r->ic,
