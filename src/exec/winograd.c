@@ -42,14 +42,15 @@ bool winograd_applies(const struct dnn_conv_shape *s)
 }
 
 // In multiply-adds at the products' own rate.  What the transforms cost was fitted to all three passes of shapes from
-// 1x7x7 to 16x224x224 on two processors; it grows with the lanes, since only the products get faster with them.
+// 1x7x7 to 16x224x224 on two processors; it grows with the lanes, since only the products get faster with them, and
+// with the dimensions that are transformed, one after the other.
 double winograd_gain(const struct dnn_conv_shape *s, int lanes)
 {
     const enum wino_form form = form_of(s);
     const double tiles = (double)s->n * tiles_along(s->oh, forms[form].mh) * tiles_along(s->ow, forms[form].mw);
     const double c = s->ic, k = s->oc, points = points_of(form), products = 1.15 * points * tiles * c * k;
-    const double source = 1.39 * points * lanes * tiles * c, destination = 1.06 * points * lanes * tiles * k,
-                 weights = 2.08 * points * lanes * c * k;
+    const double line = ((s->kh > 1) + (s->kw > 1)) * points * lanes;
+    const double source = 0.69 * line * tiles * c, destination = 0.53 * line * tiles * k, weights = 1.04 * line * c * k;
     return (double)s->kh * s->kw * s->n * s->oh * s->ow * c * k / (products + source + destination + weights);
 }
 
