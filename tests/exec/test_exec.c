@@ -30,24 +30,25 @@ struct bench {
     bool plant;        // the planted error: one gradient is 3 % too large
 };
 
-static void keep_gradient(void *user, int entry, float *gradient)
+static void keep_gradient(void *user, struct gradient g)
 {
     struct bench *b = user;
-    const struct param_entry *e = &b->p.entries[entry];
+    const struct param_entry *e = &b->p.entries[g.entry];
     size_t n;
+    assert_true(g.first == 0 && g.n == e->size); // these layers are small
     assert_true(shape_count(e->shape, &n));
     // A gradient lies as its parameter does: borrow the block to bring it into canonical order.
     float *saved = malloc(e->size * sizeof(float)), *canonical = malloc(n * sizeof(float));
     memcpy(saved, b->p.block + e->offset, e->size * sizeof(float));
-    memcpy(b->p.block + e->offset, gradient, e->size * sizeof(float));
-    param_to_canonical(&b->p, entry, canonical);
-    param_from_canonical(&b->p, entry, canonical); // zeroes the padding
-    assert_memory_equal(b->p.block + e->offset, gradient, e->size * sizeof(float)); // so it was zero
+    memcpy(b->p.block + e->offset, g.values, e->size * sizeof(float));
+    param_to_canonical(&b->p, g.entry, canonical);
+    param_from_canonical(&b->p, g.entry, canonical); // zeroes the padding
+    assert_memory_equal(b->p.block + e->offset, g.values, e->size * sizeof(float)); // so it was zero
     memcpy(b->p.block + e->offset, saved, e->size * sizeof(float));
-    assert_null(b->gradient[entry]);
-    b->gradient[entry] = malloc(n * sizeof(double));
+    assert_null(b->gradient[g.entry]);
+    b->gradient[g.entry] = malloc(n * sizeof(double));
     for (size_t i = 0; i < n; i++)
-        b->gradient[entry][i] = canonical[i] * (b->plant ? 1.03 : 1);
+        b->gradient[g.entry][i] = canonical[i] * (b->plant ? 1.03 : 1);
     free(saved);
     free(canonical);
 }
@@ -786,11 +787,10 @@ static void test_prefix(void **state)
     graph_fini(&g);
 }
 
-static void ignore_gradient(void *user, int entry, float *gradient)
+static void ignore_gradient(void *user, struct gradient g)
 {
     (void)user;
-    (void)entry;
-    (void)gradient;
+    (void)g;
 }
 
 static void test_step_allocates_nothing(void **state)
