@@ -37,7 +37,7 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
     const double scale = src / dst, stretch = scale > 1 ? scale : 1;
     const double support = (filter == FILTER_BICUBIC ? 2 : 1) * stretch;
     *t = (struct taps){.most = (int)ceil(support) * 2 + 1};
-    t->first = mem_zero((size_t)n + 1, sizeof(int)); // pixels are computed two at a time
+    t->first = mem_zero((size_t)n + WEIGHT_PIXELS, sizeof(int)); // the last are computed together with some more
     t->count = mem_alloc((size_t)n * sizeof(int));
     t->weight = mem_zero((size_t)n * (size_t)t->most, sizeof *t->weight);
     double *exact = mem_alloc((size_t)t->most * sizeof *exact);
@@ -72,7 +72,7 @@ enum { UNALIGNED = 1 };
 struct resizer {
     const struct pixel_kernels *kernels;
     struct taps across, down;
-    int16_t *weight; // of `across`, as the kernel wants them
+    void *weights; // of `across`, as the kernel wants them
     int quads;
     int w, h, row, out_row; // of the result; rows that came; rows that are made
     int keep;               // rows of the ring
@@ -87,7 +87,7 @@ void resizer_free(struct resizer *r)
         return;
     taps_free(&r->across);
     taps_free(&r->down);
-    mem_free(r->weight);
+    mem_free(r->weights);
     mem_free(r->source);
     mem_free(r->ring);
     mem_free(r->rgb);
@@ -110,17 +110,15 @@ graft_status resizer_new(int src_w, int src_h, struct box box, enum filter filte
     r->keep = r->down.most;
     for (int x = 0; x < box.w; x++)
         r->quads = r->across.count[x] > 4 * r->quads ? (r->across.count[x] + 3) / 4 : r->quads;
-    r->stride = ((size_t)box.w + 3) / 4 * 16;
-    r->weight = mem_zero(((size_t)box.w + 1) * (size_t)r->quads, 32 * sizeof *r->weight);
+    r->stride = ((size_t)box.w + 7) / 8 * 32;
+    r->weights = mem_zero(((size_t)box.w + WEIGHT_PIXELS) * (size_t)r->quads, WEIGHT_BYTES);
     r->source = mem_zero((size_t)src_w + 4 * (size_t)r->quads + UNALIGNED, 4); // the last weights may be padded
     r->ring = mem_zero((size_t)r->keep, r->stride);
     r->rgb = mem_alloc((size_t)box.w * box.h * 3 + PIXEL_SLACK);
     r->rows = mem_alloc((size_t)r->keep * sizeof *r->rows);
-    if (r->weight == NULL || r->source == NULL || r->ring == NULL || r->rgb == NULL || r->rows == NULL)
+    if (r->weights == NULL || r->source == NULL || r->ring == NULL || r->rgb == NULL || r->rows == NULL)
         TRY_GOTO(fail_memory("a resized picture"));
-    for (int x = 0; x < box.w; x++)
-        for (int k = 0; k < r->across.count[x]; k++)
-            weight_set(r->weight + (size_t)x * r->quads * 32, k, r->across.weight[x * r->across.most + k]);
+    r->kernels->arrange(r->across.weight, r->across.most, r->across.count, box.w, r->quads, r->weights);
 done:
     if (status != GRAFT_OK)
         resizer_free(r);
@@ -137,7 +135,7 @@ void resizer_push(struct resizer *r)
     const struct taps *down = &r->down;
     if (r->out_row == r->h || row < down->first[r->out_row])
         return;
-    r->kernels->across(resizer_row(r), r->across.first, r->weight, r->quads, r->w,
+    r->kernels->across(resizer_row(r), r->across.first, r->weights, r->quads, r->w,
                        r->ring + (size_t)(row % r->keep) * r->stride);
     for (; r->out_row < r->h && down->first[r->out_row] + down->count[r->out_row] == row + 1; r->out_row++) {
         const int y = r->out_row;

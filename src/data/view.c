@@ -163,14 +163,10 @@ void view_wanted(const struct input_spec *spec, const struct augmentation *how, 
     *down = v.box.full_h;
 }
 
-static graft_status blank(int size, const uint8_t fill[3], struct picture *out)
+static void fill_all(struct picture *p, const uint8_t fill[3])
 {
-    *out = (struct picture){mem_alloc((size_t)size * size * 3 + PIXEL_SLACK), size, size};
-    if (out->rgb == NULL)
-        return fail_memory("a picture for the network");
-    for (size_t i = 0; i < (size_t)size * size; i++)
-        memcpy(out->rgb + 3 * i, fill, 3);
-    return GRAFT_OK;
+    for (size_t i = 0; i < (size_t)p->w * p->h; i++)
+        memcpy(p->rgb + 3 * i, fill, 3);
 }
 
 // `take_p` as large as the network wants it.
@@ -184,15 +180,16 @@ static graft_status shape(const struct view *v, struct picture *take_p, struct p
         return GRAFT_OK;
     }
     const uint8_t *fill = v->warped && v->border == BORDER_BLACK ? black : mean;
-    const graft_status status = blank(size, fill, out);
-    if (status == GRAFT_OK && !v->warped)
-        for (int y = 0; y < take_p->h; y++)
-            memcpy(out->rgb + ((size_t)(y + v->top) * size + v->left) * 3, take_p->rgb + (size_t)y * take_p->w * 3,
-                   (size_t)take_p->w * 3);
-    else if (status == GRAFT_OK && !v->blank)
+    *out = (struct picture){mem_alloc((size_t)size * size * 3 + PIXEL_SLACK), size, size};
+    if (out->rgb != NULL && v->warped && !v->blank)
         warp(take_p, v->from, v->border, fill, out);
+    else if (out->rgb != NULL)
+        fill_all(out, fill);
+    for (int y = 0; out->rgb != NULL && !v->warped && y < take_p->h; y++)
+        memcpy(out->rgb + ((size_t)(y + v->top) * size + v->left) * 3, take_p->rgb + (size_t)y * take_p->w * 3,
+               (size_t)take_p->w * 3);
     picture_free(take_p);
-    return status;
+    return out->rgb != NULL ? GRAFT_OK : fail_memory("a picture for the network");
 }
 
 graft_status view_finish(const struct view *v, struct picture *take_resized, float *dst)
