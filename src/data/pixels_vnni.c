@@ -57,9 +57,9 @@ VNNI static inline __m256i weigh(const uint8_t *p, const uint8_t *q, const int8_
     return total(a, b, c);
 }
 
-VNNI void vnni_across(const uint8_t *src, const int *first, const void *weights, int quads, int n, uint8_t *dst)
+VNNI static inline void row_across(const uint8_t *src, const int *first, const int8_t *weight, int quads, int n,
+                                   uint8_t *dst)
 {
-    const int8_t *weight = weights;
     for (int i = 0; i < n; i += 4, dst += 16, weight += 192 * quads) {
         const int *f = first + i;
         const __m256i even = weigh(src + 4 * (size_t)f[0], src + 4 * (size_t)f[2], weight, quads);
@@ -67,6 +67,20 @@ VNNI void vnni_across(const uint8_t *src, const int *first, const void *weights,
         const __m256i words = _mm256_packs_epi32(even, odd);
         _mm_storeu_si128((__m128i *)dst,
                          _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+    }
+}
+
+VNNI void vnni_across(const uint8_t *src, const int *first, const void *weights, int quads, int n, uint8_t *dst)
+{
+    switch (quads) { // the compiler unrolls what it knows
+    case 1:
+        row_across(src, first, weights, 1, n, dst);
+        break;
+    case 2:
+        row_across(src, first, weights, 2, n, dst);
+        break;
+    default:
+        row_across(src, first, weights, quads, n, dst);
     }
 }
 

@@ -18,6 +18,12 @@ static double bicubic(double x) // a = -0.5
     return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
+static int32_t floor_of(double x) // as floor(), which may be a call
+{
+    const int32_t whole = (int32_t)x;
+    return whole - (whole > x);
+}
+
 struct taps {
     int *first, *count; // per destination pixel
     int32_t *weight;    // (destination, most)
@@ -58,7 +64,7 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
             sum += exact[k - begin] = filter == FILTER_BICUBIC ? bicubic(x) : bilinear(x);
         }
         for (int k = 0; k < end - begin; k++)
-            t->weight[(size_t)i * t->most + k] = (int32_t)floor(exact[k] / sum * (1 << RESIZE_BITS) + 0.5);
+            t->weight[(size_t)i * t->most + k] = floor_of(exact[k] / sum * (1 << RESIZE_BITS) + 0.5);
         t->first[i] = begin;
         t->count[i] = end - begin;
     }
@@ -213,15 +219,15 @@ void fill_of(const struct input_spec *spec, uint8_t fill[3])
     }
 }
 
-void picture_normalise(const struct picture *p, const struct input_spec *spec, float *dst)
+void pixels_normalise(const uint8_t *rgb, size_t first, size_t n, const struct input_spec *spec, float *dst)
 {
-    const size_t area = (size_t)p->w * p->h;
+    const size_t area = (size_t)spec->size * spec->size;
     float mean[3], scale[3], *plane[3];
     for (int c = 0; c < 3; c++) {
         const int to = spec->bgr ? 2 - c : c;
         mean[c] = spec->mean[to];
         scale[c] = spec->scale[to];
-        plane[c] = dst + (size_t)to * area;
+        plane[c] = dst + (size_t)to * area + first;
     }
-    pixels_best()->normalise(p->rgb, area, mean, scale, plane);
+    pixels_best()->normalise(rgb, n, mean, scale, plane);
 }

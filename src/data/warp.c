@@ -88,6 +88,7 @@ static int64_t steps_outside(int64_t s, int64_t d, int n)
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// The pixels of a row, of which the first comes from (at.sx, at.sy).
 static void row(const struct picture *src, struct warp_span at, enum border border, const uint8_t fill[3], uint8_t *out)
 {
     const struct pixel_kernels *kernels = pixels_best();
@@ -114,13 +115,17 @@ static void row(const struct picture *src, struct warp_span at, enum border bord
     }
 }
 
-void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], struct picture *dst)
+void warp_row(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], int y, int w,
+              uint8_t *rgb)
 {
     const double *m = from.m;
-    for (int y = 0; y < dst->h; y++) {
-        const int64_t sx = fixed(m[0] * 0.5 + m[1] * (y + 0.5) + m[2] - 0.5);
-        const int64_t sy = fixed(m[3] * 0.5 + m[4] * (y + 0.5) + m[5] - 0.5);
-        row(src, (struct warp_span){src->rgb, src->w, src->h, sx, sy, fixed(m[0]), fixed(m[3]), dst->w}, border, fill,
-            dst->rgb + (size_t)y * dst->w * 3);
-    }
+    const int64_t sx = fixed(m[0] * 0.5 + m[1] * (y + 0.5) + m[2] - 0.5);
+    const int64_t sy = fixed(m[3] * 0.5 + m[4] * (y + 0.5) + m[5] - 0.5);
+    row(src, (struct warp_span){src->rgb, src->w, src->h, sx, sy, fixed(m[0]), fixed(m[3]), w}, border, fill, rgb);
+}
+
+void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], struct picture *dst)
+{
+    for (int y = 0; y < dst->h; y++)
+        warp_row(src, from, border, fill, y, dst->w, dst->rgb + (size_t)y * dst->w * 3);
 }
