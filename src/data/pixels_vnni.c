@@ -43,7 +43,7 @@ VNNI static inline __m256i channels_of(const uint8_t *p, const uint8_t *q)
 
 enum { FEW = 2, HALF = 1 << (RESIZE_BITS - 1) };
 
-// Two pixels of the result, a half each, not yet clipped.  The upper digits' sum is shifted to be the start of the next.
+// Two pixels of the result, a half each, not yet clipped.  A digit's sum, shifted, is the start of the next one.
 VNNI static inline __m256i weigh_few(const uint8_t *p, const uint8_t *q, const int8_t *weight, int quads)
 {
     const __m256i *w = (const __m256i *)weight;
