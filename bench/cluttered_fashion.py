@@ -1,7 +1,7 @@
 """Makes pictures in which the right place is small: one garment of Fashion-MNIST somewhere on a cluttered ground of
 rectangles and of scraps of other garments, which tell nothing.  Standard library only.
 
-    cluttered_fashion.py IDX_FOLDER OUT [--train 800] [--test 600] [--size 160] [--garment 40]
+    cluttered_fashion.py IDX_FOLDER OUT [--train 800] [--test 400] [--size 160] [--garment 48]
 
 OUT/train.csv and OUT/test.csv: path,label; OUT/boxes.csv: where the garments are, as `graft crops` writes boxes."""
 import argparse
@@ -14,7 +14,7 @@ from grouped_fashion import NAMES, idx, png
 
 def ground(size, draw):
     rows = [bytearray(bytes(draw.randrange(256) for _ in range(3)) * size) for _ in range(size)]
-    for _ in range(40):
+    for _ in range(12):
         w, h = draw.randint(6, size // 3), draw.randint(6, size // 3)
         x, y = draw.randrange(-w // 2, size - w // 2), draw.randrange(-h // 2, size - h // 2)
         left, right, colour = max(0, x), min(size, x + w), bytes(draw.randrange(256) for _ in range(3))
@@ -39,9 +39,9 @@ def main():
     parser.add_argument("idx")
     parser.add_argument("out")
     parser.add_argument("--train", type=int, default=800)
-    parser.add_argument("--test", type=int, default=600)
+    parser.add_argument("--test", type=int, default=400)
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--garment", type=int, default=40)
+    parser.add_argument("--garment", type=int, default=48)
     o = parser.parse_args()
     images = idx(os.path.join(o.idx, "train-images-idx3-ubyte.gz"), 16)
     labels = idx(os.path.join(o.idx, "train-labels-idx1-ubyte.gz"), 8)
@@ -50,7 +50,7 @@ def main():
         part = "train" if at < o.train else "test"
         os.makedirs(os.path.join(o.out, part), exist_ok=True)
         picture = ground(o.size, draw)
-        for _ in range(12):
+        for _ in range(4):
             other = draw.randrange(30000, 60000)
             scrap, side = (draw.randrange(18), draw.randrange(18), 10), o.garment // 3
             x, y = draw.randrange(o.size - side), draw.randrange(o.size - side)
