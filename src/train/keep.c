@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const double CHECKPOINT_APART = 1; // seconds of work that a kill may cost
-enum { HELD_MOST = 1 << 24 };             // floats of a model that waits in memory
+enum { HELD_MOST = 1 << 22 };             // floats of a model that waits in memory, beyond what was foreseen
 
 bool finite_parameters(const struct trainer *t)
 {
@@ -112,7 +112,8 @@ bool checkpoint_due(const struct trainer *t, int epochs)
 
 graft_status best_save(struct trainer *t, const struct epoch_result *r)
 {
-    const bool waits = !checkpoint_due(t, r->epoch) && t->model->params.size <= HELD_MOST && best_hold(t, r);
+    const bool small = t->model->params.size <= HELD_MOST && t->options->memory == 0;
+    const bool waits = small && !checkpoint_due(t, r->epoch) && best_hold(t, r);
     t->held.any = waits;
     if (!waits)
         TRY(best_write(t, r, t->val_index, t->val_labels, t->val_probabilities));
