@@ -427,8 +427,10 @@ graft_status file_make_folder(const char *path)
             continue;
         *at = '\0';
         struct stat st;
-        if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &st) != 0 || !S_ISDIR(st.st_mode)))
+        if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &st) != 0 || !S_ISDIR(st.st_mode))) {
+            errno = errno == EEXIST ? ENOTDIR : errno;
             status = fail_system("create folder", copy);
+        }
         *at = kept;
         if (kept == '\0')
             break;

@@ -179,7 +179,8 @@ static graft_status list_compare(const char *folder, const char *path, const str
     char *changes = NULL;
     TRY(file_map_open(path, &map));
     graft_status status =
-        changes_of_rows(map.data, (bytes){(const uint8_t *)now->data, now->size}, "label,fold,content,group", &changes);
+        changes_of_rows(map.data, (bytes){(const uint8_t *)now->data, now->size},
+                        "label,fold,content or date,group", &changes);
     file_map_close(&map);
     if (status == GRAFT_OK && changes[0] != '\0' && !force)
         status = fail(GRAFT_BAD_FILE, "the folds in '%s' are of other data: %s.  Add --force to go on all the same",

@@ -164,18 +164,25 @@ graft_status run_folder_describe(const struct run_folder *f, const struct datase
     return folder_write(&split, f, "split.csv");
 }
 
+static graft_status log_begin(const struct run_folder *f, int log)
+{
+    static const char *const heads[N_LOGS] = {
+        [LOG_EVENTS] = "",
+        [LOG_SKIPPED] = "path,reason\n",
+        [LOG_RESULTS] = "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0\n"};
+    struct text head = {0};
+    text_put(&head, "%s", heads[log]);
+    return folder_write(&head, f, log_names[log]);
+}
+
 graft_status run_folder_start(const struct run_folder *f, const struct dataset *d, const struct train_options *options)
 {
-    struct text none = {0}, header = {0}, skipped = {0};
-    text_put(&none, "%s", "");
-    TRY(folder_write(&none, f, log_names[LOG_EVENTS]));
+    TRY(log_begin(f, LOG_EVENTS));
     if (!f->save)
         return GRAFT_OK;
     TRY(run_folder_describe(f, d, options->args));
-    text_put(&skipped, "path,reason\n");
-    TRY(folder_write(&skipped, f, log_names[LOG_SKIPPED]));
-    text_put(&header, "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0\n");
-    return folder_write(&header, f, log_names[LOG_RESULTS]);
+    TRY(log_begin(f, LOG_SKIPPED));
+    return log_begin(f, LOG_RESULTS);
 }
 
 // Calls `act` on each log's path.
@@ -206,6 +213,8 @@ static graft_status log_trim(const char *path, uint64_t *size)
 {
     uint64_t found;
     TRY(file_size(path, &found));
+    if (*size == 0) // it has begun again
+        return GRAFT_OK;
     if (found < *size)
         log_warning("%s lost its end: %" PRIu64 " bytes of %" PRIu64 " are left", path, found, *size);
     return found > *size ? file_trim(path, *size) : GRAFT_OK;
@@ -215,6 +224,17 @@ graft_status run_folder_trim(const struct run_folder *f, const uint64_t size[N_L
 {
     uint64_t copy[N_LOGS];
     memcpy(copy, size, sizeof copy);
+    for (int i = 0; i < N_LOGS; i++) { // a log that somebody has removed is no reason to lose the run
+        char *path = path_join(f->path, log_names[i]);
+        const bool gone = path != NULL && !file_exists(path);
+        if (gone)
+            log_warning("%s is gone; it begins again here", path);
+        mem_free(path);
+        if (gone) {
+            TRY(log_begin(f, i));
+            copy[i] = 0;
+        }
+    }
     return logs_each(f, copy, log_trim);
 }
 

@@ -228,6 +228,9 @@ static graft_status learner_make(struct trainer *t)
                     "there are no validation pictures to watch %s on; say --monitor train_loss, or hold some "
                     "out with --val",
                     monitor_names[recipe->monitor]);
+    if (recipe->monitor == MONITOR_TOP5 && m->n_classes <= 5)
+        return fail(GRAFT_BAD_OPTION, "--monitor val_top5: of %d classes the best five are always right; say val_top1",
+                    m->n_classes);
     struct optim_options optim = recipe->optim;
     optim.accumulate = t->accumulate;
     TRY(optimizer_init(&t->optimizer, &optim, &m->params));
