@@ -315,8 +315,9 @@ static void test_endless(void **state)
     memcpy(heap + 122, "\xff\xff\xff\x7f\0\0\0\0", 8);
     const double begun = now_seconds();
     assert_int_equal(try_file("endless.h5", copy, map.data.size, "endless"), GRAFT_BAD_FILE);
-    if (strstr(graft_message(), "used up the processor time") == NULL && // the library may have learned to end
-        now_seconds() - begun > 2)
+    const bool ended = now_seconds() - begun < 2; // the library may have learned to
+    if (!ended && strstr(graft_message(), "used up the processor time") == NULL &&
+        strstr(graft_message(), "did not finish") == NULL) // on a machine so busy that it gets no processor
         fail_msg("%s", graft_message());
     free(copy);
     file_map_close(&map);
