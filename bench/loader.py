@@ -1,12 +1,14 @@
 """graft's loader beside torchvision's (Pillow, decode_jpeg) and tf.data in the same run: pictures per second and core.
 
     bench/loader.py [--folder DIR] [--pictures 640x480=200,4000x3000=24] [PEER...]     (from the source root after ./dev build)
+    bench/loader.py --flat 100000 [--pictures 160x120=200]
 
 Makes JPEGs (quality 90, 4:2:0) out of scikit-image's and scikit-learn's photographs: parts of them scaled, with noise, in
 DIR (default build/loader).  The task: decode, squash to 224, flip, rotate by up to 10 degrees, shift by up to 10 %,
 normalise to float.  Every measurement is a process of its own, pinned to one core; they take turns, five rounds, the best
-of each counts.  The ratios are of processor time, which other processes disturb less.  Peers: pillow decode_jpeg tf
-tf_default.  Run it on a quiet machine.
+of each counts.  The ratios are of processor time, which other processes disturb less.  Peers: pillow, the same with
+Pillow's draft() to at least 224 (to be compared with --decode fast), decode_jpeg, tf, tf_default.  Run it on a quiet
+machine.  --flat: no peers; so many pictures through the loader, and its resident memory over time.
 """
 import argparse
 import glob
@@ -46,7 +48,7 @@ def make(folder, size, n):
         Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(path, quality=90, subsampling=2)
 
 
-def torch_peer(files, decode):
+def torch_peer(files, decode, draft=False):
     import torch
     import torchvision
     from torchvision.transforms import v2
@@ -65,6 +67,8 @@ def torch_peer(files, decode):
 
         def load(path):
             with Image.open(path) as p:
+                if draft:
+                    p.draft("RGB", (SIDE, SIDE))
                 return steps(p.convert("RGB"))
 
     def once():
@@ -97,7 +101,8 @@ def tf_peer(files, antialias):
     return once
 
 
-PEERS = {"pillow": lambda files: torch_peer(files, False), "decode_jpeg": lambda files: torch_peer(files, True),
+PEERS = {"pillow": lambda files: torch_peer(files, False),
+         "pillow_draft": lambda files: torch_peer(files, False, True), "decode_jpeg": lambda files: torch_peer(files, True),
          "tf": lambda files: tf_peer(files, True), "tf_default": lambda files: tf_peer(files, False)}
 
 
@@ -124,10 +129,38 @@ def run(cores, *command):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def resident(process):
+    """MB, or None once it has ended."""
+    try:
+        with open(f"/proc/{process.pid}/status") as f:
+            lines = [line.split() for line in f if line.startswith("VmRSS:")]
+        return int(lines[0][1]) / 1024 if lines else None
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def flat(command, pictures, passes):
+    """Runs the command and samples its memory ten times a second."""
+    process, seen, begin = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), [], time.perf_counter()
+    while process.poll() is None:
+        now = resident(process)
+        if now is not None:
+            seen.append(now)
+        time.sleep(0.1)
+    result = json.loads(process.stdout.read().splitlines()[-1])
+    settled = seen[len(seen) // 10:]
+    print(f"{pictures * (passes + 1)} pictures decoded in {time.perf_counter() - begin:.0f} s: {len(seen)} samples; MB after "
+          f"a tenth {settled[0]:.1f}, then {min(settled):.1f} to {max(settled):.1f}, last {settled[-1]:.1f}; peak "
+          f"{result['rss_mb']:.1f}")
+    for tenth in range(10):
+        print(f"  {tenth * 10:3} % {seen[len(seen) * tenth // 10]:8.1f} MB")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", default="build/loader")
-    parser.add_argument("--pictures", default="640x480=200,4000x3000=24")
+    parser.add_argument("--pictures", default=None)
+    parser.add_argument("--flat", type=int, metavar="PICTURES")
     parser.add_argument("--graft", default="build/graft")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -135,11 +168,16 @@ def main():
     o = parser.parse_args()
     if o.measure:
         return measure(o.measure, o.folder, 1)
-    for kind in o.pictures.split(","):
+    for kind in (o.pictures or ("160x120=200" if o.flat else "640x480=200,4000x3000=24")).split(","):
         size, n = kind.split("=")
         folder = os.path.join(o.folder, size)
         make(os.path.join(folder, "all"), tuple(map(int, size.split("x"))), int(n))
-        graft = [o.graft, "bench", "loader", "-d", folder, "--augment", AUGMENT, "--steps", "2", "--json", "-q"]
+        graft = [o.graft, "bench", "loader", "-d", folder, "--augment", AUGMENT, "--json", "-q"]
+        if o.flat:
+            passes = o.flat // int(n)
+            flat([*graft, "--workers", "2", "--steps", str(passes)], int(n), passes)
+            continue
+        graft += ["--steps", "2"]
         tasks = {f"graft {rule}": (1, *graft, "--workers", "1", "--decode", rule) for rule in ("exact", "auto", "fast")}
         if len(os.sched_getaffinity(0)) > 1:
             tasks["graft exact, 2 workers"] = (2, *graft, "--workers", "2", "--decode", "exact")

@@ -18,6 +18,12 @@ static double bicubic(double x) // a = -0.5
     return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
+static int32_t floor_of(double x) // as floor(), which may be a call
+{
+    const int32_t whole = (int32_t)x;
+    return whole - (whole > x);
+}
+
 struct taps {
     int *first, *count; // per destination pixel
     int32_t *weight;    // (destination, most)
@@ -37,7 +43,7 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
     const double scale = src / dst, stretch = scale > 1 ? scale : 1;
     const double support = (filter == FILTER_BICUBIC ? 2 : 1) * stretch;
     *t = (struct taps){.most = (int)ceil(support) * 2 + 1};
-    t->first = mem_zero((size_t)n + 1, sizeof(int)); // pixels are computed two at a time
+    t->first = mem_zero((size_t)n + WEIGHT_PIXELS, sizeof(int)); // the last are computed together with some more
     t->count = mem_alloc((size_t)n * sizeof(int));
     t->weight = mem_zero((size_t)n * (size_t)t->most, sizeof *t->weight);
     double *exact = mem_alloc((size_t)t->most * sizeof *exact);
@@ -58,7 +64,7 @@ static graft_status taps_make(int src, double dst, double from, int n, enum filt
             sum += exact[k - begin] = filter == FILTER_BICUBIC ? bicubic(x) : bilinear(x);
         }
         for (int k = 0; k < end - begin; k++)
-            t->weight[(size_t)i * t->most + k] = (int32_t)floor(exact[k] / sum * (1 << RESIZE_BITS) + 0.5);
+            t->weight[(size_t)i * t->most + k] = floor_of(exact[k] / sum * (1 << RESIZE_BITS) + 0.5);
         t->first[i] = begin;
         t->count[i] = end - begin;
     }
@@ -72,7 +78,7 @@ enum { UNALIGNED = 1 };
 struct resizer {
     const struct pixel_kernels *kernels;
     struct taps across, down;
-    int16_t *weight; // of `across`, as the kernel wants them
+    void *weights; // of `across`, as the kernel wants them
     int quads;
     int w, h, row, out_row; // of the result; rows that came; rows that are made
     int keep;               // rows of the ring
@@ -87,7 +93,7 @@ void resizer_free(struct resizer *r)
         return;
     taps_free(&r->across);
     taps_free(&r->down);
-    mem_free(r->weight);
+    mem_free(r->weights);
     mem_free(r->source);
     mem_free(r->ring);
     mem_free(r->rgb);
@@ -110,17 +116,15 @@ graft_status resizer_new(int src_w, int src_h, struct box box, enum filter filte
     r->keep = r->down.most;
     for (int x = 0; x < box.w; x++)
         r->quads = r->across.count[x] > 4 * r->quads ? (r->across.count[x] + 3) / 4 : r->quads;
-    r->stride = ((size_t)box.w + 3) / 4 * 16;
-    r->weight = mem_zero(((size_t)box.w + 1) * (size_t)r->quads, 32 * sizeof *r->weight);
+    r->stride = ((size_t)box.w + 7) / 8 * 32;
+    r->weights = mem_zero(((size_t)box.w + WEIGHT_PIXELS) * (size_t)r->quads, WEIGHT_BYTES);
     r->source = mem_zero((size_t)src_w + 4 * (size_t)r->quads + UNALIGNED, 4); // the last weights may be padded
     r->ring = mem_zero((size_t)r->keep, r->stride);
     r->rgb = mem_alloc((size_t)box.w * box.h * 3 + PIXEL_SLACK);
     r->rows = mem_alloc((size_t)r->keep * sizeof *r->rows);
-    if (r->weight == NULL || r->source == NULL || r->ring == NULL || r->rgb == NULL || r->rows == NULL)
+    if (r->weights == NULL || r->source == NULL || r->ring == NULL || r->rgb == NULL || r->rows == NULL)
         TRY_GOTO(fail_memory("a resized picture"));
-    for (int x = 0; x < box.w; x++)
-        for (int k = 0; k < r->across.count[x]; k++)
-            weight_set(r->weight + (size_t)x * r->quads * 32, k, r->across.weight[x * r->across.most + k]);
+    r->kernels->arrange(r->across.weight, r->across.most, r->across.count, box.w, r->quads, r->weights);
 done:
     if (status != GRAFT_OK)
         resizer_free(r);
@@ -137,7 +141,7 @@ void resizer_push(struct resizer *r)
     const struct taps *down = &r->down;
     if (r->out_row == r->h || row < down->first[r->out_row])
         return;
-    r->kernels->across(resizer_row(r), r->across.first, r->weight, r->quads, r->w,
+    r->kernels->across(resizer_row(r), r->across.first, r->weights, r->quads, r->w,
                        r->ring + (size_t)(row % r->keep) * r->stride);
     for (; r->out_row < r->h && down->first[r->out_row] + down->count[r->out_row] == row + 1; r->out_row++) {
         const int y = r->out_row;
@@ -215,15 +219,15 @@ void fill_of(const struct input_spec *spec, uint8_t fill[3])
     }
 }
 
-void picture_normalise(const struct picture *p, const struct input_spec *spec, float *dst)
+void pixels_normalise(const uint8_t *rgb, size_t first, size_t n, const struct input_spec *spec, float *dst)
 {
-    const size_t area = (size_t)p->w * p->h;
+    const size_t area = (size_t)spec->size * spec->size;
     float mean[3], scale[3], *plane[3];
     for (int c = 0; c < 3; c++) {
         const int to = spec->bgr ? 2 - c : c;
         mean[c] = spec->mean[to];
         scale[c] = spec->scale[to];
-        plane[c] = dst + (size_t)to * area;
+        plane[c] = dst + (size_t)to * area + first;
     }
-    pixels_best()->normalise(p->rgb, area, mean, scale, plane);
+    pixels_best()->normalise(rgb, n, mean, scale, plane);
 }

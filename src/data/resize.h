@@ -25,4 +25,5 @@ void resizer_free(struct resizer *r); // NULL is fine
 static inline int picture_full_w(const struct picture *p) { return p->full_w > 0 ? p->full_w : p->w; }
 static inline int picture_full_h(const struct picture *p) { return p->full_h > 0 ? p->full_h : p->h; }
 void fill_of(const struct input_spec *spec, uint8_t fill[3]); // the mean colour, r g b
-void picture_normalise(const struct picture *p, const struct input_spec *spec, float *dst); // dst (3, h, w)
+// Pixels first..first + n of the network's input: dst (3, size, size).
+void pixels_normalise(const uint8_t *rgb, size_t first, size_t n, const struct input_spec *spec, float *dst);

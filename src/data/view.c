@@ -163,39 +163,43 @@ void view_wanted(const struct input_spec *spec, const struct augmentation *how, 
     *down = v.box.full_h;
 }
 
-static graft_status blank(int size, const uint8_t fill[3], struct picture *out)
+static void fill_all(struct picture *p, const uint8_t fill[3])
 {
-    *out = (struct picture){mem_alloc((size_t)size * size * 3 + PIXEL_SLACK), size, size};
-    if (out->rgb == NULL)
-        return fail_memory("a picture for the network");
-    for (size_t i = 0; i < (size_t)size * size; i++)
-        memcpy(out->rgb + 3 * i, fill, 3);
-    return GRAFT_OK;
+    for (size_t i = 0; i < (size_t)p->w * p->h; i++)
+        memcpy(p->rgb + 3 * i, fill, 3);
+}
+
+// What lies around the picture.
+static void fill_around(const struct view *v, uint8_t fill[3])
+{
+    fill_of(v->spec, fill);
+    if (v->warped && v->border == BORDER_BLACK)
+        memset(fill, 0, 3);
 }
 
 // `take_p` as large as the network wants it.
 static graft_status shape(const struct view *v, struct picture *take_p, struct picture *out)
 {
     const int size = v->spec->size;
-    uint8_t mean[3], black[3] = {0};
-    fill_of(v->spec, mean);
+    uint8_t fill[3];
+    fill_around(v, fill);
     if (!v->warped && take_p->w == size && take_p->h == size) {
         *out = *take_p;
         return GRAFT_OK;
     }
-    const uint8_t *fill = v->warped && v->border == BORDER_BLACK ? black : mean;
-    const graft_status status = blank(size, fill, out);
-    if (status == GRAFT_OK && !v->warped)
-        for (int y = 0; y < take_p->h; y++)
-            memcpy(out->rgb + ((size_t)(y + v->top) * size + v->left) * 3, take_p->rgb + (size_t)y * take_p->w * 3,
-                   (size_t)take_p->w * 3);
-    else if (status == GRAFT_OK && !v->blank)
+    *out = (struct picture){mem_alloc((size_t)size * size * 3 + PIXEL_SLACK), size, size};
+    if (out->rgb != NULL && v->warped && !v->blank)
         warp(take_p, v->from, v->border, fill, out);
+    else if (out->rgb != NULL)
+        fill_all(out, fill);
+    for (int y = 0; out->rgb != NULL && !v->warped && y < take_p->h; y++)
+        memcpy(out->rgb + ((size_t)(y + v->top) * size + v->left) * 3, take_p->rgb + (size_t)y * take_p->w * 3,
+               (size_t)take_p->w * 3);
     picture_free(take_p);
-    return status;
+    return out->rgb != NULL ? GRAFT_OK : fail_memory("a picture for the network");
 }
 
-graft_status view_finish(const struct view *v, struct picture *take_resized, float *dst)
+static graft_status whole_finish(const struct view *v, struct picture *take_resized, float *dst)
 {
     const int size = v->spec->size;
     const struct drawn *drawn = &v->drawn;
@@ -206,14 +210,39 @@ graft_status view_finish(const struct view *v, struct picture *take_resized, flo
         flip(&p, drawn->from.m[0] < 0, drawn->from.m[4] < 0);
     for (int i = 0; i < drawn->n_colours; i++)
         TRY_GOTO(colour_apply(&p, drawn->colours[i].op, drawn->colours[i].value));
-    picture_normalise(&p, v->spec, dst);
+    pixels_normalise(p.rgb, 0, (size_t)size * size, v->spec, dst);
+done:
+    picture_free(&p);
+    return status;
+}
+
+// Warped and nothing else: what becomes of a row is written while the next one is computed.
+static graft_status rows_finish(const struct view *v, struct picture *take_resized, float *dst)
+{
+    const int size = v->spec->size;
+    uint8_t fill[3], *row = mem_alloc((size_t)size * 3 + PIXEL_SLACK);
+    fill_around(v, fill);
+    for (int y = 0; row != NULL && y < size; y++) {
+        warp_row(take_resized, v->from, v->border, fill, y, size, row);
+        pixels_normalise(row, (size_t)y * size, (size_t)size, v->spec, dst);
+    }
+    picture_free(take_resized);
+    const graft_status status = row != NULL ? GRAFT_OK : fail_memory("a row of a picture");
+    mem_free(row);
+    return status;
+}
+
+graft_status view_finish(const struct view *v, struct picture *take_resized, float *dst)
+{
+    const int size = v->spec->size;
+    const struct drawn *drawn = &v->drawn;
+    const bool rows = v->warped && !v->blank && drawn->n_colours == 0;
+    TRY((rows ? rows_finish : whole_finish)(v, take_resized, dst));
     for (int c = 0; c < 3; c++)
         for (int y = drawn->erase_y; y < drawn->erase_y + drawn->erase_h; y++)
             memset(dst + ((size_t)c * size + (size_t)y) * size + drawn->erase_x, 0,
                    (size_t)drawn->erase_w * sizeof *dst);
-done:
-    picture_free(&p);
-    return status;
+    return GRAFT_OK;
 }
 
 static graft_status see(const struct picture *src, const struct view *v, float *dst)

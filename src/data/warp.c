@@ -5,6 +5,7 @@
 #include "data/warp.h"
 #include "data/pixels.h"
 #include <math.h>
+#include <string.h>
 
 struct affine affine_identity(void) { return (struct affine){{1, 0, 0, 0, 1, 0}}; }
 
@@ -67,33 +68,64 @@ static int64_t fixed(double position)
     return llround((position < -most ? -most : position > most ? most : position) * (1 << POSITION));
 }
 
-void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], struct picture *dst)
+// From place s on, d apart: how many lie in 0 .. end - 1, of which s is one.
+static int64_t steps_inside(int64_t s, int64_t d, int64_t end)
+{
+    return d > 0 ? (end - 1 - s) / d + 1 : d < 0 ? s / -d + 1 : INT64_MAX;
+}
+
+// How many lie so far before or behind a side of n pixels that nothing of it is seen there.
+static int64_t steps_outside(int64_t s, int64_t d, int n)
+{
+    const int64_t one = 1 << POSITION, begin = -one, end = n * one;
+    if (s < begin)
+        return d > 0 ? (begin - 1 - s) / d + 1 : INT64_MAX;
+    if (s >= end)
+        return d < 0 ? (s - end) / -d + 1 : INT64_MAX;
+    return 0;
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// The pixels of a row, of which the first comes from (at.sx, at.sy).
+static void row(const struct picture *src, struct warp_span at, enum border border, const uint8_t fill[3], uint8_t *out)
+{
+    const struct pixel_kernels *kernels = pixels_best();
+    const bool filled = border != BORDER_EDGE && border != BORDER_REFLECT;
+    const int64_t right = (int64_t)(src->w - 1) << POSITION, bottom = (int64_t)(src->h - 1) << POSITION;
+    for (int n, left = at.n; left > 0; left -= n, out += 3 * n, at.sx += n * at.dx, at.sy += n * at.dy) {
+        if (at.sx >= 0 && at.sx < right && at.sy >= 0 && at.sy < bottom) {
+            n = at.n = (int)least(left, least(steps_inside(at.sx, at.dx, right), steps_inside(at.sy, at.dy, bottom)));
+            kernels->warp(&at, out);
+            continue;
+        }
+        n = (int)least(left, most(steps_outside(at.sx, at.dx, src->w), steps_outside(at.sy, at.dy, src->h)));
+        if (filled && n > 0) {
+            for (int x = 0; x < n; x++)
+                memcpy(out + 3 * x, fill, 3);
+            continue;
+        }
+        n = 1;
+        const int ix = (int)(at.sx >> POSITION), iy = (int)(at.sy >> POSITION);
+        const int fx = (int)(at.sx >> (POSITION - WEIGHT)) & ((1 << WEIGHT) - 1);
+        const int fy = (int)(at.sy >> (POSITION - WEIGHT)) & ((1 << WEIGHT) - 1);
+        blend(pixel(src, ix, iy, border, fill), pixel(src, ix + 1, iy, border, fill),
+              pixel(src, ix, iy + 1, border, fill), pixel(src, ix + 1, iy + 1, border, fill), fx, fy, out);
+    }
+}
+
+void warp_row(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], int y, int w,
+              uint8_t *rgb)
 {
     const double *m = from.m;
-    const int64_t dx = fixed(m[0]), dy = fixed(m[3]);
-    const struct pixel_kernels *kernels = pixels_best();
-    for (int y = 0; y < dst->h; y++) {
-        uint8_t *out = dst->rgb + (size_t)y * dst->w * 3;
-        int64_t sx = fixed(m[0] * 0.5 + m[1] * (y + 0.5) + m[2] - 0.5);
-        int64_t sy = fixed(m[3] * 0.5 + m[4] * (y + 0.5) + m[5] - 0.5);
-        for (int x = 0; x < dst->w;) {
-            // up to the last but one: after it a byte is free
-            const struct warp_span span = {src->rgb, src->w, src->h, sx, sy, dx, dy, dst->w - 1 - x};
-            const int n = kernels->warp(&span, out + 3 * x);
-            if (n > 0) {
-                x += n;
-                sx += n * dx;
-                sy += n * dy;
-                continue;
-            }
-            const int ix = (int)(sx >> POSITION), iy = (int)(sy >> POSITION);
-            const int fx = (int)(sx >> (POSITION - WEIGHT)) & ((1 << WEIGHT) - 1);
-            const int fy = (int)(sy >> (POSITION - WEIGHT)) & ((1 << WEIGHT) - 1);
-            blend(pixel(src, ix, iy, border, fill), pixel(src, ix + 1, iy, border, fill),
-                  pixel(src, ix, iy + 1, border, fill), pixel(src, ix + 1, iy + 1, border, fill), fx, fy, out + 3 * x);
-            x++;
-            sx += dx;
-            sy += dy;
-        }
-    }
+    const int64_t sx = fixed(m[0] * 0.5 + m[1] * (y + 0.5) + m[2] - 0.5);
+    const int64_t sy = fixed(m[3] * 0.5 + m[4] * (y + 0.5) + m[5] - 0.5);
+    row(src, (struct warp_span){src->rgb, src->w, src->h, sx, sy, fixed(m[0]), fixed(m[3]), w}, border, fill, rgb);
+}
+
+void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], struct picture *dst)
+{
+    for (int y = 0; y < dst->h; y++)
+        warp_row(src, from, border, fill, y, dst->w, dst->rgb + (size_t)y * dst->w * 3);
 }

@@ -18,6 +18,10 @@ struct change {
 };
 struct affine affine_of(struct change c, double x, double y);
 
-// Bilinear.  `dst` has its size and memory; around the source lies `fill`, its edge, or its mirror image.
+// Bilinear.  `dst` has its size and memory; around the source lies `fill`, its edge, or its mirror image.  Both have
+// PIXEL_SLACK bytes past their end.
 void warp(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3],
           struct picture *dst);
+// Its row y, w pixels.
+void warp_row(const struct picture *src, struct affine from, enum border border, const uint8_t fill[3], int y, int w,
+              uint8_t *rgb);

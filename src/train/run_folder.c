@@ -15,7 +15,7 @@
 
 static const char *const log_names[N_LOGS] = {"events.jsonl", "results.csv", "skipped.csv"};
 
-// Ends a text: `put` is file_write_all or file_append.
+// Ends a text: `put` is one of file.h's.
 static graft_status folder_put(struct text *t, const struct run_folder *f, const char *name,
                              graft_status (*put)(const char *path, const void *data, size_t size))
 {
@@ -29,6 +29,12 @@ static graft_status folder_put(struct text *t, const struct run_folder *f, const
 static graft_status folder_write(struct text *t, const struct run_folder *f, const char *name)
 {
     return folder_put(t, f, name, file_write_all);
+}
+
+// Of the best epoch: the checkpoint of this epoch or a later one flushes the folder.
+static graft_status folder_replace(struct text *t, const struct run_folder *f, const char *name)
+{
+    return folder_put(t, f, name, file_write_loose);
 }
 
 static graft_status folder_append(struct text *t, const struct run_folder *f, const char *name)
@@ -311,7 +317,7 @@ static graft_status predictions_write(const struct run_folder *f, const struct m
             text_put(&t, ",%.7g", p[i * (size_t)m->n_classes + (size_t)c]);
     }
     text_put(&t, "\n");
-    return folder_write(&t, f, "val_predictions.csv");
+    return folder_replace(&t, f, "val_predictions.csv");
 }
 
 // confusion_matrix.csv (rows labels, columns predictions) and per_class.csv.
@@ -335,12 +341,12 @@ static graft_status tables_write(const struct run_folder *f, const struct model 
         text_put(&table, ",%zu,%.4f,%.4f,%.4f\n", one.n, one.precision, one.recall, one.f1);
     }
     text_put(&matrix, "\n");
-    const graft_status status = folder_write(&matrix, f, "confusion_matrix.csv");
+    const graft_status status = folder_replace(&matrix, f, "confusion_matrix.csv");
     if (status != GRAFT_OK) {
         mem_free(table.data);
         return status;
     }
-    return folder_write(&table, f, "per_class.csv");
+    return folder_replace(&table, f, "per_class.csv");
 }
 
 graft_status run_folder_best(const struct run_folder *f, const struct model *m, const struct dataset *d,
@@ -364,5 +370,5 @@ graft_status run_folder_best(const struct run_folder *f, const struct model *m, 
                  r->val.log_loss, r->val.top1, r->val.top5, r->val.n);
     text_put(&result, ", \"data_wait_share\": %.4f, \"data_core_share\": %.4f}\n", data_wait_share(&r->data),
              data_core_share(&r->data));
-    return folder_write(&result, f, "results.json");
+    return folder_replace(&result, f, "results.json");
 }

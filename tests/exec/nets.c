@@ -64,6 +64,10 @@ void make_winograd(struct graph *g)
     v = graph_relu(g, graph_bn(g, graph_conv(g, v, "c", conv_pad(32, 3, 1, 1, 1, false)), "bn", BN));
     v = graph_relu(g, graph_conv(g, v, "d", conv_pad(33, 3, 1, 1, 1, true)));
     v = graph_maxpool(g, v, pool_ceil(g, v, 3, 1, 0, true));
+    v = graph_relu(g, graph_conv(g, v, "row", conv_odd(34, 1, 7, 1, true, true)));
+    v = graph_relu6(g, graph_conv(g, v, "column", conv_odd(48, 7, 1, 1, true, true)));
+    v = graph_relu(g, graph_bn(g, graph_conv(g, v, "short", conv_odd(32, 3, 1, 1, true, false)), "short.bn", BN));
+    v = graph_relu(g, graph_conv(g, v, "wide", conv_pad(32, 5, 1, 2, 1, true)));
     const int e = graph_relu(g, graph_conv(g, v, "e", conv_pad(32, 3, 1, 1, 1, true)));
     v = graph_relu(g, graph_conv(g, e, "f", conv_pad(32, 3, 1, 1, 1, true)));
     net_finish(g, graph_global_avgpool(g, graph_add(g, v, e)));
