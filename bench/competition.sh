@@ -18,7 +18,7 @@ score() { # of predictions in a CSV: the labels put beside them
         truth.csv "$1" | tr -d '"' >scored.csv
     "$graft" ensemble scored.csv --json 2>>log | sed 's/"members".*\]//' | log_loss
 }
-options="--weights $weights --imgsz 64 --epochs ${EPOCHS:-4} --lr ${LR:-0.001} --bn stats"
+options="--weights $weights --imgsz 64 ${OPTIONS:---epochs 6 --augment flip=h,shift=0.08,rotate=5}"
 row() { printf '%-44s %8.6s %8.6s\n' "$1" "$2" "$3"; }
 
 for seed; do

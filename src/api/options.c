@@ -75,8 +75,9 @@ graft_status graft_options_set(graft_options *o, const char *name, const char *v
 {
     const int i = option_index(o->command, name);
     if (i < 0) {
-        const char *nearest = option_nearest(o->command, name);
-        return fail(GRAFT_BAD_OPTION, "graft %s has no option --%s%s%s%s", o->command->name, name,
+        const bool letter = name[0] != '\0' && name[1] == '\0';
+        const char *nearest = letter ? NULL : option_nearest(o->command, name);
+        return fail(GRAFT_BAD_OPTION, "graft %s has no option %s%s%s%s%s", o->command->name, letter ? "-" : "--", name,
                     nearest != NULL ? "; did you mean --" : "", nearest != NULL ? nearest : "",
                     nearest != NULL ? "?" : "");
     }
@@ -168,13 +169,14 @@ graft_status option_choice(const graft_options *o, const char *name, const char 
     const char *text = option_text(o, name);
     char list[128] = "";
     for (int i = 0; choices[i] != NULL; i++) {
-        if (strcmp(text, choices[i]) == 0) {
+        if (text != NULL && strcmp(text, choices[i]) == 0) {
             *out = i;
             return GRAFT_OK;
         }
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i > 0 ? ", " : "", choices[i]);
     }
-    return fail(GRAFT_BAD_OPTION, "--%s %s: one of %s is expected", name, text, list);
+    return text != NULL ? fail(GRAFT_BAD_OPTION, "--%s %s: one of %s is expected", name, text, list)
+                        : fail(GRAFT_BAD_OPTION, "there is no --%s: one of %s is expected", name, list);
 }
 
 // Options of this call alone, not of the work it describes.
@@ -261,6 +263,15 @@ static graft_status option_merge(graft_options *o, int i, const json_t *kept, co
                                        : GRAFT_OK;
 }
 
+// A text, a switch, nothing, or texts.
+static bool is_value(const json_t *kept)
+{
+    bool texts = json_is_array(kept);
+    for (size_t k = 0; texts && k < json_array_size(kept); k++)
+        texts = json_is_string(json_array_get(kept, k));
+    return texts || json_is_string(kept) || json_is_boolean(kept) || json_is_null(kept);
+}
+
 graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
                            size_t size, graft_options **out)
 {
@@ -286,6 +297,8 @@ graft_status options_merge(const graft_options *given, const json_t *kept, const
             continue;
         if (i < 0)
             TRY_GOTO(fail(GRAFT_BAD_FILE, "args.json has an option '%s' that this graft does not know", name));
+        if (!is_value(value))
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "args.json: what it says of the option '%s' is not a text", name));
         TRY_GOTO(option_merge(o, i, value, free_names, changes, size));
     }
     *out = o;

@@ -129,6 +129,9 @@ static graft_status schedule_options_read(const graft_options *o, int epochs, co
                        : kind == SCHEDULE_PLATEAU ? 3
                        : epochs / 3 > 1           ? epochs / 3
                                                   : 1;
+    if ((kind == SCHEDULE_STEP || kind == SCHEDULE_PLATEAU) && step_epochs >= epochs)
+        return fail(GRAFT_BAD_OPTION, "--step-epochs %ld: the rate never changes in a run of %d epochs", step_epochs,
+                    epochs);
     if (out->warmup > 0 && out->warmup >= epochs)
         return fail(GRAFT_BAD_OPTION, "--warmup %g is not shorter than the run of %d epochs", out->warmup, epochs);
     if (kind != SCHEDULE_KERAS && option_text(o, "decay") != NULL && strcmp(option_text(o, "decay"), "1e-6") != 0)
@@ -164,6 +167,11 @@ graft_status recipe_options(const graft_options *o, int epochs, struct recipe *o
         return fail(GRAFT_BAD_OPTION, "--swa %ld begins after the run of %d epochs", swa, epochs);
     if (swa > 0 && out->ema > 0)
         return fail(GRAFT_BAD_OPTION, "--ema and --swa: one average or the other");
+    const char *last = out->unfreeze != NULL ? strrchr(out->unfreeze, ',') : NULL; // epochs grow
+    const long unfreeze = out->unfreeze != NULL ? strtol(last != NULL ? last + 1 : out->unfreeze, NULL, 10) : 0;
+    if (unfreeze > epochs)
+        return fail(GRAFT_BAD_OPTION, "--unfreeze-epoch %s: epoch %ld comes after the run of %d epochs", out->unfreeze,
+                    unfreeze, epochs);
     if (patience >= epochs && patience > 0)
         return fail(GRAFT_BAD_OPTION, "--patience %ld can never stop a run of %d epochs", patience, epochs);
     return GRAFT_OK;

@@ -25,6 +25,10 @@ struct cropping {
 graft_status crop_option(const graft_options *o, struct dataset *d)
 {
     const char *file = option_text(o, "crop");
+    if (file != NULL && strcmp(file, "cam") == 0 && !file_exists(file)) // what one may expect it to be called
+        return fail(GRAFT_BAD_OPTION,
+                    "--crop cam: boxes by class activation come from a model of whole pictures: `graft train -d DATA "
+                    "-o RUN`, then `graft crops RUN -d DATA -o boxes.csv`, then --crop boxes.csv");
     return file != NULL ? boxes_read(d, file) : GRAFT_OK;
 }
 

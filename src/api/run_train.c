@@ -333,6 +333,8 @@ done:
 graft_status run_train(const graft_options *o)
 {
     const char *folder = option_text(o, "resume");
+    if (o->n_inputs > 0)
+        return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (folder == NULL)
         return train_anew(o);
     if (option_set(o, "output") || option_set(o, "no-save"))

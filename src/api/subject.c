@@ -45,13 +45,14 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     TRY(status);
     out->input.icc |= option_set(o, "icc");
     TRY(profiles_check(&out->input));
-    const bool boxes = option_known(o, "crop") && option_text(o, "crop") != NULL;
+    const bool asks = option_known(o, "crop"), boxes = asks && option_text(o, "crop") != NULL;
     if (out->input.crop && !boxes)
         return fail(GRAFT_BAD_FILE,
                     "'%s' was trained on crops and knows nothing else: make those of these pictures with the model "
-                    "that made them for training, `graft crops MODEL -d PICTURES -o FILE.csv`, and give them to a "
-                    "command that has --crop FILE.csv",
-                    name);
+                    "that made them for training, `graft crops MODEL -d PICTURES -o FILE.csv`, and %s",
+                    name,
+                    asks ? "add --crop FILE.csv here"
+                         : "use predict, val, pseudo or explain, which have --crop FILE.csv; this command has not");
     if (!out->input.crop && boxes)
         return fail(GRAFT_BAD_OPTION, "--crop: '%s' was trained on whole pictures", name);
     return GRAFT_OK;

@@ -221,7 +221,7 @@ graft_status file_writer_commit(struct file_writer *w)
         TRY_GOTO(fail_system("rename", w->temporary));
     mem_free(w->temporary);
     w->temporary = NULL;
-    status = w->direct ? GRAFT_OK : file_flush_folder(w->path);
+    status = w->direct || w->loose ? GRAFT_OK : file_flush_folder(w->path);
 done:
     file_writer_abandon(w);
     return status;
@@ -240,16 +240,27 @@ void file_writer_abandon(struct file_writer *w)
     *w = (struct file_writer){.fd = -1};
 }
 
-graft_status file_write_all(const char *path, const void *data, size_t size)
+static graft_status write_all(const char *path, const void *data, size_t size, bool loose)
 {
     struct file_writer w;
     TRY(file_writer_open(path, &w));
+    w.loose = loose;
     const graft_status status = file_writer_put(&w, data, size);
     if (status != GRAFT_OK) {
         file_writer_abandon(&w);
         return status;
     }
     return file_writer_commit(&w);
+}
+
+graft_status file_write_all(const char *path, const void *data, size_t size)
+{
+    return write_all(path, data, size, false);
+}
+
+graft_status file_write_loose(const char *path, const void *data, size_t size)
+{
+    return write_all(path, data, size, true);
 }
 
 graft_status file_append(const char *path, const void *data, size_t size)
@@ -416,8 +427,10 @@ graft_status file_make_folder(const char *path)
             continue;
         *at = '\0';
         struct stat st;
-        if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &st) != 0 || !S_ISDIR(st.st_mode)))
+        if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &st) != 0 || !S_ISDIR(st.st_mode))) {
+            errno = errno == EEXIST ? ENOTDIR : errno;
             status = fail_system("create folder", copy);
+        }
         *at = kept;
         if (kept == '\0')
             break;

@@ -36,6 +36,7 @@ void file_map_close(struct file_map *map);                          // a zeroed 
 struct file_writer {
     char *path, *temporary;
     bool direct; // temporary is path
+    bool loose;  // the folder is not flushed
     int fd;
     uint64_t size;
 };
@@ -49,6 +50,8 @@ graft_status file_put(int fd, const char *path, const void *data, size_t size); 
 graft_status file_flush_folder(const char *path); // of the file `path`: makes a rename durable
 
 graft_status file_write_all(const char *path, const void *data, size_t size); // atomic, by the above
+// Atomic as well; but which of the two, whole either way, a power cut leaves is open until the folder's next flush.
+graft_status file_write_loose(const char *path, const void *data, size_t size);
 graft_status file_append(const char *path, const void *data, size_t size);
 graft_status file_rename(const char *from, const char *to); // durable: the folder is flushed
 graft_status file_flush(const char *path);                  // what was appended so far is on the disk

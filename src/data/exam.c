@@ -108,7 +108,7 @@ static graft_status watch(struct examiner *x)
     pthread_mutex_lock(&x->lock);
     while (x->done < n && !x->stop && status == GRAFT_OK) {
         struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until); // nobody sets that one
         until.tv_nsec += 200000000;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
@@ -139,8 +139,12 @@ graft_status exams_make(const struct dataset *d, int workers, struct exam **out)
     *out = NULL;
     if (x.exams == NULL)
         return fail_memory("what is found out about the pictures");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&x.lock, NULL);
-    pthread_cond_init(&x.progress, NULL);
+    pthread_cond_init(&x.progress, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     workers = workers < 1 ? 1 : workers > 64 ? 64 : workers;
     while (started < workers && pthread_create(&threads[started], NULL, worker, &x) == 0)
         started++;

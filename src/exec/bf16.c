@@ -22,6 +22,26 @@ INLINE vec_half rounded(vec x)
 }
 INLINE vec widened(vec_half x) { return (vec)(__builtin_convertvector(x, vec_bits) << 16); }
 
+// `count` channels from p on, W at most, none where it is not positive; what lies past them is not touched.
+INLINE vec some_load(const uint16_t *p, int count)
+{
+    if (count >= W)
+        return widened(*(const vec_half *)p);
+    vec_half half = {0};
+    for (int l = 0; l < count; l++)
+        half[l] = p[l];
+    return widened(half);
+}
+INLINE void some_store(uint16_t *p, vec x, int count)
+{
+    const vec_half half = rounded(x);
+    if (count >= W)
+        *(vec_half *)p = half;
+    else
+        for (int l = 0; l < count; l++)
+            p[l] = half[l];
+}
+
 static void narrow(struct map_shape s, int channels, const float *src, uint16_t *dst)
 {
     const size_t area = (size_t)s.h * s.w, chunks = (area + PIXELS - 1) / PIXELS;
@@ -32,16 +52,10 @@ static void narrow(struct map_shape s, int channels, const float *src, uint16_t 
         for (int b = 0; b < s.cb; b++) {
             const float *x = src + (n * s.cb + b) * area * V;
             uint16_t *y = dst + n * area * channels + b * V;
-            const int lanes = channels - b * V < V ? channels - b * V : V;
+            const int left = channels - b * V;
             for (size_t p = begin; p < end; p++)
-                for (int part = 0; part < PARTS; part++) {
-                    const vec_half half = rounded(vec_load(x + p * V + part * W));
-                    if (lanes == V)
-                        *(vec_half *)(y + p * channels + part * W) = half;
-                    else
-                        for (int l = 0; l < W && part * W + l < lanes; l++)
-                            y[p * channels + part * W + l] = half[l];
-                }
+                for (int part = 0; part < PARTS; part++)
+                    some_store(y + p * channels + part * W, vec_load(x + p * V + part * W), left - part * W);
         }
     }
 }
@@ -79,17 +93,11 @@ static void widen(struct map_shape s, int channels, const uint16_t *src, const f
         for (int b = 0; b < s.cb; b++) {
             const size_t at = (n * s.cb + b) * area * V;
             const uint16_t *x = src + n * area * channels + b * V;
-            const int lanes = channels - b * V < V ? channels - b * V : V;
+            const int left = channels - b * V;
             for (size_t p = begin; p < end; p++)
                 for (int part = 0; part < PARTS; part++) {
                     const size_t to = at + p * V + part * W;
-                    vec_half half = {0};
-                    if (lanes == V)
-                        half = *(const vec_half *)(x + p * channels + part * W);
-                    else
-                        for (int l = 0; l < W && part * W + l < lanes; l++)
-                            half[l] = x[p * channels + part * W + l];
-                    vec value = widened(half);
+                    vec value = some_load(x + p * channels + part * W, left - part * W);
                     if (mask != NULL) {
                         const vec made = vec_load(mask + to);
                         value = vec_choose((made > 0) & (made < limit), value, vec_zero());
@@ -100,25 +108,6 @@ static void widen(struct map_shape s, int channels, const uint16_t *src, const f
     }
 }
 
-// `count` channels from p on, W at most; none past them is touched.
-INLINE vec some_load(const uint16_t *p, int count)
-{
-    if (count >= W)
-        return widened(*(const vec_half *)p);
-    vec_half half = {0};
-    for (int l = 0; l < count; l++)
-        half[l] = p[l];
-    return widened(half);
-}
-INLINE void some_store(uint16_t *p, vec x, int count)
-{
-    const vec_half half = rounded(x);
-    if (count >= W)
-        *(vec_half *)p = half;
-    else
-        for (int l = 0; l < count; l++)
-            p[l] = half[l];
-}
 INLINE vec activated(vec x, enum dnn_act act)
 {
     if (act == ACT_NONE)

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { EVALUATION_BATCH = 4 }; // pictures that evaluation's estimate is made for
-enum { KERNELS_VERSION = 1 };  // of our convolution kernels: another one makes old times void
+enum { KERNELS_VERSION = 2 };  // of our convolution kernels: another one makes old times void
 enum { TRIES = 5 };
 static const double CLEAR = 1.5;
 static const char *const pass_names[] = {"forward", "data", "weights"};
@@ -35,8 +35,8 @@ static void machine_text(char *out, size_t size)
 
 static void shape_text_of(const struct dnn_conv_shape *s, enum dnn_pass pass, char *out, size_t size)
 {
-    snprintf(out, size, "%s n%d c%d %dx%d k%d %dx%d pad %d %d", pass_names[pass], s->n, s->ic, s->ih, s->iw, s->oc,
-             s->oh, s->ow, s->top, s->left);
+    snprintf(out, size, "%s %dx%d n%d c%d %dx%d k%d %dx%d pad %d %d", pass_names[pass], s->kh, s->kw, s->n, s->ic,
+             s->ih, s->iw, s->oc, s->oh, s->ow, s->top, s->left);
 }
 
 static char *record_path(void)
@@ -137,7 +137,7 @@ struct trial { float *src, *dst, *wei, *bias, *scratch; };
 static bool trial_make(struct trial *t, const struct dnn_conv_shape *s, int lanes, size_t scratch)
 {
     const size_t v = (size_t)lanes, ic = blocks_of(s->ic, lanes) * v, oc = blocks_of(s->oc, lanes) * v;
-    const size_t src = s->n * ic * s->ih * s->iw, dst = s->n * oc * s->oh * s->ow, wei = ic * oc * 9;
+    const size_t src = s->n * ic * s->ih * s->iw, dst = s->n * oc * s->oh * s->ow, wei = ic * oc * s->kh * s->kw;
     const size_t all = src + dst + wei + oc + scratch;
     *t = (struct trial){0};
     if (all > mem_available() / 2 / sizeof(float))

@@ -359,12 +359,6 @@ graft_status dnn_conv_run(struct dnn_conv *c, const void *src, const float *wei,
     return check(dnnl_stream_wait(stream), "waiting for the stream");
 }
 
-graft_status dnn_sgemm(bool ta, bool tb, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                       float *c, int ldc)
-{
-    return check(dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, 0, c, ldc), "sgemm");
-}
-
 const char *dnn_version(void)
 {
     static char text[48];

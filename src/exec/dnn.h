@@ -27,9 +27,6 @@ const char *dnn_conv_name(const struct dnn_conv *conv);
 // wei, bias = their gradients.
 graft_status dnn_conv_run(struct dnn_conv *conv, const void *src, const float *wei, const float *bias,
                           const void *dst, void *scratch);
-// Row-major C (m, n) = A B with optional transposes.
-graft_status dnn_sgemm(bool ta, bool tb, int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                       float *c, int ldc);
 const char *dnn_version(void);
 bool dnn_takes(int lanes); // of floats: 16 AVX-512, 8 AVX2; also false where ONEDNN_MAX_CPU_ISA holds the library below
 bool dnn_takes_bf16(void); // and multiplies in bf16

@@ -17,13 +17,6 @@ enum { PIECE = 16384 }; // floats of an elementwise task
 #define LANE_LOOP _Pragma("omp simd") for (int l = 0; l < V; l++)
 static const float SIX = 6;
 
-static inline float act_value(float x, enum dnn_act act)
-{
-    if (act == ACT_NONE)
-        return x;
-    x = x > 0 ? x : 0;
-    return act == ACT_RELU6 && x > SIX ? SIX : x;
-}
 static inline float act_mask(float dst, float diff, enum dnn_act act)
 {
     if (act == ACT_NONE)
@@ -328,23 +321,6 @@ static void dropout(const float *src, float *dst, size_t size, float rate, uint6
         dst[i] = rng_unit(rng_hash(key, i, 0, 0)) < rate ? 0 : src[i] * keep;
 }
 
-static void bias_add(float *x, const float *bias, int n, int units, enum dnn_act act)
-{
-    for (int i = 0; i < n; i++)
-        for (int u = 0; u < units; u++)
-            x[(size_t)i * units + u] = act_value(x[(size_t)i * units + u] + (bias != NULL ? bias[u] : 0), act);
-}
-
-static void bias_gradient(const float *diff, float *diff_bias, int n, int units)
-{
-    for (int u = 0; u < units; u++) {
-        double sum = 0;
-        for (int i = 0; i < n; i++)
-            sum += diff[(size_t)i * units + u];
-        diff_bias[u] = (float)sum;
-    }
-}
-
 // Element addresses of conv_own.
 static inline size_t map_at(int n, int c, int y, int x, int channels, int h, int w, bool plain)
 {
@@ -499,12 +475,13 @@ extern const struct products FOR_SET(products);
 extern const struct winograd_kernels FOR_SET(winograd);
 extern const struct pool_kernels FOR_SET(pools);
 extern const struct bf16_kernels FOR_SET(bf16);
+extern const struct dense_kernels FOR_SET(dense);
 
 const struct kernel_table FOR_SET(kernels) = {
     .isa = ISA_NAME, .lanes = V, .act_forward = act_forward, .act_backward = act_backward, .add = add,
     .bn_statistics = bn_statistics, .bn_apply = bn_apply, .bn_backward = bn_backward,
     .lrn_forward = lrn_forward, .lrn_backward = lrn_backward,
-    .dropout = dropout, .bias_add = bias_add, .bias_gradient = bias_gradient, .conv_own = conv_own,
+    .dropout = dropout, .conv_own = conv_own,
     .winograd = &FOR_SET(winograd), .products = &FOR_SET(products), .pools = &FOR_SET(pools),
-    .bf16 = &FOR_SET(bf16),
+    .bf16 = &FOR_SET(bf16), .dense = &FOR_SET(dense),
 };

@@ -8,6 +8,14 @@
 #include "exec/winograd.h"
 #include <stdint.h>
 
+static inline float act_value(float x, enum dnn_act act)
+{
+    if (act == ACT_NONE)
+        return x;
+    x = x > 0 ? x : 0;
+    return act == ACT_RELU6 && x > 6 ? 6 : x;
+}
+
 struct map_shape { int n, cb, h, w; };         // cb: channel blocks
 struct map { float *at; size_t image; };       // image: floats from one image to the next
 struct rows { size_t n, each; };               // `n` images of `each` floats
@@ -66,6 +74,18 @@ struct bf16_kernels {
                         bool need_src, double *partial, float *diff_gamma, float *diff_beta);
 };
 
+// y = x W' + b: x (n, k), W (units, k), y (n, units).
+struct dense_shape { int n, k, units; };
+struct dense_kernels {
+    int rows; // of the gradient of W that are cheapest together
+    void (*forward)(struct dense_shape s, const float *x, const float *w, const float *bias, float *y,
+                    enum dnn_act act); // bias: NULL, none
+    void (*data)(struct dense_shape s, const float *diff_y, const float *w, float *diff_x);
+    // Rows [first, first + rows) of the gradient of W; diff_w: of row `first`.
+    void (*weights)(struct dense_shape s, const float *diff_y, const float *x, int first, int rows, float *diff_w);
+    void (*bias)(struct dense_shape s, const float *diff_y, float *diff_bias);
+};
+
 struct kernel_table {
     const char *isa;
     int lanes;
@@ -84,8 +104,6 @@ struct kernel_table {
     void (*lrn_backward)(struct map_shape s, struct lrn_shape a, const float *src, float *diff, float *ratio);
     void (*dropout)(const float *src, float *dst, size_t size, float rate, uint64_t seed, uint64_t step,
                     uint64_t layer);
-    void (*bias_add)(float *x, const float *bias, int n, int units, enum dnn_act act); // (n, units)
-    void (*bias_gradient)(const float *diff, float *diff_bias, int n, int units);
     // Convolution where the library has no fast kernel: weights of a depthwise one, everything else by definition. pass
     // as in dnn.h; same arguments.
     void (*conv_own)(const struct dnn_conv_shape *s, enum dnn_pass pass, float *src, float *wei, float *bias,
@@ -94,6 +112,7 @@ struct kernel_table {
     const struct products *products;
     const struct pool_kernels *pools;
     const struct bf16_kernels *bf16;
+    const struct dense_kernels *dense;
 };
 const struct kernel_table *exec_kernels(void);
 // Tests: the table of that name ("AVX2", "plain C") instead, while nothing is planned; NULL: the processor's again.

@@ -72,9 +72,10 @@ struct plan_step plan_step_at(const struct plan *p, int index)
         const struct value *in = &p->graph->values[node->in[0]];
         out.op = op_text[OP_DENSE];
         out.flops = 2.0 * p->options.batch * in->c * (in->flat ? 1 : in->h * in->w) * node->attr.dense.units;
-        out.algorithm = "sgemm";
         out.pass = passes[!backward ? DNN_FORWARD : s->extra == NO_BUFFER ? DNN_DATA : DNN_WEIGHTS];
         reads_weights = s->extra == NO_BUFFER;
+        if (!reads_weights) // and updates them: w and momentum, read and written
+            out.bytes += 4 * sizeof(float) * (double)p->params->entries[node->param[0]].size;
     } else if (node != NULL)
         out.op = node->op == OP_CONV || node->op == OP_DENSE ? "mask" : op_text[node->op];
     if (reads_weights)

@@ -60,8 +60,8 @@ size_t plan_own_bytes(const struct plan *plan); // how many of them are not the 
 graft_status arena_reserve(struct arena *arena); // message says bytes needed when memory is out
 int plan_batch(const struct plan *plan);
 
-// Gradient of one parameter entry, in the entry's own layout, ready: update it now; the buffer is reused afterwards.
-typedef void (*grad_ready)(void *user, int entry, float *gradient);
+// Gradients of a parameter, ready: update it now; the buffer is reused afterwards.
+typedef void (*grad_ready)(void *user, struct gradient g);
 struct run {
     const float *input; // (n, c, h, w) preprocessed.  NULL in a plan of the rest: the prefix's ends hold what it reads
     const float *targets; // (n, classes) rows of probabilities (PLAN_EXPLAIN: any weights); NULL in PLAN_INFER

@@ -9,6 +9,7 @@
 
 enum { V = LANES, W = REGISTER / 4, PARTS = V / W }; // PARTS: registers that hold one block's lanes
 typedef float vec __attribute__((vector_size(REGISTER), may_alias));
+typedef float vec_any __attribute__((vector_size(REGISTER), may_alias, aligned(4))); // as it lies in memory
 typedef int vec_mask __attribute__((vector_size(REGISTER))); // of a comparison: all ones where it holds
 typedef unsigned char vec_bytes __attribute__((vector_size(REGISTER / 4), may_alias)); // a byte a lane
 
@@ -20,6 +21,8 @@ typedef unsigned char vec_bytes __attribute__((vector_size(REGISTER / 4), may_al
 
 INLINE vec vec_load(const float *p) { return *(const vec *)p; } // aligned
 INLINE void vec_store(float *p, vec x) { *(vec *)p = x; }
+INLINE vec vec_load_any(const float *p) { return *(const vec_any *)p; } // at any address
+INLINE void vec_store_any(float *p, vec x) { *(vec_any *)p = x; }
 INLINE vec vec_zero(void) { return (vec){0}; }
 INLINE vec vec_spread(float x) { return x - (vec){0}; }
 INLINE vec vec_choose(vec_mask mask, vec a, vec b) { return (vec)(((vec_mask)a & mask) | ((vec_mask)b & ~mask)); }

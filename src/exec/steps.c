@@ -193,7 +193,7 @@ static graft_status run_ready(struct plan *p, const struct step *s, const struct
     float *gradient = BUFFER(src);
     memset(gradient + used, 0, (e->size - used) * sizeof *gradient); // the gap to the next entry is no kernel's
     if (run->ready != NULL)
-        run->ready(run->user, s->entry, gradient);
+        run->ready(run->user, (struct gradient){s->entry, 0, e->size, gradient});
     return GRAFT_OK;
 }
 

@@ -17,21 +17,41 @@ enum { APART_BLOCK = 48, APART_PRODUCT = 64 * 128 };                           /
 enum { SEGMENTS_MOST = 16, SEGMENTS_BYTES = 10 << 20 };
 enum { GRADIENT_TILES = 500, GRADIENT_CHUNK = 96, GRADIENT_BYTES = 8 << 20 }; // V and Q of a block
 
+#define FORM_ROW(kh, kw, mh, mw) {kh, kw, mh, mw},
+static const struct { int kh, kw, mh, mw; } forms[] = {WINO_EACH_FORM(FORM_ROW)};
+
+// WINO_FORMS: none.
+static enum wino_form form_of(const struct dnn_conv_shape *s)
+{
+    enum wino_form form = 0;
+    while (form < WINO_FORMS && (forms[form].kh != s->kh || forms[form].kw != s->kw))
+        form++;
+    return form;
+}
+
+static double points_of(enum wino_form f)
+{
+    return (forms[f].mh + forms[f].kh - 1) * (forms[f].mw + forms[f].kw - 1);
+}
+static int tiles_along(int outputs, int tile) { return (outputs + tile - 1) / tile; }
+
 bool winograd_applies(const struct dnn_conv_shape *s)
 {
-    return s->kh == 3 && s->kw == 3 && s->stride_h == 1 && s->stride_w == 1 && s->groups == 1 && !s->plain_src &&
+    return form_of(s) < WINO_FORMS && s->stride_h == 1 && s->stride_w == 1 && s->groups == 1 && !s->plain_src &&
            s->layout == LAYOUT_OIHW_BLOCK;
 }
 
 // In multiply-adds at the products' own rate.  What the transforms cost was fitted to all three passes of shapes from
-// 1x7x7 to 16x224x224 on two processors; it grows with the lanes, since only the products get faster with them.
+// 1x7x7 to 16x224x224 on two processors; it grows with the lanes, since only the products get faster with them, and
+// with the dimensions that are transformed, one after the other.
 double winograd_gain(const struct dnn_conv_shape *s, int lanes)
 {
-    const double tiles = (double)s->n * ((s->oh + WINO_TILE - 1) / WINO_TILE) * ((s->ow + WINO_TILE - 1) / WINO_TILE);
-    const double c = s->ic, k = s->oc, products = 1.15 * WINO_POINTS * tiles * c * k;
-    const double source = 50.0 * lanes * tiles * c, destination = 38.0 * lanes * tiles * k,
-                 weights = 75.0 * lanes * c * k;
-    return 9.0 * s->n * s->oh * s->ow * c * k / (products + source + destination + weights);
+    const enum wino_form form = form_of(s);
+    const double tiles = (double)s->n * tiles_along(s->oh, forms[form].mh) * tiles_along(s->ow, forms[form].mw);
+    const double c = s->ic, k = s->oc, points = points_of(form), products = 1.15 * points * tiles * c * k;
+    const double line = ((s->kh > 1) + (s->kw > 1)) * points * lanes;
+    const double source = 0.69 * line * tiles * c, destination = 0.53 * line * tiles * k, weights = 1.04 * line * c * k;
+    return (double)s->kh * s->kw * s->n * s->oh * s->ow * c * k / (products + source + destination + weights);
 }
 
 static long cache_bytes(int name, long fallback)
@@ -57,14 +77,14 @@ void winograd_cut(struct winograd *w, int block, int chunk, int slots)
     w->chunk = chunk;
     w->slots = slots;
     w->v_point = c * block * v + LINE;
-    w->v_floats = WINO_POINTS * w->v_point;
+    w->v_floats = w->points * w->v_point;
     if (w->pass == DNN_WEIGHTS) {
         const size_t blocks = (size_t)(w->tiles + block - 1) / block,
                      strips = (size_t)(block + WINO_STRIP - 1) / WINO_STRIP;
         w->q_point = (size_t)chunk * block * v + LINE;
-        w->q_floats = WINO_POINTS * w->q_point;
+        w->q_floats = w->points * w->q_point;
         w->u_point = c * v * chunk * v + LINE;
-        w->u_floats = WINO_POINTS * w->u_point;
+        w->u_floats = w->points * w->u_point;
         w->bias_floats = chunk * blocks * strips * v;
         w->segments = 1;
         if (slots > 0)
@@ -73,10 +93,10 @@ void winograd_cut(struct winograd *w, int block, int chunk, int slots)
     } else {
         const size_t panels = slots > 0 ? (k + 1) / 2 : (size_t)chunk;
         w->m_point = (size_t)block * panel + LINE;
-        w->m_panel = WINO_POINTS * w->m_point;
+        w->m_panel = w->points * w->m_point;
         w->m_floats = (slots > 0 ? 1 : panels) * w->m_panel;
         w->u_point = panels * c * v * panel + LINE;
-        w->u_floats = WINO_POINTS * w->u_point;
+        w->u_floats = w->points * w->u_point;
     }
 }
 
@@ -87,9 +107,9 @@ static void cut_convolution(struct winograd *w, int rows, int threads)
     const long chunk = clamp(CHUNK / panel, 1, panels);
     const long slice =
         l2 / 2 / (4 * (c < SOURCE_MOST ? c : SOURCE_MOST));               // a point's V in half of a thread's own cache
-    const long whole = l3 / 2 / (4 * WINO_POINTS * (c + chunk * panel));  // V and M in half of the shared one
+    const long whole = l3 / 2 / (4L * w->points * (c + chunk * panel));  // V and M in half of the shared one
     const long shared = clamp(slice < whole ? slice : whole, BLOCK_LEAST, BLOCK_MOST);
-    const long own = l2 * 6 / 10 / (4 * WINO_POINTS * (c + panel)); // V and a panel's M in a thread's own cache
+    const long own = l2 * 6 / 10 / (4L * w->points * (c + panel)); // V and a panel's M in a thread's own cache
     const long apart = own < APART_BLOCK ? own : APART_BLOCK;
     if (apart >= 2 * rows && c * k / apart < 2 * c + 2 * k + c * k / shared && w->tiles >= 4L * threads * apart)
         winograd_cut(w, even_block(w->tiles, apart, rows), (int)panels, threads);
@@ -101,7 +121,7 @@ static void cut_convolution(struct winograd *w, int rows, int threads)
 static void cut_gradient(struct winograd *w, int threads)
 {
     const long c = (long)w->c * w->lanes, k = (long)w->k * w->lanes,
-               block = GRADIENT_BYTES / (4 * WINO_POINTS * (c + k));
+               block = GRADIENT_BYTES / (4L * w->points * (c + k));
     if (w->tiles <= GRADIENT_TILES) // V whole, and as much of dU as stays in the cache
         winograd_cut(w, w->tiles, (int)clamp(GRADIENT_CHUNK / w->lanes, 1, w->k), 0);
     else if (c * k <= APART_PRODUCT)
@@ -115,21 +135,23 @@ struct winograd winograd_describe(const struct dnn_conv_shape *s, enum dnn_pass 
 {
     const int ic = (s->ic + lanes - 1) / lanes, oc = (s->oc + lanes - 1) / lanes;
     struct winograd w = {.pass = pass, .lanes = lanes, .n = s->n, .act = act, .bias = pass == DNN_FORWARD && s->bias};
+    w.form = form_of(s), w.points = (int)points_of(w.form);
+    w.kh = s->kh, w.kw = s->kw, w.mh = forms[w.form].mh, w.mw = forms[w.form].mw;
     if (pass == DNN_DATA) { // a convolution of the gradient with the turned weights
         w.c = oc, w.k = ic, w.h = s->oh, w.w = s->ow, w.oh = s->ih, w.ow = s->iw;
-        w.top = 2 - s->top, w.left = 2 - s->left;
+        w.top = s->kh - 1 - s->top, w.left = s->kw - 1 - s->left;
     } else {
         w.c = ic, w.k = oc, w.h = s->ih, w.w = s->iw, w.oh = s->oh, w.ow = s->ow;
         w.top = s->top, w.left = s->left;
     }
     w.read_image = (size_t)w.c * w.h * w.w * lanes;
     w.tile_image = (size_t)w.k * w.oh * w.ow * lanes;
-    w.tile_rows = (w.oh + WINO_TILE - 1) / WINO_TILE;
-    w.tile_columns = (w.ow + WINO_TILE - 1) / WINO_TILE;
+    w.tile_rows = tiles_along(w.oh, w.mh);
+    w.tile_columns = tiles_along(w.ow, w.mw);
     w.tiles = w.n * w.tile_rows * w.tile_columns;
     const size_t row = (size_t)w.ow * lanes * sizeof(float); // streamed lines must not be shared by two tiles
     w.stream = row % 64 == 0 && row * w.oh * w.n * w.k > STREAM_BYTES;
-    w.parts = (4 * threads + WINO_POINTS - 1) / WINO_POINTS;
+    w.parts = (4 * threads + w.points - 1) / w.points;
     if (pass == DNN_WEIGHTS)
         cut_gradient(&w, threads);
     else

@@ -1,11 +1,13 @@
-// exec/winograd.h: 3x3 convolutions of stride 1 by Winograd's F(4x4,3x3), all three passes; a quarter of the products
-// of the direct way.  winograd.c describes a pass and its blocking; winograd_kernels.c, compiled once per instruction
-// set, runs it.  Maps and weights lie as everywhere in exec/: (n, C/v, h*w, v) and [O/v][I/v][9][v i][v o].
+// exec/winograd.h: convolutions of stride 1 by Winograd's F(m,r), all three passes, with a fraction of the direct way's
+// products: 3x3 by F(4x4,3x3), a quarter; 5x5 by F(2x2,5x5), 9/25; 1x7 and 7x1 by F(4,7), 5/14; 1x3 and 3x1 by F(4,3),
+// a half.  winograd.c describes a pass and its blocking; winograd_kernels.c and winograd_transforms.c run it, compiled
+// once per instruction set.  Maps and weights lie as everywhere: (n, C/v, h*w, v) and [O/v][I/v][kh*kw][v i][v o].
 //
-// A tile is 4x4 of the destination; it needs 6x6 of the source.  Of each, with its 36 points:
+// A tile is mh x mw of the destination; it needs a patch of (mh + kh - 1) x (mw + kw - 1) of the source.  Of each, with
+// a point for every element of the patch:
 //   V [point][source channel]      = B' d B         transformed source
 //   U [point][source][destination] = G w G'         transformed weights (by data: rotated, transposed)
-//   M [point][destination]         = V U            36 matrix products over all tiles
+//   M [point][destination]         = V U            a matrix product a point, over all tiles
 //   y                              = A' M A         and bias, activation, or the mask of a gradient
 // By weights: Q = A e A' of the gradient e, dU[point] += V' Q over all tiles, dW = G' dU G.
 #pragma once
@@ -13,8 +15,15 @@
 #include "exec/dnn.h"
 #include <stddef.h>
 
+#define WINO_EACH_FORM(form) /* kh, kw, mh, mw */                                                                      \
+    form(3, 3, 4, 4) form(5, 5, 2, 2) form(1, 7, 1, 4) form(7, 1, 4, 1) form(1, 3, 1, 4) form(3, 1, 4, 1)
+#define WINO_FORM_NAME(kh, kw, mh, mw) WINO_##kh##x##kw,
+enum wino_form { WINO_EACH_FORM(WINO_FORM_NAME) WINO_FORMS };
+
 struct winograd {
     enum dnn_pass pass;
+    enum wino_form form;
+    int kh, kw, mh, mw, points;
     int lanes, n, c, k;          // images; blocks of `lanes` channels of the map read (c) and the map written (k)
     int h, w, top, left;         // the map read, and how far the first patch stands out of it
     int oh, ow;                  // the map in tiles: written, or (by weights) the gradient read
@@ -32,10 +41,9 @@ struct winograd {
     size_t bias_floats;          // by weights: sums of the gradient, a strip of tiles each
 };
 
-enum { WINO_TILE = 4, WINO_PATCH = 6, WINO_POINTS = WINO_PATCH * WINO_PATCH };
 enum { WINO_STRIP = 32 }; // tiles a task of a transform
 
-// 3x3, stride 1, no groups, blocked maps.
+// A kernel there is a form for, stride 1, no groups, blocked maps.
 bool winograd_applies(const struct dnn_conv_shape *shape);
 // How many times faster than the direct sums it is, estimated.
 double winograd_gain(const struct dnn_conv_shape *shape, int lanes);

@@ -1,82 +1,172 @@
-// exec/winograd_matrices.h: the one-dimensional transforms of Winograd's F(4,3), points 0, +-5/8, +-3/2, infinity.
-// For every filter g of 3, data d of 6, and the outputs y of 4 of their correlation, and for the gradient e of y:
+// exec/winograd_matrices.h: the one-dimensional transforms of Winograd's F(m,r): m outputs of a filter of r taps out of
+// m + r - 1 products, one for each of the points 0, some pairs +-a, and infinity.
+// For every filter g of r, data d, and the outputs y of their correlation, and for the gradient e of y:
 //   y = A' [(G g) . (B' d)]        gradient of g = G' [(A e) . (B' d)]
-// Both dimensions one after the other give F(4x4,3x3).  B' and A are exact in float; G is rounded once.
-// A pair +-a of points shares the even and the odd part of its polynomial.  The functions read and write vectors at
-// strides (in vectors); a vector holds channels, each transformed for itself.
+// Both dimensions one after the other give F(m x m, r x r); the line of one tap leaves its dimension alone.  B' and A
+// are exact in float; G is rounded once.  Row i of B' is the polynomial whose roots are the other points; a pair's two
+// share their even and their odd part.  The functions read and write vectors at strides (in vectors); a vector holds
+// channels, each transformed for itself.
 // Included by the files that are compiled once per instruction set: `vec` is W floats.
 #pragma once
 
 #ifndef WINO_REAL // the tests' is double
 #define WINO_REAL float
 #endif
-#define WINO_P 0.625f
-#define WINO_Q 1.5f
-#define WINO_PP (WINO_P * WINO_P)
-#define WINO_QQ (WINO_Q * WINO_Q)
-// 1 / product of the differences to the other points: of 0, +-p, +-q (1 at infinity)
-#define WINO_N0 ((WINO_REAL)(256.0 / 225))
-#define WINO_NP ((WINO_REAL)(-2048.0 / 2975))
-#define WINO_NQ ((WINO_REAL)(128.0 / 1071))
-#define WINO_P_NP ((WINO_REAL)(-256.0 / 595))
-#define WINO_Q_NQ ((WINO_REAL)(64.0 / 357))
-#define WINO_PP_NP ((WINO_REAL)(-32.0 / 119))
-#define WINO_QQ_NQ ((WINO_REAL)(32.0 / 119))
 
-INLINE void wino_data(const vec *d, const int ds, vec *out, const int os) // B': 6 -> 6
+enum { WINO_PAIRS_MOST = 4, WINO_TAPS_MOST = 7, WINO_OUT_MOST = 4, WINO_LINE_MOST = 10, WINO_POINTS_MOST = 36 };
+struct wino_line {
+    int taps, out, pairs, points;
+    WINO_REAL all[WINO_PAIRS_MOST + 1];                      // product of (x^2 - a^2) over the pairs: its coefficients
+    WINO_REAL others[WINO_PAIRS_MOST][WINO_PAIRS_MOST];      // over all pairs but this one
+    WINO_REAL power[WINO_PAIRS_MOST][WINO_OUT_MOST];         // a^j
+    WINO_REAL zero, filter[WINO_PAIRS_MOST][WINO_TAPS_MOST]; // G: 1 / N of the point 0, a^k / N of a pair
+};
+
+// Coefficients of the product of (x^2 - a), ...
+#define WINO_PRODUCT_1(a) {-(a), 1}
+#define WINO_PRODUCT_2(a, b) {(a) * (b), -((a) + (b)), 1}
+#define WINO_PRODUCT_3(a, b, c) {-(a) * (b) * (c), (a) * (b) + (a) * (c) + (b) * (c), -((a) + (b) + (c)), 1}
+#define WINO_PRODUCT_4(a, b, c, d)                                                                                     \
+    {(a) * (b) * (c) * (d), -((a) * (b) * (c) + (a) * (b) * (d) + (a) * (c) * (d) + (b) * (c) * (d)),                  \
+     (a) * (b) + (a) * (c) + (a) * (d) + (b) * (c) + (b) * (d) + (c) * (d), -((a) + (b) + (c) + (d)), 1}
+#define WINO_POWERS(a) {1, a, (a) * (a), (a) * (a) * (a)}
+// n: the product of a's differences to all other points
+#define WINO_FILTER(a, n)                                                                                              \
+    {1 / (n), (a) / (n), (a) * (a) / (n), (a) * (a) * (a) / (n), (a) * (a) * (a) * (a) / (n),                          \
+     (a) * (a) * (a) * (a) * (a) / (n), (a) * (a) * (a) * (a) * (a) * (a) / (n)}
+#define WINO_N2(a, b) (2 * (a) * (a) * ((a) * (a) - (b) * (b)))
+#define WINO_N4(a, b, c, d) (WINO_N2(a, b) * ((a) * (a) - (c) * (c)) * ((a) * (a) - (d) * (d)))
+#define WINO_LINE_6(r, m, a, b)                                                                                        \
+    {.taps = r, .out = m, .pairs = 2, .points = 6, .all = WINO_PRODUCT_2((a) * (a), (b) * (b)),                        \
+     .others = {WINO_PRODUCT_1((b) * (b)), WINO_PRODUCT_1((a) * (a))}, .power = {WINO_POWERS(a), WINO_POWERS(b)},      \
+     .zero = 1 / ((a) * (a) * (b) * (b)),                                                                              \
+     .filter = {WINO_FILTER(a, WINO_N2(a, b)), WINO_FILTER(b, WINO_N2(b, a))}}
+#define WINO_LINE_10(r, m, a, b, c, d)                                                                                 \
+    {.taps = r, .out = m, .pairs = 4, .points = 10,                                                                    \
+     .all = WINO_PRODUCT_4((a) * (a), (b) * (b), (c) * (c), (d) * (d)),                                                \
+     .others = {WINO_PRODUCT_3((b) * (b), (c) * (c), (d) * (d)), WINO_PRODUCT_3((a) * (a), (c) * (c), (d) * (d)),      \
+                WINO_PRODUCT_3((a) * (a), (b) * (b), (d) * (d)), WINO_PRODUCT_3((a) * (a), (b) * (b), (c) * (c))},     \
+     .power = {WINO_POWERS(a), WINO_POWERS(b), WINO_POWERS(c), WINO_POWERS(d)},                                        \
+     .zero = 1 / ((a) * (a) * (b) * (b) * (c) * (c) * (d) * (d)),                                                      \
+     .filter = {WINO_FILTER(a, WINO_N4(a, b, c, d)), WINO_FILTER(b, WINO_N4(b, a, c, d)),                              \
+                WINO_FILTER(c, WINO_N4(c, a, b, d)), WINO_FILTER(d, WINO_N4(d, a, b, c))}}
+
+// wino_line_TAPS_OUT.  The points are those of the least rounding error among fractions whose products are exact.
+// Beside F(4x4,3x3) the results' error is half with F(4,3) alone, the same with F(2x2,5x5), twice with F(4,7).
+static const struct wino_line wino_line_1_1 = {.taps = 1, .out = 1, .points = 1};
+static const struct wino_line wino_line_3_4 = WINO_LINE_6(3, 4, 0.625, 1.5);
+static const struct wino_line wino_line_5_2 = WINO_LINE_6(5, 2, 0.625, 1.5);
+static const struct wino_line wino_line_7_4 = WINO_LINE_10(7, 4, 0.4375, 0.8125, 1.25, 2.25);
+
+#define WINO_UNROLL _Pragma("GCC unroll 10") // every loop goes over a line's constants
+
+INLINE void wino_data(const struct wino_line *l, const vec *d, const int ds, vec *out, const int os) // B'
 {
-    const vec d0 = d[0], d1 = d[ds], d2 = d[2 * ds], d3 = d[3 * ds], d4 = d[4 * ds], d5 = d[5 * ds];
-    const vec even_p = d4 - d2 * WINO_QQ, odd_p = d3 - d1 * WINO_QQ;
-    const vec even_q = d4 - d2 * WINO_PP, odd_q = d3 - d1 * WINO_PP;
-    out[0] = d0 * (WINO_PP * WINO_QQ) + (d4 - d2 * (WINO_PP + WINO_QQ));
-    out[os] = even_p + odd_p * WINO_P;
-    out[2 * os] = even_p - odd_p * WINO_P;
-    out[3 * os] = even_q + odd_q * WINO_Q;
-    out[4 * os] = even_q - odd_q * WINO_Q;
-    out[5 * os] = d1 * (WINO_PP * WINO_QQ) + (d5 - d3 * (WINO_PP + WINO_QQ));
+    const int pairs = l->pairs;
+    if (l->points == 1) {
+        out[0] = d[0];
+        return;
+    }
+    vec first = d[2 * pairs * ds], last = d[(2 * pairs + 1) * ds];
+    WINO_UNROLL for (int k = pairs - 1; k >= 0; k--) {
+        first += d[2 * k * ds] * l->all[k];
+        last += d[(2 * k + 1) * ds] * l->all[k];
+    }
+    WINO_UNROLL for (int i = 0; i < pairs; i++) {
+        vec even = d[2 * pairs * ds], odd = d[(2 * pairs - 1) * ds];
+        WINO_UNROLL for (int k = pairs - 2; k >= 0; k--) {
+            even += d[(2 * k + 2) * ds] * l->others[i][k];
+            odd += d[(2 * k + 1) * ds] * l->others[i][k];
+        }
+        out[(2 * i + 1) * os] = even + odd * l->power[i][1];
+        out[(2 * i + 2) * os] = even - odd * l->power[i][1];
+    }
+    out[0] = first;
+    out[(2 * pairs + 1) * os] = last;
 }
 
-INLINE void wino_filter(const vec *g, const int gs, vec *out, const int os) // G: 3 -> 6
+INLINE void wino_filter(const struct wino_line *l, const vec *g, const int gs, vec *out, const int os) // G
 {
-    const vec g0 = g[0], g1 = g[gs], g2 = g[2 * gs];
-    const vec even_p = g0 * WINO_NP + g2 * WINO_PP_NP, odd_p = g1 * WINO_P_NP;
-    const vec even_q = g0 * WINO_NQ + g2 * WINO_QQ_NQ, odd_q = g1 * WINO_Q_NQ;
-    out[0] = g0 * WINO_N0;
-    out[os] = even_p + odd_p;
-    out[2 * os] = even_p - odd_p;
-    out[3 * os] = even_q + odd_q;
-    out[4 * os] = even_q - odd_q;
-    out[5 * os] = g2;
+    if (l->points == 1) {
+        out[0] = g[0];
+        return;
+    }
+    WINO_UNROLL for (int i = 0; i < l->pairs; i++) {
+        vec even = g[0] * l->filter[i][0], odd = g[gs] * l->filter[i][1];
+        WINO_UNROLL for (int k = 2; k < l->taps; k += 2)
+            even += g[k * gs] * l->filter[i][k];
+        WINO_UNROLL for (int k = 3; k < l->taps; k += 2)
+            odd += g[k * gs] * l->filter[i][k];
+        out[(2 * i + 1) * os] = even + odd;
+        out[(2 * i + 2) * os] = even - odd;
+    }
+    out[(2 * l->pairs + 1) * os] = g[(l->taps - 1) * gs];
+    out[0] = g[0] * l->zero;
 }
 
-INLINE void wino_output(const vec *m, const int ms, vec *out, const int os) // A': 6 -> 4
+INLINE void wino_output(const struct wino_line *l, const vec *m, const int ms, vec *out, const int os) // A'
 {
-    const vec sum_p = m[ms] + m[2 * ms], difference_p = m[ms] - m[2 * ms];
-    const vec sum_q = m[3 * ms] + m[4 * ms], difference_q = m[3 * ms] - m[4 * ms];
-    out[0] = m[0] + sum_p + sum_q;
-    out[os] = difference_p * WINO_P + difference_q * WINO_Q;
-    out[2 * os] = sum_p * WINO_PP + sum_q * WINO_QQ;
-    out[3 * os] = difference_p * (WINO_P * WINO_PP) + (difference_q * (WINO_Q * WINO_QQ) + m[5 * ms]);
+    if (l->points == 1) {
+        out[0] = m[0];
+        return;
+    }
+    vec sum[WINO_PAIRS_MOST] = {0}, difference[WINO_PAIRS_MOST] = {0};
+    WINO_UNROLL for (int i = 0; i < l->pairs; i++) {
+        sum[i] = m[(2 * i + 1) * ms] + m[(2 * i + 2) * ms];
+        difference[i] = m[(2 * i + 1) * ms] - m[(2 * i + 2) * ms];
+    }
+    WINO_UNROLL for (int j = 0; j < l->out; j++) {
+        const vec *half = j % 2 == 0 ? sum : difference;
+        vec y = half[0] * l->power[0][j];
+        if (j == 0)
+            y += m[0];
+        if (j == l->out - 1)
+            y += m[(2 * l->pairs + 1) * ms];
+        WINO_UNROLL for (int i = 1; i < l->pairs; i++)
+            y += half[i] * l->power[i][j];
+        out[j * os] = y;
+    }
 }
 
-INLINE void wino_gradient(const vec *e, const int es, vec *out, const int os) // A: 4 -> 6
+INLINE void wino_gradient(const struct wino_line *l, const vec *e, const int es, vec *out, const int os) // A
 {
-    const vec e0 = e[0], e1 = e[es], e2 = e[2 * es], e3 = e[3 * es];
-    const vec even_p = e0 + e2 * WINO_PP, odd_p = (e1 + e3 * WINO_PP) * WINO_P;
-    const vec even_q = e0 + e2 * WINO_QQ, odd_q = (e1 + e3 * WINO_QQ) * WINO_Q;
-    out[0] = e0;
-    out[os] = even_p + odd_p;
-    out[2 * os] = even_p - odd_p;
-    out[3 * os] = even_q + odd_q;
-    out[4 * os] = even_q - odd_q;
-    out[5 * os] = e3;
+    if (l->points == 1) {
+        out[0] = e[0];
+        return;
+    }
+    WINO_UNROLL for (int i = 0; i < l->pairs; i++) {
+        vec even = e[0], odd = e[es] * l->power[i][1];
+        WINO_UNROLL for (int j = 2; j < l->out; j += 2)
+            even += e[j * es] * l->power[i][j];
+        WINO_UNROLL for (int j = 3; j < l->out; j += 2)
+            odd += e[j * es] * l->power[i][j];
+        out[(2 * i + 1) * os] = even + odd;
+        out[(2 * i + 2) * os] = even - odd;
+    }
+    out[(2 * l->pairs + 1) * os] = e[(l->out - 1) * es];
+    out[0] = e[0];
 }
 
-INLINE void wino_filter_gradient(const vec *u, const int us, vec *out, const int os) // G': 6 -> 3
+INLINE void wino_filter_gradient(const struct wino_line *l, const vec *u, const int us, vec *out, const int os) // G'
 {
-    const vec sum_p = u[us] + u[2 * us], difference_p = u[us] - u[2 * us];
-    const vec sum_q = u[3 * us] + u[4 * us], difference_q = u[3 * us] - u[4 * us];
-    out[0] = u[0] * WINO_N0 + (sum_p * WINO_NP + sum_q * WINO_NQ);
-    out[os] = difference_p * WINO_P_NP + difference_q * WINO_Q_NQ;
-    out[2 * os] = sum_p * WINO_PP_NP + (sum_q * WINO_QQ_NQ + u[5 * us]);
+    if (l->points == 1) {
+        out[0] = u[0];
+        return;
+    }
+    vec sum[WINO_PAIRS_MOST] = {0}, difference[WINO_PAIRS_MOST] = {0};
+    WINO_UNROLL for (int i = 0; i < l->pairs; i++) {
+        sum[i] = u[(2 * i + 1) * us] + u[(2 * i + 2) * us];
+        difference[i] = u[(2 * i + 1) * us] - u[(2 * i + 2) * us];
+    }
+    WINO_UNROLL for (int k = 0; k < l->taps; k++) {
+        const vec *half = k % 2 == 0 ? sum : difference;
+        vec g = half[0] * l->filter[0][k];
+        WINO_UNROLL for (int i = 1; i < l->pairs; i++)
+            g += half[i] * l->filter[i][k];
+        if (k == 0)
+            g += u[0] * l->zero;
+        if (k == l->taps - 1)
+            g += u[(2 * l->pairs + 1) * us];
+        out[k * os] = g;
+    }
 }

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/names.h"
+#include "infer/layer_names.h"
 #include "base/text.h"
 #include <stdio.h>
 #include <string.h>
@@ -39,24 +39,6 @@ static bool follows(const struct node *n) // belongs to the layer before it
     return n != NULL && (n->op == OP_BN || n->op == OP_SCALE || n->op == OP_RELU || n->op == OP_RELU6);
 }
 
-static graft_status layer_unknown(const struct model *m, const char *name)
-{
-    char **known = mem_zero((size_t)m->graph.n_rows + 1, sizeof *known);
-    size_t n = 0;
-    graft_status status = known != NULL ? GRAFT_OK : fail_memory("the names of layers");
-    for (int row = 0; row < m->graph.n_rows && status == GRAFT_OK; row++)
-        if (graph_row_name(&m->graph, row) != NULL && (known[n++] = mem_text(graph_row_name(&m->graph, row))) == NULL)
-            status = fail_memory("the names of layers");
-    if (status == GRAFT_OK)
-        status = fail(
-            GRAFT_BAD_OPTION, "--layer: no layer '%s' in %s; did you mean '%s'? `graft models %s --layers` lists them",
-            name, m->network->name, n > 0 ? name_nearest(name, (const char *const *)known, n) : "", m->network->name);
-    for (size_t i = 0; known != NULL && i < n; i++)
-        mem_free(known[i]);
-    mem_free(known);
-    return status;
-}
-
 // What enters the classifier; in evaluation dropout changes nothing.
 static int before_head(const struct graph *g)
 {
@@ -89,7 +71,7 @@ static graft_status value_of(const struct model *m, const char *layer, int *out)
         *out = value;
         return GRAFT_OK;
     }
-    return layer_unknown(m, layer);
+    return fail_layer(&m->graph, m->network->name, "layer", layer, strlen(layer));
 }
 
 // ---- over pictures

@@ -3,6 +3,7 @@
 // logged.
 
 #include "infer/model.h"
+#include "infer/layer_names.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -168,10 +169,9 @@ static graft_status freeze(struct model *m, const struct model_request *r)
 {
     int rows = r->freeze;
     if (r->freeze_name != NULL) {
-        rows = zoo_row_named(m->network, &m->graph, r->freeze_name);
+        rows = r->freeze_name[0] != '\0' ? zoo_row_named(m->network, &m->graph, r->freeze_name) : -1;
         if (rows < 0)
-            return fail(GRAFT_BAD_OPTION, "--freeze %s: no such layer in %s; `graft models %s --layers` lists them",
-                        r->freeze_name, m->network->name, m->network->name);
+            return fail_layer(&m->graph, m->network->name, "freeze", r->freeze_name, strlen(r->freeze_name));
     }
     return graph_freeze(&m->graph, rows < 0 ? graph_head_row(&m->graph) : rows, r->bn);
 }

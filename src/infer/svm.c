@@ -32,9 +32,9 @@ void svm_free(struct svm *s)
 }
 
 graft_status svm_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
-                       double c, double tolerance, double *w)
+                       double c, double tolerance, bool warm, double *w)
 {
-    return liblinear_train(x, labels, row, n, width, classes, c, tolerance, w);
+    return liblinear_train(x, labels, row, n, width, classes, c, tolerance, warm, w);
 }
 
 void svm_values(const double *w, const float *x, int width, int classes, double *f)
@@ -107,20 +107,22 @@ static graft_status platt_fit(const double *values, const int *labels, size_t n,
 
 // ---- C
 
-// Every row's values by the weights of the other folds; *right: how many of them are largest at the label.
+// Every row's values by the weights of the other folds; *right: how many of them are largest at the label.  `weights`
+// are of each fold: with `warm` each starts from those it had at another C, which is most of the way.
 static graft_status values_out_of_fold(const struct svm *s, const float *x, const int *labels, const int *fold,
-                                       size_t n, int folds, double c, double tolerance, double *w, uint32_t *rows,
-                                       double *values, size_t *right)
+                                       size_t n, int folds, double c, double tolerance, bool warm, double *weights,
+                                       uint32_t *rows, double *values, size_t *right)
 {
     *right = 0;
     for (int k = 0; k < folds; k++) {
+        double *w = weights + (size_t)k * (size_t)s->n_classes * (size_t)(s->width + 1);
         size_t others = 0;
         for (size_t i = 0; i < n; i++)
             if (fold[i] != k)
                 rows[others++] = (uint32_t)i;
         if (others == n)
             continue;
-        TRY(svm_train(x, labels, rows, others, s->width, s->n_classes, c, tolerance, w));
+        TRY(svm_train(x, labels, rows, others, s->width, s->n_classes, c, tolerance, warm, w));
         for (size_t i = 0; i < n; i++) {
             double *f = values + i * (size_t)s->n_classes;
             int best = 0;
@@ -142,19 +144,22 @@ graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int
 {
     const size_t size = (size_t)s->n_classes * (size_t)(s->width + 1);
     uint32_t *rows = mem_alloc((n + 1) * sizeof *rows);
-    double best = -1;
+    double best = -1, *weights = mem_alloc((size_t)folds * size * sizeof *weights);
+    bool warm = false;
     size_t right;
     graft_status status = GRAFT_OK;
     s->w = mem_alloc(size * sizeof *s->w);
     s->platt = mem_alloc(2 * (size_t)s->n_classes * sizeof *s->platt);
-    if (rows == NULL || s->w == NULL || s->platt == NULL)
+    if (rows == NULL || weights == NULL || s->w == NULL || s->platt == NULL)
         TRY_GOTO(fail_memory("the support vector machine"));
     s->c = c;
     for (int i = 0; i < SVM_STRENGTHS; i++) {
         accuracy[i] = -1;
         if (c > 0) // it is given
             continue;
-        TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, svm_strengths[i], ROUGH, s->w, rows, values, &right));
+        TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, svm_strengths[i], ROUGH, warm, weights, rows, values,
+                                    &right));
+        warm = true;
         accuracy[i] = (double)right / (double)n;
         hooks_progress(&(graft_progress){.stage = "svm", .step = i + 1, .steps = SVM_STRENGTHS});
         if (accuracy[i] > best) {
@@ -162,14 +167,15 @@ graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int
             s->c = svm_strengths[i];
         }
     }
-    TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, s->c, FINE, s->w, rows, values, &right));
+    TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, s->c, FINE, warm, weights, rows, values, &right));
     for (int k = 0; k < s->n_classes; k++)
         TRY_GOTO(platt_fit(values, labels, n, s->n_classes, k, s->platt + 2 * k));
     for (size_t i = 0; i < n; i++)
         rows[i] = (uint32_t)i;
-    TRY_GOTO(svm_train(x, labels, rows, n, s->width, s->n_classes, s->c, FINE, s->w));
+    TRY_GOTO(svm_train(x, labels, rows, n, s->width, s->n_classes, s->c, FINE, false, s->w));
 done:
     mem_free(rows);
+    mem_free(weights);
     return status;
 }
 

@@ -15,10 +15,10 @@ struct svm {
     double *w, *platt;
 };
 // One against the rest with the squared hinge loss and an intercept that is penalised like the weights, as
-// scikit-learn's LinearSVC, until the gradient is down to `tolerance` of the first.  x: (n, width) rows; row: which of
-// them to use. w: (classes, width + 1).
+// scikit-learn's LinearSVC, until the gradient is down to `tolerance` of that of no weights.  x: (n, width) rows; row:
+// which of them to use.  w: (classes, width + 1); with `warm` it is where the search begins.
 graft_status svm_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
-                       double c, double tolerance, double *w);
+                       double c, double tolerance, bool warm, double *w);
 void svm_values(const double *w, const float *x, int width, int classes, double *f); // of one row: (classes)
 void svm_probabilities(const double *platt, const double *f, int classes, float *p);
 // C by cross-validated accuracy over `fold` (by row, 0 .. folds - 1; the smaller C of equals), Platt's sigmoids on the

@@ -55,11 +55,35 @@ static void weights_take(const struct model *m, int width, int classes, double *
         }
 }
 
+// The other way round: liblinear numbers classes by their first rows.
+static graft_status start_make(const double *w, const int *labels, const uint32_t *row, size_t n, int width,
+                               int classes, double **out)
+{
+    int *order = mem_alloc((size_t)classes * sizeof *order), count = 0;
+    double *start = mem_alloc((size_t)classes * (size_t)(width + 1) * sizeof *start);
+    const bool fine = order != NULL && start != NULL;
+    for (size_t i = 0; i < n && fine; i++) {
+        int j = 0;
+        while (j < count && order[j] != labels[row[i]])
+            j++;
+        if (j == count)
+            order[count++] = labels[row[i]];
+    }
+    const int vectors = count == 2 ? 1 : count;
+    for (int j = 0; j < vectors && fine; j++)
+        for (int k = 0; k <= width; k++)
+            start[k * vectors + j] = w[(size_t)order[j] * (size_t)(width + 1) + (size_t)k];
+    mem_free(order);
+    *out = start;
+    return fine ? GRAFT_OK : fail_memory("the support vector machine");
+}
+
 graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
-                             double c, double tolerance, double *w)
+                             double c, double tolerance, bool warm, double *w)
 {
     const size_t nodes = nodes_needed(x, row, n, width), bytes = nodes * sizeof(struct feature_node);
     struct rows r = {mem_alloc(bytes), mem_alloc(n * sizeof *r.row), mem_alloc(n * sizeof *r.label)};
+    double *start = NULL;
     graft_status status = GRAFT_OK;
     bool several = false;
     for (size_t i = 1; i < n; i++)
@@ -71,8 +95,10 @@ graft_status liblinear_train(const float *x, const int *labels, const uint32_t *
                       "%zu rows of %d features need %.0f MB for liblinear, and %.0f MB are available", n, width,
                       (double)bytes / 1e6, (double)mem_available() / 1e6));
     rows_fill(&r, x, labels, row, n, width);
+    if (warm)
+        TRY_GOTO(start_make(w, labels, row, n, width, classes, &start));
     const struct problem problem = {(int)n, width + 1, r.label, r.row, 1};
-    const struct parameter how = {.solver_type = L2R_L2LOSS_SVC, .eps = tolerance, .C = c};
+    const struct parameter how = {.solver_type = L2R_L2LOSS_SVC, .eps = tolerance, .C = c, .init_sol = start};
     set_print_string_function(quiet);
     struct model *m = train(&problem, &how);
     weights_take(m, width, classes, w);
@@ -81,15 +107,17 @@ done:
     mem_free(r.nodes);
     mem_free(r.row);
     mem_free(r.label);
+    mem_free(start);
     return status;
 }
 
 #else
 
 graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
-                             double c, double tolerance, double *w)
+                             double c, double tolerance, bool warm, double *w)
 {
-    (void)x, (void)labels, (void)row, (void)n, (void)width, (void)classes, (void)c, (void)tolerance, (void)w;
+    (void)x, (void)labels, (void)row, (void)n, (void)width, (void)classes, (void)c, (void)tolerance, (void)warm;
+    (void)w;
     return fail(GRAFT_FAILED,
                 "this graft was built without liblinear (Debian: liblinear-dev), so it trains no support vector "
                 "machine; `graft features -o F.libsvm` writes what one needs");

@@ -8,4 +8,4 @@
 
 // As svm_train in infer/svm.h.
 graft_status liblinear_train(const float *x, const int *labels, const uint32_t *row, size_t n, int width, int classes,
-                             double c, double tolerance, double *w);
+                             double c, double tolerance, bool warm, double *w);

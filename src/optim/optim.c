@@ -119,24 +119,24 @@ static void decay_coupled(float *g, const float *w, size_t n, float decay)
         g[i] += decay * w[i];
 }
 
-static void entry_update(struct optimizer *o, int entry, float *g)
+static void part_update(struct optimizer *o, struct gradient g)
 {
     const struct optim_options *own = &o->options;
-    const struct param_entry *e = &o->params->entries[entry];
-    const struct optim_entry *state = &o->entries[entry];
+    const size_t offset = o->params->entries[g.entry].offset + g.first;
+    const struct optim_entry *state = &o->entries[g.entry];
     const uint64_t before =
         own->rules == RULES_TORCH ? o->updates - state->first : o->updates; // PyTorch counts by parameter
-    struct rule_step step = {.options = own, .w = o->params->block + e->offset, .g = g, .n = e->size,
+    struct rule_step step = {.options = own, .w = o->params->block + offset, .g = g.values, .n = g.n,
                              .rate = o->rate * state->scale, .momentum = o->momentum, .t = before + 1};
     for (int i = 0; i < OPTIM_SLOTS; i++)
-        step.slot[i] = o->slot[i] != NULL ? o->slot[i] + e->offset : NULL;
+        step.slot[i] = o->slot[i] != NULL ? o->slot[i] + offset : NULL;
     if (own->clip_value > 0)
-        clip_values(g, e->size, (float)own->clip_value);
+        clip_values(g.values, g.n, (float)own->clip_value);
     if (own->weight_decay > 0 && state->decays) {
         if (o->rule->decoupled[own->rules])
-            decay_decoupled(step.w, e->size, (float)(own->weight_decay * step.rate));
+            decay_decoupled(step.w, g.n, (float)(own->weight_decay * step.rate));
         else
-            decay_coupled(g, step.w, e->size, (float)own->weight_decay);
+            decay_coupled(g.values, step.w, g.n, (float)own->weight_decay);
     }
     o->rule->update[own->rules](&step);
 }
@@ -150,25 +150,24 @@ void optimizer_begin(struct optimizer *o, double rate, double momentum, int pict
     o->pictures += pictures;
 }
 
-void optimizer_gradient(void *optimizer, int entry, float *gradient)
+void optimizer_gradient(void *optimizer, struct gradient g)
 {
     struct optimizer *o = optimizer;
-    struct optim_entry *state = &o->entries[entry];
-    const struct param_entry *e = &o->params->entries[entry];
+    struct optim_entry *state = &o->entries[g.entry];
     if (state->first == OPTIM_NEVER)
         state->first = o->updates;
     if (o->gathered == NULL) {
-        entry_update(o, entry, gradient);
+        part_update(o, g);
         return;
     }
-    float *sum = o->gathered + e->offset;
+    float *sum = o->gathered + o->params->entries[g.entry].offset + g.first;
     const float weight = o->options.accumulate > 1 ? (float)o->batch_pictures : 1;
-    if (!state->gathered)
-        memset(sum, 0, e->size * sizeof *sum);
+    if (g.first == 0 && !state->gathered)
+        memset(sum, 0, o->params->entries[g.entry].size * sizeof *sum);
     state->gathered = true;
 #pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < e->size; i++)
-        sum[i] += weight * gradient[i];
+    for (size_t i = 0; i < g.n; i++)
+        sum[i] += weight * g.values[i];
 }
 
 // The parts are the same whatever the number of threads, so the sum is.
@@ -221,7 +220,7 @@ static void gathered_update(struct optimizer *o)
             continue;
         if (factor != 1)
             scale(g, e->size, factor);
-        entry_update(o, i, g);
+        part_update(o, (struct gradient){i, 0, e->size, g});
         o->entries[i].gathered = false;
     }
 }

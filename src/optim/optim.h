@@ -56,7 +56,7 @@ void optimizer_fini(struct optimizer *o); // a zeroed one is fine
 size_t optimizer_blocks(const struct optim_options *options); // times the trainable group: what it will take in memory
 // A step: begin, optimizer_gradient for each entry (a grad_ready hook; it may change the gradient), end.
 void optimizer_begin(struct optimizer *o, double rate, double momentum, int pictures);
-void optimizer_gradient(void *optimizer, int entry, float *gradient);
+void optimizer_gradient(void *optimizer, struct gradient g);
 void optimizer_end(struct optimizer *o);
 void optimizer_flush(struct optimizer *o); // the end of an epoch: updates with the batches gathered, if there are any
 

@@ -33,6 +33,9 @@ struct params {
     uint64_t version;    // increments with every change
     uint64_t steps;      // how many of them were training's, which leaves alone what is frozen
 };
+// A gradient of an entry's floats [first, first + n), in its own layout.  Most come whole; those of large dense layers
+// in parts, one after the other, from the first.
+struct gradient { int entry; size_t first, n; float *values; };
 size_t param_entry_size(const struct param_entry *entry, int lanes); // floats, padding included
 void param_from_canonical(const struct params *p, int entry, const float *src); // fills padding with zeros
 void param_from_file(const struct params *p, int entry, const float *src, const struct file_order *order); // likewise

@@ -87,11 +87,10 @@ static graft_status classes_suffice(const struct dataset *d)
     mem_free(group);
     if (n == 0)
         return GRAFT_OK;
-    return fail(
-        GRAFT_BAD_FILE,
-        "of %d classes all pictures are in one group, so the model that is validated on them would never have seen "
-        "them: %s; gather them from other groups, leave the classes out, or say --group none",
-        n, list);
+    return fail(GRAFT_BAD_FILE,
+                "%d of %d classes have all their pictures in one group, so the model that is validated on them would "
+                "never have seen such: %s; gather them from other groups, leave the classes out, or say --group none",
+                n, d->n_classes, list);
 }
 
 // The same picture twice could be trained on and validated at once.
@@ -180,7 +179,8 @@ static graft_status list_compare(const char *folder, const char *path, const str
     char *changes = NULL;
     TRY(file_map_open(path, &map));
     graft_status status =
-        changes_of_rows(map.data, (bytes){(const uint8_t *)now->data, now->size}, "label,fold,content,group", &changes);
+        changes_of_rows(map.data, (bytes){(const uint8_t *)now->data, now->size},
+                        "label,fold,content or date,group", &changes);
     file_map_close(&map);
     if (status == GRAFT_OK && changes[0] != '\0' && !force)
         status = fail(GRAFT_BAD_FILE, "the folds in '%s' are of other data: %s.  Add --force to go on all the same",

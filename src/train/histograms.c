@@ -94,11 +94,32 @@ done:
     return status;
 }
 
-void histograms_gradient(void *histograms, int entry, float *gradient)
+// Gathers a gradient that comes in parts.
+static void part_put(struct histograms *h, struct gradient g)
+{
+    const size_t size = h->params->entries[g.entry].size;
+    if (g.first == 0)
+        h->whole = mem_alloc(size * sizeof *h->whole);
+    if (h->whole == NULL) {
+        h->lines.broken = true;
+        return;
+    }
+    memcpy(h->whole + g.first, g.values, g.n * sizeof *h->whole);
+    if (g.first + g.n < size)
+        return;
+    entry_put(h, "gradients", g.entry, h->whole);
+    mem_free(h->whole);
+    h->whole = NULL;
+}
+
+void histograms_gradient(void *histograms, struct gradient g)
 {
     struct histograms *h = histograms;
-    entry_put(h, "gradients", entry, gradient);
-    h->ready(h->user, entry, gradient);
+    if (g.n == h->params->entries[g.entry].size)
+        entry_put(h, "gradients", g.entry, g.values);
+    else
+        part_put(h, g);
+    h->ready(h->user, g);
 }
 
 graft_status histograms_end_epoch(struct histograms *h)
@@ -117,5 +138,6 @@ graft_status histograms_end_epoch(struct histograms *h)
 void histograms_fini(struct histograms *h)
 {
     text_fini(&h->lines);
+    mem_free(h->whole);
     *h = (struct histograms){0};
 }

@@ -12,11 +12,12 @@ struct histograms {
     const struct params *params;
     int epoch;
     struct text lines;  // of the epoch so far
+    float *whole;       // a gradient that comes in parts, so far
     grad_ready ready;   // whom the gradients go on to
     void *user;
 };
 // Of a run that goes on after `epochs`: lines of later ones go.
 graft_status histograms_begin(struct histograms *h, int epochs);
-void histograms_gradient(void *histograms, int entry, float *gradient); // a grad_ready hook, which passes them on
+void histograms_gradient(void *histograms, struct gradient g); // a grad_ready hook, which passes them on
 graft_status histograms_end_epoch(struct histograms *h);                // the weights, and all of it onto the disk
 void histograms_fini(struct histograms *h);

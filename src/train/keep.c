@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+static const double CHECKPOINT_APART = 1; // seconds of work that a kill may cost
+enum { HELD_MOST = 1 << 22 };             // floats of a model that waits in memory, beyond what was foreseen
+
 bool finite_parameters(const struct trainer *t)
 {
     const uint32_t exponent = 0x7f800000; // all ones: infinite or not a number
@@ -36,12 +39,97 @@ graft_status checkpoint_event(struct trainer *t)
     return run_folder_event(&t->folder, event);
 }
 
+static graft_status best_write(struct trainer *t, const struct epoch_result *r, const uint32_t *index,
+                               const int *labels, const float *probabilities)
+{
+    char *trained = trained_text(t->trained, r), *path = path_join(t->folder.path, "model.safetensors");
+    graft_status status =
+        path != NULL && trained != NULL ? model_save(t->model, path, trained) : fail_memory("the model's metadata");
+    if (status == GRAFT_OK)
+        status = file_hash(path, &t->best.model, NULL, 0);
+    mem_free(path);
+    mem_free(trained);
+    TRY(status);
+    return run_folder_best(&t->folder, t->model, t->data, r, index, labels, probabilities);
+}
+
+// False: there is no memory for it.
+static bool best_hold(struct trainer *t, const struct epoch_result *r)
+{
+    const size_t n = t->n_val, classes = (size_t)t->model->n_classes, floats = t->model->params.size;
+    struct held *h = &t->held;
+    if (h->block == NULL)
+        h->block = mem_alloc(floats * sizeof *h->block);
+    if (h->index == NULL)
+        h->index = mem_alloc((n + 1) * sizeof *h->index);
+    if (h->labels == NULL)
+        h->labels = mem_alloc((n + 1) * sizeof *h->labels);
+    if (h->probabilities == NULL)
+        h->probabilities = mem_alloc((n + 1) * classes * sizeof *h->probabilities);
+    h->any = h->block != NULL && h->index != NULL && h->labels != NULL && h->probabilities != NULL;
+    if (!h->any)
+        return false;
+    h->result = *r;
+    memcpy(h->block, t->model->params.block, floats * sizeof *h->block);
+    memcpy(h->index, t->val_index, n * sizeof *h->index);
+    memcpy(h->labels, t->val_labels, n * sizeof *h->labels);
+    memcpy(h->probabilities, t->val_probabilities, n * classes * sizeof *h->probabilities);
+    return true;
+}
+
+static graft_status held_write(struct trainer *t)
+{
+    struct held *h = &t->held;
+    float *own = t->model->params.block;
+    if (!h->any)
+        return GRAFT_OK;
+    h->any = false;
+    t->model->params.block = h->block;
+    const graft_status status = best_write(t, &h->result, h->index, h->labels, h->probabilities);
+    t->model->params.block = own;
+    return status;
+}
+
+void held_fini(struct trainer *t)
+{
+    struct held *h = &t->held;
+    char *message = h->any ? mem_text(graft_message()) : NULL; // why the run failed
+    if (message != NULL && held_write(t) != GRAFT_OK)
+        log_warning("the best model is not on the disk: %s", graft_message());
+    if (message != NULL)
+        fail(GRAFT_FAILED, "%s", message);
+    mem_free(message);
+    mem_free(h->block);
+    mem_free(h->index);
+    mem_free(h->labels);
+    mem_free(h->probabilities);
+}
+
+bool checkpoint_due(const struct trainer *t, int epochs)
+{
+    return t->stopped || epochs >= t->options->epochs || now_seconds() - t->checkpoint_at >= CHECKPOINT_APART;
+}
+
+graft_status best_save(struct trainer *t, const struct epoch_result *r)
+{
+    const bool small = t->model->params.size <= HELD_MOST && t->options->memory == 0;
+    const bool waits = small && !checkpoint_due(t, r->epoch) && best_hold(t, r);
+    t->held.any = waits;
+    if (!waits)
+        TRY(best_write(t, r, t->val_index, t->val_labels, t->val_probabilities));
+    const double tells = now_seconds();
+    media_best(&t->media, t->val_index, t->val_labels, t->val_probabilities, t->n_predicted);
+    t->profile.told += now_seconds() - tells;
+    return GRAFT_OK;
+}
+
 // What does not fit the disk, or fails on its way there, is tried once more: the first attempt's scratch file is gone.
 graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r)
 {
     struct slot slots[MAX_SLOTS];
     const int n_slots = trainer_slots(t, slots);
     json_t *state = NULL;
+    TRY(held_write(t)); // the checkpoint says which model is the best
     if (!finite_parameters(t))
         return diverged(t, t->at.epochs + (t->at.steps > 0), t->at.steps);
     char *trained = trained_text(t->trained, r);
@@ -57,24 +145,6 @@ graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r)
     TRY(status);
     t->checkpoint_at = now_seconds();
     return checkpoint_event(t);
-}
-
-// The best epoch's model and figures.
-graft_status best_save(struct trainer *t, const struct epoch_result *r)
-{
-    char *trained = trained_text(t->trained, r), *path = path_join(t->folder.path, "model.safetensors");
-    graft_status status =
-        path != NULL && trained != NULL ? model_save(t->model, path, trained) : fail_memory("the model's metadata");
-    if (status == GRAFT_OK)
-        status = file_hash(path, &t->best.model, NULL, 0);
-    mem_free(path);
-    mem_free(trained);
-    TRY(status);
-    TRY(run_folder_best(&t->folder, t->model, t->data, r, t->val_index, t->val_labels, t->val_probabilities));
-    const double tells = now_seconds();
-    media_best(&t->media, t->val_index, t->val_labels, t->val_probabilities, t->n_predicted);
-    t->profile.told += now_seconds() - tells;
-    return GRAFT_OK;
 }
 
 // Asked to stop: the state at the last whole step is kept, whether that was in training or in validation.

@@ -2,6 +2,7 @@
 
 #include "train/layers.h"
 #include "base/memory.h"
+#include "infer/layer_names.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,53 +20,6 @@ static const char *head_or(const struct model *m, const char *name, size_t *leng
         return name;
     *length = strlen(m->network->head);
     return m->network->head;
-}
-
-// "blocks.3" of "blocks.3.0.conv_dw", "layer1.0" of "layer1.0.conv1", else the whole name.
-static size_t group_length(const char *name)
-{
-    const size_t first = strcspn(name, ".");
-    if (name[first] == '.' && isdigit((unsigned char)name[first + 1])) {
-        const size_t number = strspn(name + first + 1, "0123456789");
-        if (name[first + 1 + number] == '.' || name[first + 1 + number] == '\0')
-            return first + 1 + number;
-    }
-    return strlen(name);
-}
-
-static size_t in_common(const char *a, size_t a_size, const char *b, size_t b_size)
-{
-    size_t n = 0, i = 0;
-    for (size_t k = 0; k < b_size && i < a_size; k++)
-        if (a[i] == b[k]) {
-            i++;
-            n++;
-        }
-    return n;
-}
-
-// Layers and groups of them are known.
-static graft_status fail_layer(const struct model *m, const char *option, const char *name, size_t length)
-{
-    const char *nearest = "";
-    int nearest_length = 0;
-    double best = -1;
-    for (int i = 0; i < m->graph.n_params; i++) {
-        const char *known = m->graph.params[i].name, *end = strrchr(known, '.');
-        const size_t whole = end != NULL ? (size_t)(end - known) : strlen(known), group = group_length(known);
-        const size_t sizes[] = {group < whole ? group : whole, whole};
-        for (int k = 0; k < 2; k++) {
-            const double score = 2.0 * (double)in_common(name, length, known, sizes[k]) / (double)(length + sizes[k]);
-            if (score > best) {
-                best = score;
-                nearest = known;
-                nearest_length = (int)sizes[k];
-            }
-        }
-    }
-    return fail(GRAFT_BAD_OPTION,
-                "--%s: no layer '%.*s' in %s; did you mean '%.*s'? `graft models %s --layers` lists them", option,
-                (int)length, name, m->network->name, nearest_length, nearest, m->network->name);
 }
 
 // ---- rates
@@ -118,7 +72,7 @@ static graft_status factor_set(struct optimizer *o, const struct model *m, const
             o->entries[i].scale = factor;
             any = true;
         }
-    return any ? GRAFT_OK : fail_layer(m, "lr-mult", at, (size_t)(equals - at));
+    return any ? GRAFT_OK : fail_layer(&m->graph, m->network->name, "lr-mult", at, (size_t)(equals - at));
 }
 
 static graft_status decay_set(struct optimizer *o, const struct model *m, double decay)
@@ -130,7 +84,7 @@ static graft_status decay_set(struct optimizer *o, const struct model *m, double
         return fail_memory("the groups of layers");
     for (int row = 0; row < g->n_rows; row++) {
         const char *name = graph_row_name(g, row);
-        const size_t length = name != NULL ? group_length(name) : 0;
+        const size_t length = name != NULL ? layer_group_length(name) : 0;
         if (name == NULL || strlen(previous) != length || strncmp(previous, name, length) != 0)
             n++;
         snprintf(previous, sizeof previous, "%.*s", (int)length, name != NULL ? name : "");
@@ -198,7 +152,8 @@ graft_status phases_of(const struct model *m, const char *text, struct phase pha
         const char *name = head_or(m, colon + 1, &length);
         const int rows = all ? 0 : first_row_of(&m->graph, name, length);
         if (rows < 0)
-            return fail_layer(m, "unfreeze-epoch", colon + 1, (size_t)(at + size - colon - 1));
+            return fail_layer(&m->graph, m->network->name, "unfreeze-epoch", colon + 1,
+                              (size_t)(at + size - colon - 1));
         if (*n == MAX_PHASES)
             return fail(GRAFT_BAD_OPTION, "--unfreeze-epoch: more than %d steps", MAX_PHASES - 1);
         if (epoch <= phases[*n - 1].epoch || rows >= phases[*n - 1].rows)

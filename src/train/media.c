@@ -17,22 +17,31 @@ static const char header[] = "path,label,predicted,file,cam\n";
 // Not flushed: a picture that a power cut takes is no loss.
 static graft_status jpeg_write(const struct media *m, const struct picture *p, const char *name)
 {
-    struct picture small = {0};
     bytes data = {0};
     char *path = mem_format("%s/media/%s", m->folder, name);
     graft_status status = path != NULL ? GRAFT_OK : fail_memory("a path");
-    const bool large = p->w > SIDE;
-    if (status == GRAFT_OK && large)
-        status = picture_resize(p, SIDE, SIDE, FILTER_BICUBIC, &small);
     if (status == GRAFT_OK)
-        status = picture_to_jpeg(large ? &small : p, QUALITY, &data);
+        status = picture_to_jpeg(p, QUALITY, &data);
     if (status == GRAFT_OK) {
         file_ops.unlink(path);
         status = file_append(path, data.ptr, data.size);
     }
     mem_free((void *)data.ptr);
-    picture_free(&small);
     mem_free(path);
+    return status;
+}
+
+// What entered the network, as large as the report shows it.
+static graft_status seen_make(const struct media *m, const float *input, struct picture *out)
+{
+    struct picture whole;
+    TRY(picture_of_input(input, &m->model->input, m->data->array_float, &whole));
+    if (whole.w <= SIDE) {
+        *out = whole;
+        return GRAFT_OK;
+    }
+    const graft_status status = picture_resize(&whole, SIDE, SIDE, FILTER_BICUBIC, out);
+    picture_free(&whole);
     return status;
 }
 
@@ -76,8 +85,7 @@ static graft_status batch_write(struct media *m, const struct batch *b, struct t
         struct picture seen;
         char name[32];
         snprintf(name, sizeof name, "train-%02d.jpg", i);
-        TRY(picture_of_input(b->input + (size_t)i * in->c * in->h * in->w, &m->model->input, m->data->array_float,
-                             &seen));
+        TRY(seen_make(m, b->input + (size_t)i * in->c * in->h * in->w, &seen));
         const graft_status status = jpeg_write(m, &seen, name);
         picture_free(&seen);
         TRY(status);
@@ -134,7 +142,7 @@ static graft_status some_write(struct media *m, int first, float *input, float *
         struct picture seen = {0}, shown = {0};
         char name[32], cam[32] = "";
         snprintf(name, sizeof name, "val-%02d.jpg", place[i]);
-        status = picture_of_input(input + (size_t)i * item, &m->model->input, m->data->array_float, &seen);
+        status = seen_make(m, input + (size_t)i * item, &seen);
         if (status == GRAFT_OK)
             status = jpeg_write(m, &seen, name);
         if (status == GRAFT_OK && m->explainer != NULL) {

@@ -10,9 +10,9 @@
 
 // Batches that the queue holds ready, and the one of a validation that is filled up.
 enum { BATCHES_HELD = 4 };
-// Compiled kernels, threads' stacks, decoded pictures and their files: what 40 runs of small networks took beyond the
-// sum.
-static const double OVERHEAD = 12e6;
+// Compiled kernels, threads' stacks, decoded pictures and their files: what ten runs of small networks took beyond the
+// sum, of -1 to 5 MB.
+static const double OVERHEAD = 2e6;
 
 // What a run takes beyond what it has already: the arena, the optimizer's state, the average of the weights, the
 // batches.

@@ -60,7 +60,7 @@ static graft_status compare_file(const char *folder, const char *name, const cha
     if (path == NULL || now == NULL)
         TRY_GOTO(fail_memory("the comparison of the data"));
     if (!file_exists(path)) {
-        *out = mem_format("%s is missing, so nobody can tell what changed", path);
+        *out = mem_format("nobody can tell, since %s is missing", path);
         status = *out != NULL ? GRAFT_OK : fail_memory("the comparison of the data");
         goto done;
     }
@@ -90,7 +90,7 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
     if (r->checkpoint == NULL) // it starts again, with what there is now
         goto done;
     TRY_GOTO(compare_file(r->folder, "classes.txt", classes, "", &class_changes));
-    TRY_GOTO(compare_file(r->folder, "split.csv", split, "label,part,content", &data_changes));
+    TRY_GOTO(compare_file(r->folder, "split.csv", split, "label,part,content or date", &data_changes));
     r->data_changed = class_changes[0] != '\0' || data_changes[0] != '\0';
     if (!r->data_changed && changes[0] == '\0')
         goto done;

@@ -15,7 +15,7 @@
 
 static const char *const log_names[N_LOGS] = {"events.jsonl", "results.csv", "skipped.csv"};
 
-// Ends a text: `put` is file_write_all or file_append.
+// Ends a text: `put` is one of file.h's.
 static graft_status folder_put(struct text *t, const struct run_folder *f, const char *name,
                              graft_status (*put)(const char *path, const void *data, size_t size))
 {
@@ -29,6 +29,12 @@ static graft_status folder_put(struct text *t, const struct run_folder *f, const
 static graft_status folder_write(struct text *t, const struct run_folder *f, const char *name)
 {
     return folder_put(t, f, name, file_write_all);
+}
+
+// Of the best epoch: the checkpoint of this epoch or a later one flushes the folder.
+static graft_status folder_replace(struct text *t, const struct run_folder *f, const char *name)
+{
+    return folder_put(t, f, name, file_write_loose);
 }
 
 static graft_status folder_append(struct text *t, const struct run_folder *f, const char *name)
@@ -158,18 +164,25 @@ graft_status run_folder_describe(const struct run_folder *f, const struct datase
     return folder_write(&split, f, "split.csv");
 }
 
+static graft_status log_begin(const struct run_folder *f, int log)
+{
+    static const char *const heads[N_LOGS] = {
+        [LOG_EVENTS] = "",
+        [LOG_SKIPPED] = "path,reason\n",
+        [LOG_RESULTS] = "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0\n"};
+    struct text head = {0};
+    text_put(&head, "%s", heads[log]);
+    return folder_write(&head, f, log_names[log]);
+}
+
 graft_status run_folder_start(const struct run_folder *f, const struct dataset *d, const struct train_options *options)
 {
-    struct text none = {0}, header = {0}, skipped = {0};
-    text_put(&none, "%s", "");
-    TRY(folder_write(&none, f, log_names[LOG_EVENTS]));
+    TRY(log_begin(f, LOG_EVENTS));
     if (!f->save)
         return GRAFT_OK;
     TRY(run_folder_describe(f, d, options->args));
-    text_put(&skipped, "path,reason\n");
-    TRY(folder_write(&skipped, f, log_names[LOG_SKIPPED]));
-    text_put(&header, "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0\n");
-    return folder_write(&header, f, log_names[LOG_RESULTS]);
+    TRY(log_begin(f, LOG_SKIPPED));
+    return log_begin(f, LOG_RESULTS);
 }
 
 // Calls `act` on each log's path.
@@ -200,6 +213,8 @@ static graft_status log_trim(const char *path, uint64_t *size)
 {
     uint64_t found;
     TRY(file_size(path, &found));
+    if (*size == 0) // it has begun again
+        return GRAFT_OK;
     if (found < *size)
         log_warning("%s lost its end: %" PRIu64 " bytes of %" PRIu64 " are left", path, found, *size);
     return found > *size ? file_trim(path, *size) : GRAFT_OK;
@@ -209,6 +224,17 @@ graft_status run_folder_trim(const struct run_folder *f, const uint64_t size[N_L
 {
     uint64_t copy[N_LOGS];
     memcpy(copy, size, sizeof copy);
+    for (int i = 0; i < N_LOGS; i++) { // a log that somebody has removed is no reason to lose the run
+        char *path = path_join(f->path, log_names[i]);
+        const bool gone = path != NULL && !file_exists(path);
+        if (gone)
+            log_warning("%s is gone; it begins again here", path);
+        mem_free(path);
+        if (gone) {
+            TRY(log_begin(f, i));
+            copy[i] = 0;
+        }
+    }
     return logs_each(f, copy, log_trim);
 }
 
@@ -291,7 +317,7 @@ static graft_status predictions_write(const struct run_folder *f, const struct m
             text_put(&t, ",%.7g", p[i * (size_t)m->n_classes + (size_t)c]);
     }
     text_put(&t, "\n");
-    return folder_write(&t, f, "val_predictions.csv");
+    return folder_replace(&t, f, "val_predictions.csv");
 }
 
 // confusion_matrix.csv (rows labels, columns predictions) and per_class.csv.
@@ -315,12 +341,12 @@ static graft_status tables_write(const struct run_folder *f, const struct model 
         text_put(&table, ",%zu,%.4f,%.4f,%.4f\n", one.n, one.precision, one.recall, one.f1);
     }
     text_put(&matrix, "\n");
-    const graft_status status = folder_write(&matrix, f, "confusion_matrix.csv");
+    const graft_status status = folder_replace(&matrix, f, "confusion_matrix.csv");
     if (status != GRAFT_OK) {
         mem_free(table.data);
         return status;
     }
-    return folder_write(&table, f, "per_class.csv");
+    return folder_replace(&table, f, "per_class.csv");
 }
 
 graft_status run_folder_best(const struct run_folder *f, const struct model *m, const struct dataset *d,
@@ -344,5 +370,5 @@ graft_status run_folder_best(const struct run_folder *f, const struct model *m, 
                  r->val.log_loss, r->val.top1, r->val.top5, r->val.n);
     text_put(&result, ", \"data_wait_share\": %.4f, \"data_core_share\": %.4f}\n", data_wait_share(&r->data),
              data_core_share(&r->data));
-    return folder_write(&result, f, "results.json");
+    return folder_replace(&result, f, "results.json");
 }

@@ -123,7 +123,7 @@ static graft_status epoch_run(struct trainer *t)
     t->waited = better ? 0 : t->waited + 1;
     t->stopped = recipe->patience > 0 && t->waited >= recipe->patience && r.epoch < t->options->epochs;
     t->at = (struct position){.epochs = r.epoch, .run_steps = t->at.run_steps};
-    if (t->options->save)
+    if (t->options->save && checkpoint_due(t, r.epoch))
         TRY(checkpoint_save(t, &r));
     result_tell(t, &r, better);
     grown(t, false);
@@ -228,6 +228,9 @@ static graft_status learner_make(struct trainer *t)
                     "there are no validation pictures to watch %s on; say --monitor train_loss, or hold some "
                     "out with --val",
                     monitor_names[recipe->monitor]);
+    if (recipe->monitor == MONITOR_TOP5 && m->n_classes <= 5)
+        return fail(GRAFT_BAD_OPTION, "--monitor val_top5: of %d classes the best five are always right; say val_top1",
+                    m->n_classes);
     struct optim_options optim = recipe->optim;
     optim.accumulate = t->accumulate;
     TRY(optimizer_init(&t->optimizer, &optim, &m->params));
@@ -272,6 +275,7 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
         TRY_GOTO(epoch_run(&t));
     TRY_GOTO(run_end(&t));
 done:
+    held_fini(&t);
     if (status == GRAFT_NO_RESOURCE && t.folder.path != NULL && checkpoint_any(t.folder.path))
         fail(status, "%s.  Once that is put right, go on with `graft train --resume %s`", graft_message(),
              t.folder.path);

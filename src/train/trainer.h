@@ -27,6 +27,14 @@ struct best {
     int epoch;
     uint64_t model; // XXH64 of its model.safetensors
 };
+struct held { // the best epoch's model and predictions, until the next checkpoint writes them
+    bool any;
+    float *block;
+    struct epoch_result result;
+    uint32_t *index;
+    int *labels;
+    float *probabilities;
+};
 struct trainer {
     struct model *model;
     const struct dataset *data;
@@ -59,6 +67,7 @@ struct trainer {
     size_t n_skipped;
     struct position at;
     struct best best;
+    struct held held;
     int waited;                   // epochs since the best
     bool stopped;                 // early
     json_t *trained;              // what model files will say of this run, but for an epoch's figures
@@ -93,7 +102,11 @@ bool finite_parameters(const struct trainer *t);
 graft_status diverged(const struct trainer *t, int epoch, long step); // the failure
 graft_status checkpoint_event(struct trainer *t);
 graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r);
-graft_status best_save(struct trainer *t, const struct epoch_result *r); // the best epoch's model and figures
+// After so many epochs: whether it is time, so that epochs of a moment are not outlasted by what they leave.
+bool checkpoint_due(const struct trainer *t, int epochs);
+// The best epoch's model and figures: on the disk now, or with the next checkpoint where none is due.
+graft_status best_save(struct trainer *t, const struct epoch_result *r);
+void held_fini(struct trainer *t); // what a failed run still holds is written
 graft_status trainer_stop(struct trainer *t, const struct epoch_result *r); // asked to: a checkpoint, and how to go on
 // estimate.c.  *seconds: of what is left of the run; negative: too short to tell.  Changes nothing.
 graft_status run_estimate(struct trainer *t, double *seconds);

@@ -223,6 +223,9 @@ graft_status h5_read(const char *path, bytes data, size_t offset, struct tensor_
         status = h5_listing_read((bytes){(const uint8_t *)listing.text, listing.size}, data, &ended, out);
     if (status == GRAFT_OK && !ended && WIFEXITED(how) && WEXITSTATUS(how) == 127)
         status = fail(GRAFT_FAILED, "graft-h5 does not start; is it or the HDF5 library missing?");
+    else if (status == GRAFT_OK && !ended && WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
+        status = fail(GRAFT_BAD_FILE, "HDF5 used up the processor time that graft allows for reading it: a damaged or "
+                                      "hostile file");
     else if (status == GRAFT_OK && !ended)
         status = fail(GRAFT_BAD_FILE, "the HDF5 library died reading it (%s %d): a damaged or hostile file",
                       WIFSIGNALED(how) ? "signal" : "exit code", WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));

@@ -6,6 +6,7 @@
 #include "base/mapping.h"
 #include "base/memory.h"
 #include "data/data.h"
+#include "scratch.h"
 #include "tensor/tensor.h"
 #include "weights/weights.h"
 #include <setjmp.h>
@@ -22,21 +23,6 @@
 #include <cmocka.h>
 
 enum { SIZE = 4 << 20, PAGE = 4096 };
-static char folder[] = "/tmp/graft_cut_XXXXXX";
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) == NULL || chdir(folder) != 0 ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
 
 // A file of `size` bytes of that letter, behind a beginning.
 static void file_of(const char *name, const char *begin, char letter, size_t size)
@@ -238,5 +224,5 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_others_signals), // before our handler is there
                                        cmocka_unit_test(test_zeros_and_a_mark), cmocka_unit_test(test_readers),
                                        cmocka_unit_test(test_arrays), cmocka_unit_test(test_gigabytes)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_enter, scratch_leave);
 }

@@ -35,9 +35,9 @@ holds 'draws a frame' sh -c '! cmp -s box.png plain.png'
 # Training on the boxes; the model says so, and asks for boxes.
 expect 0 'best' 'train --crop' "$graft" train $toy --epochs 2 --crop boxes.csv -o close
 expect 0 '"crop":' 'the model says so' "$graft" inspect close/model.safetensors --json
-expect 3 'was trained on crops' 'predict without boxes' "$graft" predict close pictures
+expect 3 'add --crop FILE.csv here' 'predict without boxes' "$graft" predict close pictures
 expect 3 'was trained on crops' 'val without boxes' "$graft" val close -d list.csv
-expect 3 'was trained on crops' 'a command that has no --crop' "$graft" features close/model.safetensors -d list.csv -o f.npy
+expect 3 'use predict, val, pseudo or explain' 'a command that has no --crop' "$graft" features close/model.safetensors -d list.csv -o f.npy
 expect 3 'was trained on crops' 'boxes of a model of boxes' "$graft" crops close -d pictures -o no.csv
 expect 3 'was trained on crops' 'explain without boxes' "$graft" explain close pictures/3.bmp -o e.png
 expect 0 'pictures/3.bmp' 'predict --crop' "$graft" predict close pictures --crop boxes.csv --csv c.csv
@@ -53,6 +53,7 @@ expect 2 'was trained on whole pictures' '--crop for a model of whole pictures' 
 head -n 20 boxes.csv >few.csv
 expect 3 '5 of 24 pictures have no box' 'pictures without a box' "$graft" predict close pictures --crop few.csv
 expect 3 '5 of 24 pictures have no box' 'training pictures without a box' "$graft" train $toy --crop few.csv -o no
+expect 2 'then `graft crops RUN' '--crop cam' "$graft" train $toy --crop cam -o no
 expect 2 '--cache keeps whole pictures' '--cache and --crop' "$graft" train $toy --crop boxes.csv --cache ram -o no
 expect 0 'going on with' 'resuming' "$graft" train --resume close --epochs 3
 sed 's/,a,/,a,/; 2s/,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.]*,/,0,0,0.5,0.5,/' boxes.csv >x && mv x boxes.csv

@@ -14,6 +14,8 @@
 #endif
 
 char scratch[64];
+const struct input_spec crop_spec = {
+    16, 19, RESIZE_CROP, FILTER_BICUBIC, {127, 127, 127}, {1 / 128.f, 1 / 128.f, 1 / 128.f}, 0};
 
 const char *text(const char *format, ...)
 {

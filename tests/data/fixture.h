@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 extern char scratch[64]; // a folder of this run
+extern const struct input_spec crop_spec; // to 16 pixels out of 19
 int scratch_make(void **state);
 int scratch_remove(void **state);
 const char *text(const char *format, ...) __attribute__((format(printf, 1, 2))); // one of 4 buffers

@@ -118,11 +118,10 @@ static void net_make(struct graph *g)
 
 struct outcome { float logits[BATCH * CLASSES], *gradient; double loss; };
 struct taking { const struct params *p; float *gradient; };
-static void keep(void *user, int entry, float *gradient)
+static void keep(void *user, struct gradient g)
 {
     const struct taking *t = user;
-    const struct param_entry *e = &t->p->entries[entry];
-    memcpy(t->gradient + e->offset, gradient, e->size * sizeof *gradient);
+    memcpy(t->gradient + t->p->entries[g.entry].offset + g.first, g.values, g.n * sizeof *g.values);
 }
 
 static struct outcome run_net(const struct graph *g, struct params *p, enum plan_mode mode, bool bf16, int expected)

@@ -26,11 +26,10 @@ static void net_make(struct graph *g, bool swapped)
 
 static float *gradients;
 static const struct params *current;
-static void keep(void *user, int entry, float *gradient)
+static void keep(void *user, struct gradient g)
 {
     (void)user;
-    const struct param_entry *e = &current->entries[entry];
-    memcpy(gradients + e->offset, gradient, e->size * sizeof *gradient);
+    memcpy(gradients + current->entries[g.entry].offset + g.first, g.values, g.n * sizeof *g.values);
 }
 
 // Loss and gradients of one picture at a step; the branch's weights times `scale` before.

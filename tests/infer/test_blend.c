@@ -243,6 +243,7 @@ static void views_by_hand(const struct tta *tta, double mean[3])
             mean[c] += tta->mean == MEAN_GEOMETRIC ? log(p[c]) : p[c];
         }
     }
+    dataset_free(&d);
     assert_true(spread > 1e-5); // the views are not all the same
     double sum = 0;
     for (int c = 0; c < 3; c++)

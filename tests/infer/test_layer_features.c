@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "infer/scores.h"
+#include "scratch.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,30 +21,25 @@ enum { N = 3, CLASSES = 4 };
 static struct model model;
 static struct dataset data;
 static const uint32_t order[N] = {2, 0, 1};
-static char folder[] = "/tmp/graft_features_XXXXXX";
 
 static int setup(void **state)
 {
-    (void)state;
     static const char *const paths[] = {GRAFT_SOURCE "/tests/golden/data/rgb.png",
                                         GRAFT_SOURCE "/tests/golden/data/base.jpg",
                                         GRAFT_SOURCE "/tests/golden/data/grey.jpg"};
     const struct model_request request = {.network = "efficientnet_lite0", .weights = "none", .head = HEAD_NEW,
                                           .n_classes = CLASSES, .size = 64, .resize = -1, .bn = BN_FROZEN, .seed = 4,
                                           .classes = (char *[]){"a", "b", "c", "d"}};
-    if (mkdtemp(folder) == NULL || chdir(folder) != 0 || inputs_open(paths, N, &data) != GRAFT_OK)
+    if (scratch_enter(state) != 0 || inputs_open(paths, N, &data) != GRAFT_OK)
         return -1;
     return model_open(&request, &model) == GRAFT_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
-    char command[128];
     model_close(&model);
     dataset_free(&data);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
+    return scratch_leave(state);
 }
 
 static void make(const char *layer, int batch, struct layer_features *f)

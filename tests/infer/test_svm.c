@@ -110,13 +110,49 @@ static void test_one_class(void **state)
     static const int same[4] = {1, 1, 1, 1};
     static const uint32_t rows[] = {0, 1, 2, 3};
     double w[3 * (WIDTH + 1)];
-    assert_int_equal(svm_train(x, same, rows, 4, WIDTH, 3, 1, 1e-4, w), GRAFT_BAD_FILE);
+    assert_int_equal(svm_train(x, same, rows, 4, WIDTH, 3, 1, 1e-4, false, w), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "two classes"));
+}
+
+// From the weights at another C, with the classes in another order than liblinear's: the same end.
+static void test_warm(void **state)
+{
+    (void)state;
+    static uint32_t rows[N];
+    for (int classes = 2; classes <= 3; classes++) {
+        double cold[3 * (WIDTH + 1)], warm[3 * (WIDTH + 1)];
+        size_t n = 0;
+        for (int i = N; i-- > 0;)
+            if (labels[i] < classes)
+                rows[n++] = (uint32_t)i;
+        assert_int_equal(svm_train(x, labels, rows, n, WIDTH, classes, 0.1, 1e-7, false, cold), GRAFT_OK);
+        assert_int_equal(svm_train(x, labels, rows, n, WIDTH, classes, 1e-3, 1e-7, false, warm), GRAFT_OK);
+        assert_true(fabs(warm[0] - cold[0]) > 1e-3); // another C has other weights
+        assert_int_equal(svm_train(x, labels, rows, n, WIDTH, classes, 0.1, 1e-7, true, warm), GRAFT_OK);
+        for (int k = 0; k < classes * (WIDTH + 1); k++)
+            assert_true(fabs(warm[k] - cold[k]) < 1e-5); // as near()
+    }
+}
+
+// Weights that are the solution already end the search at once, so a loose tolerance keeps them.
+static void test_warm_begins_there(void **state)
+{
+    (void)state;
+    static uint32_t rows[N];
+    double best[3 * (WIDTH + 1)], w[3 * (WIDTH + 1)];
+    for (uint32_t i = 0; i < N; i++)
+        rows[i] = N - 1 - i;
+    assert_int_equal(svm_train(x, labels, rows, N, WIDTH, 3, 0.1, 1e-9, false, best), GRAFT_OK);
+    memcpy(w, best, sizeof w);
+    assert_int_equal(svm_train(x, labels, rows, N, WIDTH, 3, 0.1, 0.1, true, w), GRAFT_OK);
+    for (int k = 0; k < 3 * (WIDTH + 1); k++)
+        assert_true(fabs(w[k] - best[k]) < 1e-9);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_three), cmocka_unit_test(test_two),
-                                       cmocka_unit_test(test_one_class)};
+                                       cmocka_unit_test(test_one_class), cmocka_unit_test(test_warm),
+                                       cmocka_unit_test(test_warm_begins_there)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

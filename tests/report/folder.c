@@ -1,13 +1,12 @@
 // tests/report/folder.c: run folders written by hand, and a strict look at the HTML.
 
 #include "folder.h"
+#include "scratch.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/graft_report_XXXXXX";
 
 static int no_sync(int fd) // thousands of small files: waiting for the disk shows nothing here
 {
@@ -17,18 +16,11 @@ static int no_sync(int fd) // thousands of small files: waiting for the disk sho
 
 int folder_setup(void **state)
 {
-    (void)state;
     file_ops.fsync = no_sync;
-    return mkdtemp(folder) != NULL && chdir(folder) == 0 ? 0 : -1;
+    return scratch_enter(state);
 }
 
-int folder_teardown(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
-}
+int folder_teardown(void **state) { return scratch_leave(state); }
 
 void file_put_text(const char *path, const char *text)
 {

@@ -34,10 +34,17 @@ static bool opens(const char *path)
 }
 
 // The disk is full from some write on, for good.  Whatever was whole before stays whole, nothing half-written is left.
+// Long enough for the first epoch's model and checkpoint to be written with it, on any machine.
+static void linger(int steps)
+{
+    if (steps == 1)
+        usleep(1100000);
+}
+
 static void test_full_disk(void **state)
 {
     (void)state;
-    struct seen seen = {0};
+    struct seen seen = {.on_step = linger};
     kept = file_ops;
     file_ops.write = full_write;
     writes_left = 1L << 40;
@@ -49,6 +56,7 @@ static void test_full_disk(void **state)
         snprintf(name, sizeof name, "full%d", part);
         snprintf(model, sizeof model, "%s/model.safetensors", name);
         writes_left = all * part / 8;
+        seen.steps = 0;
         assert_int_equal(train(&seen, name), GRAFT_NO_RESOURCE);
         assert_non_null(strstr(graft_message(), "No space left"));
         assert_int_equal(files_named(name, ".tmp-"), 0);
@@ -84,10 +92,8 @@ static void damage(int steps)
 }
 
 // One picture has a bit flipped (PNG has checksums), one is cut, one vanishes: each named once with its reason.
-static void test_pictures_change(void **state)
+static void pets_make(void)
 {
-    (void)state;
-    struct seen seen = {.on_step = damage};
     for (int i = 0; i < 8; i++) {
         char path[64];
         snprintf(path, sizeof path, "pets/%c/%d.png", "ab"[i % 2], i);
@@ -95,6 +101,37 @@ static void test_pictures_change(void **state)
         assert_int_equal(file_make_folder("pets/b"), GRAFT_OK);
         copy(i % 2 == 0 ? "alpha.png" : "rgb.png", path);
     }
+}
+
+static void vanish(int steps)
+{
+    if (steps == 7) // the third epoch's first
+        unlink("pets/b/3.png");
+}
+
+// Epochs of a moment leave their best model with the next checkpoint, and a run that fails before that does so too.
+static void test_failure_leaves_best(void **state)
+{
+    (void)state;
+    struct seen seen = {.on_step = vanish};
+    pets_make();
+    assert_int_equal(RUN("train", &seen, "data", "pets", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "2",
+                         "epochs", "9", "threads", "1", "on-bad", "fail", "output", "vanished"), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "pets/b/3.png"));
+    assert_true(seen.results >= 1 && seen.results < 9);
+    assert_true(opens("vanished/model.safetensors"));
+    char *results = text_of_file("vanished/results.json"), *predictions = text_of_file("vanished/val_predictions.csv");
+    assert_non_null(strstr(results, "\"best_epoch\": "));
+    assert_non_null(strstr(results, "\"n\": 2"));
+    free(results);
+    free(predictions);
+}
+
+static void test_pictures_change(void **state)
+{
+    (void)state;
+    struct seen seen = {.on_step = damage};
+    pets_make();
     copy("rgb.png", "pets/a/1.png");
     copy("rgb.png", "pets/b/2.png");
     assert_int_equal(RUN("train", &seen, "data", "pets", "weights", "none", "imgsz", "32", "val", "0", "batch", "3",
@@ -114,6 +151,7 @@ static void test_pictures_change(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_disk), cmocka_unit_test(test_pictures_change)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_disk), cmocka_unit_test(test_failure_leaves_best),
+                                       cmocka_unit_test(test_pictures_change)};
     return cmocka_run_group_tests_name("faults", tests, toy_setup, toy_teardown);
 }

@@ -20,30 +20,16 @@
 
 enum { EPOCHS = 3, PICTURES = 20, ROW = 16 + 8 * 4, HEAD = 32 }; // the end: 8 channels, or 16 lanes of them
 
-static void clear(const char *folder)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    assert_int_equal(system(command), 0);
-}
-
-static struct tiny tiny_of(const char *folder, const char *features)
+static struct tiny cached(const char *folder, const char *features)
 {
     return (struct tiny){.folder = folder, .epochs = EPOCHS, .freeze = 1, .features = features};
 }
 
-static void expect(const struct tiny *t, int code)
-{
-    const int found = tiny_run(t);
-    if (found != code)
-        fail_msg("exit code %d, expected %d: %s", found, code, text_of_file("tiny.log"));
-}
-
 static void expect_reference(const char *folder, const char *features)
 {
-    struct tiny t = tiny_of(folder, features);
-    clear(folder);
-    expect(&t, GRAFT_OK);
+    struct tiny t = cached(folder, features);
+    tiny_clear(folder);
+    tiny_expect(&t, GRAFT_OK);
     tiny_compare(folder, "reference");
 }
 
@@ -92,15 +78,15 @@ static int setup(void **state)
     if (toy_setup(state) != 0)
         return -1;
     toy_set("tinyset", PICTURES, 8);
-    struct tiny t = tiny_of("reference", NULL);
-    expect(&t, GRAFT_OK);
+    struct tiny t = cached("reference", NULL);
+    tiny_expect(&t, GRAFT_OK);
     return 0;
 }
 
 static void test_made_and_found(void **state)
 {
     (void)state;
-    clear("kept");
+    tiny_clear("kept");
     expect_reference("made", "kept");
     char *path = features_file("kept");
     const long size = size_of(path);
@@ -117,7 +103,7 @@ static void test_made_and_found(void **state)
 static void test_damage(void **state)
 {
     (void)state;
-    clear("kept");
+    tiny_clear("kept");
     expect_reference("made", "kept");
     char *path = features_file("kept");
     const long size = size_of(path);
@@ -147,10 +133,10 @@ static void test_shared(void **state)
 {
     (void)state;
     static const char *const folders[] = {"first", "second", "third"};
-    clear("kept");
+    tiny_clear("kept");
     int processes[3];
     for (int i = 0; i < 3; i++) {
-        struct tiny t = tiny_of(folders[i], "kept");
+        struct tiny t = cached(folders[i], "kept");
         processes[i] = tiny_start(&t);
     }
     for (int i = 0; i < 3; i++) {
@@ -166,14 +152,14 @@ static void test_stopped(void **state)
 {
     (void)state;
     for (int steps = 1; steps <= 9; steps += 4) {
-        clear("kept");
-        clear("stopped");
-        struct tiny t = tiny_of("stopped", "kept");
+        tiny_clear("kept");
+        tiny_clear("stopped");
+        struct tiny t = cached("stopped", "kept");
         t.stop_after = steps;
-        expect(&t, GRAFT_CANCELLED);
+        tiny_expect(&t, GRAFT_CANCELLED);
         t.stop_after = 0;
         t.features = steps == 5 ? "off" : "kept"; // going on may do without
-        expect(&t, GRAFT_OK);
+        tiny_expect(&t, GRAFT_OK);
         tiny_compare("stopped", "reference");
     }
 }
@@ -218,16 +204,16 @@ static void test_full_disk(void **state)
 {
     (void)state;
     for (int rows = 0; rows <= 8; rows += 4) {
-        clear("kept");
-        clear("full");
-        struct tiny t = tiny_of("full", "kept");
+        tiny_clear("kept");
+        tiny_clear("full");
+        struct tiny t = cached("full", "kept");
         t.before = fill_disk;
         t.user = &rows;
-        expect(&t, GRAFT_OK);
+        tiny_expect(&t, GRAFT_OK);
         assert_true(logged("kept: "));
         tiny_compare("full", "reference");
     }
-    clear("blocked");
+    tiny_clear("blocked");
     FILE *f = fopen("blocked", "w"); // no folder
     assert_non_null(f);
     fclose(f);
@@ -241,7 +227,7 @@ static void test_store(void **state)
     struct feature_store *a, *b;
     float x[3] = {1, 2, 3}, y[4] = {4, 5, 6, 7}, u[3], v[4];
     const struct feature_part in[] = {{x, 3}, {y, 4}}, out[] = {{u, 3}, {v, 4}};
-    clear("store");
+    tiny_clear("store");
     assert_int_equal(feature_store_open("store", 5, 7, &a), GRAFT_OK);
     assert_int_equal(feature_store_open("store", 5, 7, &b), GRAFT_OK);
     assert_false(feature_store_get(a, 9, out, 2));
@@ -280,7 +266,7 @@ static void test_command(void **state)
     "data", "tinyset", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
         "epochs", "2", "threads", "1", "seed", "3"
     struct seen seen = {0};
-    clear("outside");
+    tiny_clear("outside");
     assert_int_equal(RUN("train", &seen, BASE, "freeze", "none", "cache-features", "outside", "output", "all"),
                      GRAFT_OK);
     assert_false(file_exists("outside")); // nothing is frozen
@@ -303,7 +289,7 @@ static void test_augmented(void **state)
 {
     (void)state;
     struct seen seen = {0};
-    clear("outside");
+    tiny_clear("outside");
 #define PETS \
     "data", "pets", "model", "mobilenet_v2@0.35", "weights", "none", "imgsz", "32", "val", "0.25", "batch", "5", \
         "epochs", "2", "threads", "1", "seed", "3", "freeze", "head"
@@ -353,7 +339,7 @@ static void test_folds(void **state)
     (void)state;
     enum { JPEGS = 12, WIDTH = 256, HEIGHT = 192 };
     struct seen seen = {0};
-    clear("outside");
+    tiny_clear("outside");
     for (int i = 0; i < JPEGS; i++) {
         char path[64];
         struct picture p = {.w = WIDTH, .h = HEIGHT, .rgb = malloc(WIDTH * HEIGHT * 3)};
@@ -384,7 +370,7 @@ static void test_folds(void **state)
     assert_int_equal(RUN("train", &seen, STRIPES, "cache-features", "off", "decode", "exact", "output", "exact"),
                      GRAFT_OK);
     same_texts("folds/oof_predictions.csv", "exact/oof_predictions.csv");
-    clear("outside");
+    tiny_clear("outside");
     assert_int_equal(RUN("train", &seen, STRIPES, "copies", "2", "cache-features", "outside", "output", "copied"),
                      GRAFT_OK);
     path = features_file("outside");

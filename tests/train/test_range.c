@@ -15,12 +15,12 @@ enum { STEPS = 60, BATCH = 4 };
 
 struct plain { struct model *model; double rate; };
 
-static void descend(void *user, int entry, float *gradient)
+static void descend(void *user, struct gradient g)
 {
     struct plain *p = user;
-    const struct param_entry *e = &p->model->params.entries[entry];
-    for (size_t i = 0; i < e->size; i++)
-        p->model->params.block[e->offset + i] -= (float)p->rate * gradient[i];
+    float *w = p->model->params.block + p->model->params.entries[g.entry].offset + g.first;
+    for (size_t i = 0; i < g.n; i++)
+        w[i] -= (float)p->rate * g.values[i];
 }
 
 static int reference(struct model *m, const struct dataset *d, double *losses, double *smoothed)

@@ -148,13 +148,6 @@ static void test_run_beside_torch(void **state)
 
 // ---- the tiny network
 
-static void expect(const struct tiny *t, int code)
-{
-    const int found = tiny_run(t);
-    if (found != code)
-        fail_msg("exit code %d, expected %d: %s", found, code, text_of_file("tiny.log"));
-}
-
 static void log_has(const char *text)
 {
     char *log = text_of_file("tiny.log");
@@ -170,16 +163,16 @@ static void test_early_stop(void **state)
     recipe.monitor = MONITOR_TOP1; // at its most after an epoch or a few
     recipe.patience = 2;
     struct tiny t = {.folder = "early", .epochs = 20, .recipe = &recipe};
-    expect(&t, GRAFT_OK);
+    tiny_expect(&t, GRAFT_OK);
     log_has("stopped early: no better val_top1 in 2 epochs");
     char *before = text_of_file("early/events.jsonl");
-    expect(&t, GRAFT_OK);
+    tiny_expect(&t, GRAFT_OK);
     log_has("(stopped early); more --epochs go on");
     char *after = text_of_file("early/events.jsonl");
     assert_string_equal(before, after);
     free(after);
     t.epochs = 21;
-    expect(&t, GRAFT_OK); // two more, then early again
+    tiny_expect(&t, GRAFT_OK); // two more, then early again
     log_has("stopped early");
     after = text_of_file("early/events.jsonl");
     assert_true(strlen(after) > strlen(before));
@@ -205,21 +198,21 @@ static void test_rates_and_unfreezing(void **state)
     thawing.unfreeze = "2:all";
     struct tiny frozen = {.folder = "frozen", .epochs = 1, .freeze = 1};
     struct tiny t = {.folder = "still", .epochs = 1, .recipe = &still};
-    expect(&frozen, GRAFT_OK); // the weights that every tiny run starts with
+    tiny_expect(&frozen, GRAFT_OK); // the weights that every tiny run starts with
     conv_of("frozen/model.safetensors", start);
-    expect(&t, GRAFT_OK);
+    tiny_expect(&t, GRAFT_OK);
     conv_of("still/model.safetensors", found);
     assert_memory_equal(start, found, sizeof start);
     t = (struct tiny){.folder = "moving", .epochs = 1, .recipe = &moving};
-    expect(&t, GRAFT_OK);
+    tiny_expect(&t, GRAFT_OK);
     conv_of("moving/model.safetensors", found);
     assert_memory_not_equal(start, found, sizeof start);
     t = (struct tiny){.folder = "thawing", .epochs = 1, .recipe = &thawing, .freeze = 1};
-    expect(&t, GRAFT_OK); // ends before
+    tiny_expect(&t, GRAFT_OK); // ends before
     conv_of("thawing/last.ckpt.safetensors", found);
     assert_memory_equal(start, found, sizeof start);
     t.epochs = 2;
-    expect(&t, GRAFT_OK);
+    tiny_expect(&t, GRAFT_OK);
     log_has("epoch 2: 250 of 250 parameters train now");
     conv_of("thawing/last.ckpt.safetensors", found);
     assert_memory_not_equal(start, found, sizeof start);

@@ -1,126 +1,19 @@
 // tests/train/test_train.c: fine-tuning from outside, through graft.h, on arrays that a network tells apart at once.
 
-#include "base/file.h"
+#include "toy.h"
 #include "base/json.h"
-#include "base/rng.h"
-#include "graft.h"
 #include "infer/metrics.h"
 #include "tensor/tensor.h"
 #include "weights/weights.h"
 #include <dirent.h>
 #include <math.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+enum { N = TOY_N, SIDE = TOY_SIDE };
 
-enum { N = 40, SIDE = 32 };
-static char folder[] = "/tmp/graft_train_XXXXXX";
-
-static void npy_write(const char *name, const char *type, const char *shape, const void *data, size_t size)
-{
-    char head[128];
-    const int text =
-        snprintf(head + 10, sizeof head - 10, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", type, shape);
-    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
-    memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
-    head[sizeof head - 1] = '\n';
-    FILE *file = fopen(name, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(head, 1, sizeof head, file), sizeof head);
-    assert_int_equal(fwrite(data, 1, size, file), size);
-    assert_int_equal(fclose(file), 0);
-}
-
-// Class 0 is red, class 1 blue, with noise.
-static int setup(void **state)
-{
-    (void)state;
-    static float x[N][SIDE * SIDE][3];
-    int64_t y[N];
-    char shape[64];
-    if (mkdtemp(folder) == NULL || chdir(folder) != 0 || file_make_folder("set") != GRAFT_OK)
-        return -1;
-    for (int i = 0; i < N; i++) {
-        y[i] = i % 2;
-        for (int p = 0; p < SIDE * SIDE; p++)
-            for (int c = 0; c < 3; c++)
-                x[i][p][c] = (c == 2 * (i % 2) ? 0.7f : -0.7f) +
-                             0.3f * rng_unit(rng_hash(RNG_TEST, (uint64_t)i, (uint64_t)p, (uint64_t)c));
-    }
-    snprintf(shape, sizeof shape, "(%d, %d, %d, 3)", N, SIDE, SIDE);
-    npy_write("set/x.npy", "<f4", shape, x, sizeof x);
-    snprintf(shape, sizeof shape, "(%d,)", N);
-    npy_write("set/y.npy", "<i8", shape, y, sizeof y);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
-}
-
-struct seen {
-    int results, steps, stop_after;
-    double first_loss, last_loss;
-    char warning[256];
-};
-
-static void on_result(void *user, const char *json)
-{
-    struct seen *seen = user;
-    json_t *o = json_loads(json, 0, NULL);
-    assert_non_null(o);
-    assert_null(strchr(json, '\n'));
-    const json_t *loss = json_object_get(o, "train_loss");
-    if (loss != NULL)
-        *(seen->results == 0 ? &seen->first_loss : &seen->last_loss) = json_number_value(loss);
-    seen->results++;
-    json_decref(o);
-}
-static void on_progress(void *user, const graft_progress *p)
-{
-    if (strcmp(p->stage, "train") == 0)
-        ((struct seen *)user)->steps++;
-}
-static void on_log(void *user, graft_level level, const char *text)
-{
-    struct seen *seen = user;
-    if (level == GRAFT_WARNING)
-        snprintf(seen->warning, sizeof seen->warning, "%s", text);
-}
-static int cancelled(void *user)
-{
-    const struct seen *seen = user;
-    return seen->stop_after > 0 && seen->steps >= seen->stop_after;
-}
-
-// `arguments`: "name", "value" pairs, NULL-ended; a name of "" is a positional argument, a value of "" a switch.
-static graft_status run(const char *command, struct seen *seen, const char *const *arguments)
-{
-    graft_options *o = graft_options_new(command);
-    assert_non_null(o);
-    for (; *arguments != NULL; arguments += 2)
-        if (arguments[0][0] == '\0')
-            assert_int_equal(graft_options_add_input(o, arguments[1]), GRAFT_OK);
-        else
-            assert_int_equal(graft_options_set(o, arguments[0], arguments[1][0] != '\0' ? arguments[1] : NULL),
-                             GRAFT_OK);
-    const graft_hooks hooks = {seen, on_log, on_progress, on_result, cancelled};
-    const graft_status status = graft_run(o, &hooks);
-    graft_options_free(o);
-    return status;
-}
-#define RUN(command, seen, ...) run(command, seen, (const char *const[]){__VA_ARGS__, NULL})
 #define TRAIN(seen, ...) \
     RUN("train", seen, "data", "set", "weights", "none", "val", "0.4", "batch", "5", "dropout", "0", "lr", "0.02", \
         "threads", "1", __VA_ARGS__)
@@ -287,7 +180,7 @@ static void test_large_batch_is_clipped(void **state)
     (void)state;
     struct seen seen = {0};
     assert_int_equal(TRAIN(&seen, "epochs", "1", "batch", "64", "no-save", "", "output", "clipped"), GRAFT_OK);
-    assert_non_null(strstr(seen.warning, "larger than the 24 training pictures"));
+    assert_non_null(strstr(seen.warnings, "larger than the 24 training pictures"));
     assert_int_equal(seen.steps, 1);
 }
 
@@ -388,5 +281,5 @@ int main(void)
                                        cmocka_unit_test(test_large_batch_is_clipped),
                                        cmocka_unit_test(test_without_validation),
                                        cmocka_unit_test(test_histograms)};
-    return cmocka_run_group_tests_name("train", tests, setup, teardown);
+    return cmocka_run_group_tests_name("train", tests, toy_setup, toy_teardown);
 }

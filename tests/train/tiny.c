@@ -154,6 +154,34 @@ int tiny_wait(int process)
 
 int tiny_run(const struct tiny *t) { return tiny_wait(tiny_start(t)); }
 
+void tiny_expect(const struct tiny *t, int code)
+{
+    const int found = tiny_run(t);
+    if (found != code)
+        fail_msg("exit code %d, expected %d: %s", found, code, text_of_file("tiny.log"));
+}
+
+struct tiny tiny_of(const char *folder)
+{
+    return (struct tiny){.folder = folder, .epochs = TINY_EPOCHS, .checkpoint_seconds = 1e-9}; // after every step
+}
+
+int tiny_reference(void)
+{
+    toy_set("tinyset", 22, 8);
+    const struct tiny t = tiny_of("reference");
+    return tiny_run(&t) == GRAFT_OK ? 0 : -1;
+}
+
+void tiny_clear(const char *folder)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    assert_int_equal(system(command), 0);
+}
+
+bool tiny_long(void) { return getenv("GRAFT_LONG") != NULL; }
+
 // Cuts out what tells the time: in results.csv the second field; seconds, times of day, rates, shares, memory.
 static void drop_times(char *text, bool csv)
 {

@@ -22,6 +22,14 @@ int tiny_start(const struct tiny *t);
 // Its exit code: a graft_status; 128 + the signal that killed it.
 int tiny_wait(int process);
 int tiny_run(const struct tiny *t); // both
+void tiny_expect(const struct tiny *t, int code); // runs it; fails the test, with its log, on another code
+
+// A run over and over: a checkpoint after every step; what it comes to undisturbed lies in reference/.
+enum { TINY_EPOCHS = 3 };
+struct tiny tiny_of(const char *folder);
+int tiny_reference(void);             // makes the pictures and the reference; 0
+void tiny_clear(const char *folder);  // gone, with all that is in it
+bool tiny_long(void);                 // GRAFT_LONG=1: everything is tried, not a part of it
 // What a run leaves that must not depend on where it was stopped: compared file by file; fails the test where they
 // differ.
 void tiny_compare(const char *folder, const char *reference);

@@ -1,14 +1,14 @@
 // tests/train/toy.c: the temporary folder, toy data and commands that the tests of training share.
 
 #include "toy.h"
+#include "base/json.h"
 #include "base/rng.h"
+#include "scratch.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static char folder[] = "/tmp/graft_toy_XXXXXX";
 
 static void npy_write(const char *name, const char *type, const char *shape, const void *data, size_t size)
 {
@@ -52,20 +52,13 @@ void toy_set(const char *name, int n, int side)
 
 int toy_setup(void **state)
 {
-    (void)state;
-    if (mkdtemp(folder) == NULL || chdir(folder) != 0)
+    if (scratch_enter(state) != 0)
         return -1;
     toy_set("set", TOY_N, TOY_SIDE);
     return 0;
 }
 
-int toy_teardown(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
-}
+int toy_teardown(void **state) { return scratch_leave(state); }
 
 static void line_add(char *text, size_t size, const char *line)
 {
@@ -90,8 +83,15 @@ static void on_progress(void *user, const graft_progress *p)
 
 static void on_result(void *user, const char *json)
 {
-    (void)json;
-    ((struct seen *)user)->results++;
+    struct seen *seen = user;
+    json_t *o = json_loads(json, 0, NULL);
+    assert_non_null(o);
+    assert_null(strchr(json, '\n'));
+    const json_t *loss = json_object_get(o, "train_loss");
+    if (loss != NULL)
+        *(seen->results == 0 ? &seen->first_loss : &seen->last_loss) = json_number_value(loss);
+    seen->results++;
+    json_decref(o);
 }
 
 static int cancelled(void *user)

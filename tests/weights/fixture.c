@@ -2,6 +2,7 @@
 
 #include "fixture.h"
 #include "base/memory.h"
+#include "base/zip.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,4 +69,24 @@ void bytes_refused(const void *data, size_t size, const char *words)
     memcpy(copy, data, size);
     check_refused(weights_read_bytes((bytes){copy, size}, "hostile", &set), &set, words);
     free(copy);
+}
+
+void replay(const char *name, size_t least, int (*target)(const uint8_t *data, size_t size))
+{
+    char path[4096];
+    struct file_map map;
+    struct zip_archive *zip;
+    snprintf(path, sizeof path, GRAFT_SOURCE "/tests/fuzz/%s", name);
+    assert_int_equal(file_map_open(path, &map), GRAFT_OK);
+    assert_int_equal(zip_open_bytes(map.data, "corpus", &zip), GRAFT_OK);
+    assert_true(zip_count(zip) > least);
+    for (size_t i = 0; i < zip_count(zip); i++) {
+        bytes data;
+        void *owned;
+        assert_int_equal(zip_member(zip, i, 1 << 16, &data, &owned), GRAFT_OK);
+        target(data.ptr, data.size);
+        mem_free(owned);
+    }
+    zip_archive_free(zip);
+    file_map_close(&map);
 }

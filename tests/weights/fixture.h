@@ -14,3 +14,5 @@ void read_ok(const char *name, struct tensor_set *set);
 // The read fails, leaves the set empty, and its message holds `words`.
 void check_refused(graft_status status, const struct tensor_set *set, const char *words);
 void bytes_refused(const void *data, size_t size, const char *words);
+// Every input of a corpus, fuzz/NAME, of which there are more than `least`, goes through a fuzz target.
+void replay(const char *name, size_t least, int (*target)(const uint8_t *data, size_t size));

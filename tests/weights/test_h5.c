@@ -1,4 +1,5 @@
-// weights/test_h5.c: Keras's HDF5 files, whole, damaged and hostile; what the helper that opens them may do instead.
+// weights/test_h5.c: Keras's HDF5 files, whole and of kinds that are refused; what the helper that opens them may do
+// instead of its work; what it may say (fuzz/listing.zip).
 // In: golden/weights/, see weights/test_weights.c.
 
 #include "fixture.h"
@@ -85,7 +86,7 @@ static void test_keras3(void **state)
     check_refused(weights_read(golden("bad_packed.keras"), &set), &set, "compressed");
 }
 
-static void test_h5_hostile(void **state)
+static void test_h5_refused(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {
@@ -101,30 +102,6 @@ static void test_h5_hostile(void **state)
     struct tensor_set set;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         check_refused(weights_read(golden(rows[i][0]), &set), &set, rows[i][1]);
-    struct file_map map;
-    static const char *const whole[] = {"keras1_fixed.h5", "keras3.weights.h5", "keras3.keras", "keras0.h5"};
-    for (size_t i = 0; i < COUNT_OF(whole); i++) {
-        assert_int_equal(file_map_open(golden(whole[i]), &map), GRAFT_OK);
-        const char *path = scratch("cut.h5");
-        for (size_t cut = 8; cut < map.data.size; cut += 397) { // a process each: not every byte
-            assert_int_equal(file_write_all(path, map.data.ptr, cut), GRAFT_OK);
-            check_refused(weights_read(path, &set), &set, "cut.h5");
-        }
-        uint8_t *copy = malloc(map.data.size);
-        memcpy(copy, map.data.ptr, map.data.size);
-        for (size_t at = 5; at < map.data.size; at += 397) { // read or refused; the helper may die, graft may not
-            copy[at] ^= 1 << at % 8;
-            assert_int_equal(file_write_all(path, copy, map.data.size), GRAFT_OK);
-            if (weights_read(path, &set) == GRAFT_OK)
-                tensor_set_free(&set);
-            else
-                check_refused(GRAFT_BAD_FILE, &set, "cut.h5");
-            copy[at] ^= 1 << at % 8;
-        }
-        free(copy);
-        file_map_close(&map);
-        unlink(path);
-    }
 }
 
 // What the helper may do instead of its work.
@@ -179,9 +156,19 @@ static void test_helper(void **state)
     free(keep);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); // fuzz/fuzz_listing.c
+
+// What fuzzing found worth keeping of listings: an input for each way through them.
+static void test_corpus(void **state)
+{
+    (void)state;
+    replay("listing.zip", 100, LLVMFuzzerTestOneInput);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_h5), cmocka_unit_test(test_keras3),
-                                       cmocka_unit_test(test_h5_hostile), cmocka_unit_test(test_helper)};
+                                       cmocka_unit_test(test_h5_refused), cmocka_unit_test(test_helper),
+                                       cmocka_unit_test(test_corpus)};
     return cmocka_run_group_tests_name("h5", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "scratch.h"
 #include "weights/readers.h"
 #include <errno.h>
 #include <setjmp.h>
@@ -16,22 +17,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static char folder[] = "/tmp/graft_lies_XXXXXX";
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) == NULL || chdir(folder) != 0 ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
 
 static struct file_map golden(const char *name)
 {
@@ -252,5 +237,5 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_overlap_and_duplicates),
                                        cmocka_unit_test(test_names_that_climb), cmocka_unit_test(test_zip64),
                                        cmocka_unit_test(test_no_other_file), cmocka_unit_test(test_shape_bombs)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_enter, scratch_leave);
 }

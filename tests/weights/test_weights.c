@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "base/zip.h"
 #include "weights/tfjs.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,20 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); // fuzz/fuzz_weigh
 static void test_corpus(void **state)
 {
     (void)state;
-    struct file_map map;
-    struct zip_archive *zip;
-    assert_int_equal(file_map_open(GRAFT_SOURCE "/tests/fuzz/weights.zip", &map), GRAFT_OK);
-    assert_int_equal(zip_open_bytes(map.data, "corpus", &zip), GRAFT_OK);
-    assert_true(zip_count(zip) > 300);
-    for (size_t i = 0; i < zip_count(zip); i++) {
-        bytes data;
-        void *owned;
-        assert_int_equal(zip_member(zip, i, 1 << 16, &data, &owned), GRAFT_OK);
-        LLVMFuzzerTestOneInput(data.ptr, data.size);
-        mem_free(owned);
-    }
-    zip_archive_free(zip);
-    file_map_close(&map);
+    replay("weights.zip", 250, LLVMFuzzerTestOneInput);
 }
 
 // The head of a legacy .pth, before its object.

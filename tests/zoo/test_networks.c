@@ -184,13 +184,13 @@ static void check_logits(struct subject *s, const json_t *expected)
 
 struct norms { struct subject *s; double *norm; };
 
-static void take_norm(void *user, int entry, float *gradient)
+static void take_norm(void *user, struct gradient g)
 {
     const struct norms *n = user;
-    double sum = 0;
-    for (size_t i = 0; i < n->s->p.entries[entry].size; i++) // padding is zero
-        sum += (double)gradient[i] * gradient[i];
-    n->norm[entry] = sqrt(sum);
+    double sum = g.first > 0 ? n->norm[g.entry] * n->norm[g.entry] : 0;
+    for (size_t i = 0; i < g.n; i++) // padding is zero
+        sum += (double)g.values[i] * g.values[i];
+    n->norm[g.entry] = sqrt(sum);
 }
 
 // Norms by layer: a convolution or dense layer with its BatchNorm, a row of `graft models NET --layers`.

@@ -323,7 +323,7 @@ def pypi(name):
     def make():
         import torch
         from efficientnet_lite_pytorch import EfficientNet
-        model = EfficientNet.from_name(name)
+        model = EfficientNet.from_name(name, image_size=None)  # else padded as for its own size, whatever comes
         model._fc = torch.nn.Linear(model._fc.in_features, CLASSES)
         model._global_params = model._global_params._replace(drop_connect_rate=0.0)
         for module in model.modules():
@@ -368,10 +368,10 @@ NETWORKS = {
     "densenet161": Torch(torchvision("densenet161")),
     "densenet169": Torch(torchvision("densenet169")),
     "densenet121.keras": Keras("DenseNet121"),
-    "densenet169.keras": Keras("DenseNet169"),
+    "densenet169.keras": Keras("DenseNet169", data_seed=2),  # 1: a kink; 2e-6 on the pictures of 2, 4e-6 on those of 3
     "resnet50.keras1": Scripts("resnet", depth=50),
     "resnet101.cf": Scripts("resnet", depth=101, data_seed=2),  # 1: a kink, 1.1e-2 in the framework's own float32
-    "resnet152.cf": Scripts("resnet", depth=152),
+    "resnet152.cf": Scripts("resnet", depth=152, data_seed=2),  # 1: a kink, 5.0e-2 in the framework's own float32
     "densenet121.cf": Scripts("densenet", depth=121, data_seed=2),  # 1: a kink that Winograd's rounding decides
     "densenet161.cf": Scripts("densenet", depth=161),
     "densenet169.cf": Scripts("densenet", depth=169),

@@ -1,0 +1,59 @@
+#!/bin/sh
+# tests/cli/test_bad_input.sh GRAFT: what makes no sense is refused by name before anything is trained; a run goes on
+# with what it was made with, or says what changed; what is lost beside its checkpoints is no reason to lose the run.
+. "$(dirname "$0")/common.sh"
+
+mkdir set && idx train && idx t10k
+train="$graft train --weights none -d set --imgsz 32 --val 24 -b 8 --threads 1 --recipe guide"
+
+# Senseless options.
+expect 2 '--lr 0: a number from' 'a rate of zero' $train --lr 0
+expect 2 '--lr 1e9: a number from' 'a rate of a billion' $train --lr 1e9
+expect 2 '--lr nan: a number from' 'a rate that is no number' $train --lr nan
+expect 2 '--patience 3 can never stop a run of 3 epochs' 'patience as long as the run' $train --epochs 3 --patience 3
+expect 2 '--warmup 2 is not shorter than the run of 2 epochs' 'warmup as long as the run' $train --epochs 2 --warmup 2
+expect 2 'epoch 3 comes after the run of 2 epochs' 'unfreezing after the end' \
+    $train --epochs 2 --freeze head --unfreeze-epoch 2:blocks.5,3:all
+expect 2 'the rate never changes in a run of 2 epochs' 'steps after the end' \
+    $train --epochs 2 --scheduler step --step-epochs 2
+expect 2 'of 2 classes the best five are always right' 'a figure that cannot change' $train --epochs 2 --monitor val_top5
+expect 2 "no layer ''" 'a layer without a name' $train --epochs 2 --freeze ''
+for option in '--freeze conv_haed' '--lr-mult conv_haed=0.1' '--freeze head --unfreeze-epoch 2:conv_haed'; do
+    expect 2 "did you mean 'conv_head'?" "a layer that does not exist: $option" $train --epochs 2 $option
+done
+expect 2 'graft ensemble has no option -d' 'a letter that is no option' "$graft" ensemble run -d set
+expect 2 "'other': train takes its data with -d" 'data without -d' $train other
+expect 3 "cannot create folder 'file': Not a directory" 'a file for a folder' sh -c "echo x >file && $train --epochs 1 -o file"
+holds 'nothing was begun' [ ! -e runs ]
+
+# Going on.
+mkdir empty
+for folder in empty file nowhere set; do
+    expect 3 "'$folder' is not the folder of a run" "going on with $folder" "$graft" train --resume $folder
+done
+$train --lr 1e-4 --epochs 1 -o run >log 2>&1
+again() { # EXIT TEXT NAME CHANGE [OPTION]...: with two epochs, in a copy of the run in which something is other
+    rm -rf copy && cp -r run copy
+    exit=$1 text=$2 name=$3
+    (cd copy && eval "$4") || exit 1
+    shift 4
+    expect "$exit" "$text" "$name" "$graft" train --resume copy --epochs 2 "$@"
+}
+again 0 'the run is in copy' 'a whole run goes on' :
+again 3 '--batch 4 (was 8).  Add --force' 'with other options' : --batch 4
+again 0 'going on although something changed: --batch 4 (was 8)' 'with --force' : --batch 4 --force
+again 3 "holds efficientnet_lite0, not vgg16" 'another network, even with --force' : -m vgg16 --force
+again 3 'the classes 1 is new (2)' 'other classes' : --num-classes 3
+again 3 'nobody can tell, since copy/split.csv is missing' 'without its list of pictures' 'rm split.csv'
+again 0 'copy/events.jsonl is gone; it begins again here' 'without its logs' 'rm events.jsonl results.csv skipped.csv'
+holds 'the log goes on' grep -q '"event":"epoch","epoch":2' copy/events.jsonl
+holds 'its table has a head' [ "$(head -n 1 copy/results.csv)" = "$(head -n 1 run/results.csv)" ]
+holds 'and a report is made of it' "$graft" report copy
+again 3 "what it says of the option 'lr' is not a text" 'options that are no texts' "printf '{\"lr\":5}' >args.json"
+again 3 "what it says of the option 'class-weights'" 'a list of other things' "printf '{\"class-weights\":[1]}' >args.json"
+again 2 'there is no --recipe: one of' 'options that are missing' "printf '{\"data\":\"set\"}' >args.json"
+again 3 "has an option 'epochz'" 'options of another graft' "sed -i s/epochs/epochz/ args.json"
+again 3 'bad JSON' 'options cut short' "printf '{\"lr\":' >args.json"
+printf '\1' | dd of=set/train-images-idx3-ubyte bs=1 seek=40 conv=notrunc 2>/dev/null
+again 3 'is other' 'a changed picture' :
+again 0 'going on although something changed' 'a changed picture, with --force' : --force
