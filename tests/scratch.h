@@ -1,5 +1,10 @@
-// tests/scratch.h: a scratch folder of this process for a group of tests.
+// tests/scratch.h: scratch folders of this process, below $TMPDIR or /tmp.
 #pragma once
 
-int scratch_enter(void **state); // a new folder below $TMPDIR or /tmp becomes the working folder
-int scratch_leave(void **state); // removes it with all that is in it
+#include <stddef.h>
+
+int temporary_make(char *folder, size_t size); // a new one; its path goes into `folder`
+int temporary_remove(const char *folder);      // with all that is in it
+// For a group of tests: a new one becomes the working folder; its end.
+int scratch_enter(void **state);
+int scratch_leave(void **state);

@@ -2,6 +2,7 @@
 
 #include "fixture.h"
 #include "base/memory.h"
+#include "scratch.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +23,8 @@ void check_message(const char *part)
 
 int folder_setup(void **state)
 {
-    const char *place = getenv("TMPDIR");
     (void)state;
-    snprintf(folder, sizeof folder, "%s/graft-base-XXXXXX", place != NULL ? place : "/tmp");
-    return mkdtemp(folder) == NULL;
+    return temporary_make(folder, sizeof folder);
 }
 
 int entries(bool remove)

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/store.h"
+#include "scratch.h"
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,14 +17,12 @@
 #include <cmocka.h>
 
 enum { BLOB = 1000 };
-static char folder[64];
+static char folder[80];
 
 static int make(void **state)
 {
     (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%.40s/graft-store-XXXXXX", base != NULL ? base : "/tmp");
-    return mkdtemp(folder) == NULL;
+    return temporary_make(folder, sizeof folder);
 }
 
 static int clear(void **state)
@@ -34,7 +33,11 @@ static int clear(void **state)
     return system(command);
 }
 
-static int end(void **state) { return clear(state) != 0 || rmdir(folder) != 0; }
+static int end(void **state)
+{
+    (void)state;
+    return temporary_remove(folder);
+}
 
 static struct store *opened(uint64_t most)
 {

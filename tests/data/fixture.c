@@ -2,6 +2,7 @@
 
 #include "data/fixture.h"
 #include "base/memory.h"
+#include "scratch.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,16 +101,12 @@ void copy_to(const char *name, const char *path)
 int scratch_make(void **state)
 {
     (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(scratch, sizeof scratch, "%.40s/graft-data-XXXXXX", base != NULL ? base : "/tmp");
-    return mkdtemp(scratch) == NULL;
+    return temporary_make(scratch, sizeof scratch);
 }
 
 int scratch_remove(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", scratch);
-    return system(command);
+    return temporary_remove(scratch);
 }
 

@@ -134,6 +134,15 @@ double bench_gradient_error(struct bench *b, enum bn_mode bn)
     return worst;
 }
 
+void bench_predict(struct bench *b, struct reference *r)
+{
+    assert_int_equal(graph_freeze(&b->g, 0, BN_TRAIN), GRAFT_OK);
+    bench_init(b, PLAN_INFER, BN_TRAIN);
+    reference_init(r, &b->g, &b->p, BATCH);
+    reference_forward(r, b->input);
+    assert_int_equal(plan_run(b->plan, &(struct run){.input = b->input}, NULL), GRAFT_OK);
+}
+
 // Runs `make` through training (every BatchNorm mode) and prediction.  fp32 against double over a few layers: 1e-3 of
 // the gradient's norm leaves room for rounding only (a planted 3 % is far outside).
 void bench_check(void (*make)(struct graph *g))
@@ -150,13 +159,8 @@ void bench_check(void (*make)(struct graph *g))
     }
     struct bench b = {0};
     make(&b.g);
-    assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
-    bench_init(&b, PLAN_INFER, BN_TRAIN);
     struct reference r;
-    reference_init(&r, &b.g, &b.p, BATCH);
-    reference_forward(&r, b.input);
-    struct run run = {.input = b.input};
-    assert_int_equal(plan_run(b.plan, &run, NULL), GRAFT_OK);
+    bench_predict(&b, &r);
     double top = 0;
     for (int i = 0; i < BATCH * CLASSES; i++)
         top = fmax(top, fabs(r.value[b.g.output][i]));
@@ -164,16 +168,4 @@ void bench_check(void (*make)(struct graph *g))
         assert_true(fabs(plan_logits(b.plan)[i] - r.value[b.g.output][i]) < 1e-5 * top);
     reference_fini(&r);
     bench_fini(&b);
-}
-
-int bench_sets(int (*group)(void))
-{
-    static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
-    int failed = 0;
-    for (size_t i = 0; i < COUNT_OF(sets); i++)
-        if (exec_kernels_force(sets[i])) {
-            print_message("kernels: %s, %d lanes\n", exec_isa(), exec_lanes());
-            failed += group();
-        }
-    return failed;
 }

@@ -25,8 +25,8 @@ void bench_keep_gradient(void *bench, struct gradient g); // a run's `ready`: in
 // Largest relative error over entries of <gradient, d> against the reference's central difference, d random.
 double bench_gradient_error(struct bench *b, enum bn_mode bn);
 
+// One prediction by both, of a network that was made; bench_fini and reference_fini end them.
+void bench_predict(struct bench *b, struct reference *r);
+
 // Runs `make` through training (every BatchNorm mode) and prediction, against the reference.
 void bench_check(void (*make)(struct graph *g));
-
-// Runs a group of tests with every set of kernels that this processor has; returns how many failed.
-int bench_sets(int (*group)(void));

@@ -6,6 +6,8 @@
 #include "base/status.h"
 #include "exec/kernels.h"
 #include "exec/plan.h"
+#include "scratch.h"
+#include "sets.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,12 +19,12 @@
 #include <cmocka.h>
 
 enum { BATCH = 2, CHANNELS = 128, SIDE = 8, CLASSES = 5 }; // neither way is clearly faster
-static char folder[] = "/tmp/graft-choice-XXXXXX", record[64];
+static char folder[64], record[96];
 
 static int set_up(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(folder));
+    assert_int_equal(temporary_make(folder, sizeof folder), 0);
     setenv("XDG_CACHE_HOME", folder, 1);
     snprintf(record, sizeof record, "%s/graft/kernels.json", folder);
     return 0;
@@ -31,10 +33,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    assert_int_equal(system(command), 0);
-    memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+    assert_int_equal(temporary_remove(folder), 0);
     unsetenv("XDG_CACHE_HOME");
     return 0;
 }
@@ -192,7 +191,7 @@ static void test_bad_records_stop_nothing(void **state)
     free(home);
 }
 
-int main(void)
+static int group(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_record, set_up, tear_down),
@@ -201,12 +200,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kept_choices, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_records_stop_nothing, set_up, tear_down),
     };
-    static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
-    int failed = 0;
-    for (size_t i = 0; i < COUNT_OF(sets); i++)
-        if (exec_kernels_force(sets[i])) {
-            print_message("kernels: %s, %d lanes\n", exec_isa(), exec_lanes());
-            failed += cmocka_run_group_tests(tests, NULL, NULL);
-        }
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+int main(void) { return on_every_set(group); }

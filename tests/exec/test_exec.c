@@ -3,6 +3,7 @@
 
 #include "bench.h"
 #include "nets.h"
+#include "sets.h"
 #include "base/memory.h"
 #include <math.h>
 #include <setjmp.h>
@@ -164,13 +165,8 @@ static void test_heads_predict(void **state)
             float found[BATCH * CLASSES];
             make_heads(&b.g);
             graph_outputs_set(&b.g, NULL, main_only);
-            assert_int_equal(graph_freeze(&b.g, 0, BN_TRAIN), GRAFT_OK);
-            bench_init(&b, PLAN_INFER, BN_TRAIN);
             struct reference r;
-            reference_init(&r, &b.g, &b.p, BATCH);
-            reference_forward(&r, b.input);
-            struct run run = {.input = b.input};
-            assert_int_equal(plan_run(b.plan, &run, NULL), GRAFT_OK);
+            bench_predict(&b, &r);
             plan_probabilities(b.plan, found);
             for (int n = 0; n < BATCH; n++) {
                 double expected[CLASSES] = {0};
@@ -267,4 +263,4 @@ static int group(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
-int main(void) { return bench_sets(group); }
+int main(void) { return on_every_set(group); }

@@ -3,6 +3,7 @@
 
 #include "bench.h"
 #include "nets.h"
+#include "sets.h"
 #include "base/memory.h"
 #include <math.h>
 #include <setjmp.h>
@@ -124,4 +125,4 @@ static int group(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
-int main(void) { return bench_sets(group); }
+int main(void) { return on_every_set(group); }

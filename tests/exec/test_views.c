@@ -3,6 +3,7 @@
 
 #include "bench.h"
 #include "nets.h"
+#include "sets.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -234,4 +235,4 @@ static int group(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
-int main(void) { return bench_sets(group); }
+int main(void) { return on_every_set(group); }

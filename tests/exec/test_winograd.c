@@ -2,6 +2,7 @@
 // sums in double, over every kernel and odd shapes, both ways of cutting, every instruction set; fused bias,
 // activation, mask; any thread count.
 
+#include "sets.h"
 #include "base/rng.h"
 #include "exec/kernels.h"
 #include "exec/plan.h"
@@ -463,18 +464,13 @@ static void test_estimate(void **state)
     }
 }
 
-int main(void)
+static int group(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrices), cmocka_unit_test(test_against_direct_sums), cmocka_unit_test(test_adjoints),
         cmocka_unit_test(test_same_bits), cmocka_unit_test(test_what_it_takes), cmocka_unit_test(test_estimate),
     };
-    static const char *const sets[] = {NULL, "AVX2", "plain C"}; // the processor's own, then the lesser ones
-    int failed = 0;
-    for (size_t i = 0; i < COUNT_OF(sets); i++)
-        if (exec_kernels_force(sets[i])) {
-            print_message("kernels: %s, %d lanes\n", exec_isa(), exec_lanes());
-            failed += cmocka_run_group_tests(tests, NULL, NULL);
-        }
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
+
+int main(void) { return on_every_set(group); }

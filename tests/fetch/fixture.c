@@ -3,6 +3,7 @@
 #include "fixture.h"
 #include "base/memory.h"
 #include "fetch/http.h"
+#include "scratch.h"
 #include "server.h"
 #include "weights/weights.h"
 #include <dirent.h>
@@ -165,8 +166,7 @@ void prepare(void)
     float *values = mem_alloc(VALUES * sizeof *values);
     for (int i = 0; i < VALUES; i++)
         values[i] = (float)i * 0.37f;
-    snprintf(scratch, sizeof scratch, "/tmp/graft-fetch-XXXXXX");
-    if (mkdtemp(scratch) == NULL)
+    if (temporary_make(scratch, sizeof scratch) != 0)
         exit(1);
     snprintf(path, sizeof path, "%s/served", scratch);
     snprintf(cache, sizeof cache, "%s/.cache/graft", scratch);

@@ -4,6 +4,7 @@
 #include "tiny.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "scratch.h"
 #include "weights/weights.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -178,9 +179,7 @@ int tiny_reference(void)
 
 void tiny_clear(const char *folder)
 {
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(temporary_remove(folder), 0);
 }
 
 bool tiny_long(void) { return getenv("GRAFT_LONG") != NULL; }
