@@ -74,6 +74,13 @@ struct bf16_kernels {
                         bool need_src, double *partial, float *diff_gamma, float *diff_beta);
 };
 
+// As in pool_kernels; no map lies in another.
+struct bf16_pool_kernels {
+    void (*max_forward)(struct pool_shape s, int channels, const uint16_t *src, uint16_t *dst, uint8_t *index);
+    void (*max_backward)(struct pool_shape s, int channels, const uint16_t *diff_dst, const uint8_t *index,
+                         const uint16_t *mask, enum dnn_act act, uint16_t *diff_src); // mask: NULL, none
+};
+
 // y = x W' + b: x (n, k), W (units, k), y (n, units).
 struct dense_shape { int n, k, units; };
 struct dense_kernels {
@@ -112,6 +119,7 @@ struct kernel_table {
     const struct products *products;
     const struct pool_kernels *pools;
     const struct bf16_kernels *bf16;
+    const struct bf16_pool_kernels *bf16_pools;
     const struct dense_kernels *dense;
 };
 const struct kernel_table *exec_kernels(void);

@@ -6,6 +6,8 @@
 bool cell_narrow(const struct plan *p, const struct cell *cell)
 {
     const enum op op = cell->node->op;
+    if (op == OP_MAXPOOL) // multiplies nothing: of what it is given
+        return p->narrow[cell->node->in[0]];
     // groups have few channels each: nothing to multiply matrices of
     return p->options.bf16 && (op == OP_BN || op == OP_ADD || (op == OP_CONV && cell->node->attr.conv.groups == 1));
 }
@@ -23,6 +25,8 @@ void narrow_mark(struct plan *p)
         p->narrow[p->graph->outputs[i].value] = false;
     for (int i = 0; i < p->n_ends; i++) // which are kept as fp32
         p->narrow[p->ends[i]] = false;
+    for (int i = 0; i < p->n_cells; i++) // a pool's source may have become fp32 since
+        p->narrow[p->cells[i].out] &= cell_narrow(p, &p->cells[i]);
 }
 
 struct bf16_map half_map(const struct plan *p, int value)
@@ -130,7 +134,13 @@ static graft_status run_add_narrow(struct plan *p, const struct step *s, const s
 
 static graft_status run_copy_narrow(struct plan *p, const struct step *s, const struct run *run)
 {
-    memcpy(BUFFER(dst), BUFFER(src), s->size * sizeof(uint16_t));
+    const char *const src = (const char *)BUFFER(src);
+    char *const dst = (char *)BUFFER(dst);
+    const size_t bytes = s->size * sizeof(uint16_t);
+    enum { PIECE = 1 << 16 };
+#pragma omp parallel for schedule(static)
+    for (size_t at = 0; at < bytes; at += PIECE)
+        memcpy(dst + at, src + at, bytes - at < PIECE ? bytes - at : PIECE);
     return GRAFT_OK;
 }
 

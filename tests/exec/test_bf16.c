@@ -1,4 +1,4 @@
-// tests/exec/test_bf16.c: maps rounded to bf16 and back, bit for bit; a plan in bf16 beside the one in fp32: logits,
+// tests/exec/test_bf16.c: maps rounded to bf16 and back, and pooled, bit for bit; a plan in bf16 beside the one in fp32: logits,
 // loss, directions of gradients, no allocation in a step, the same bits again; refusal where the processor has none.
 
 #include "base/memory.h"
@@ -18,6 +18,11 @@ enum { BATCH = 3, CLASSES = 5 };
 static float draw(uint64_t a, uint64_t b) { return rng_unit(rng_hash(RNG_TEST, a, b, 0)) * 2 - 1; }
 
 static const char *const sets[] = {"AVX-512", "AVX2", "plain C"};
+// AVX-512's kernels of bf16 want AVX-512 BF16.
+static bool set_runs(const char *set)
+{
+    return exec_kernels_force(set) && (strcmp(set, "AVX-512") != 0 || exec_bf16());
+}
 
 static float of_bits(uint32_t bits)
 {
@@ -36,7 +41,7 @@ static void test_rounding(void **state)
 {
     (void)state;
     for (size_t k = 0; k < COUNT_OF(sets); k++) {
-        if (!exec_kernels_force(sets[k]))
+        if (!set_runs(sets[k]))
             continue;
         const struct kernel_table *t = exec_kernels();
         _Alignas(64) float src[16] = {0};
@@ -60,7 +65,7 @@ static void test_layouts(void **state)
     enum { N = 2, H = 7, W = 5, AREA = H * W, CHANNELS = 37 };
     static const enum dnn_act acts[] = {ACT_NONE, ACT_RELU, ACT_RELU6};
     for (size_t k = 0; k < COUNT_OF(sets) * COUNT_OF(acts); k++) {
-        if (!exec_kernels_force(sets[k / COUNT_OF(acts)]))
+        if (!set_runs(sets[k / COUNT_OF(acts)]))
             continue;
         const struct kernel_table *t = exec_kernels();
         const enum dnn_act act = acts[k % COUNT_OF(acts)];
@@ -96,6 +101,92 @@ static void test_layouts(void **state)
         mem_free(mask);
         mem_free(half);
     }
+    exec_kernels_force(NULL);
+}
+
+static uint16_t bits_of(float x) // exact in bf16
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+enum { POOL_N = 2, POOL_C = 37 };
+// (n, channels, h*w) of `map` at that place, in the blocks of the fp32 kernels.
+static size_t blocked(int v, int area, int n, int c, int p)
+{
+    const int cb = (POOL_C + v - 1) / v;
+    return ((size_t)(n * cb + c / v) * (size_t)area + (size_t)p) * (size_t)v + (size_t)(c % v);
+}
+
+// Small whole numbers, of which many are equal, so that sums are exact and ties are met.
+static void pool_case(struct pool_shape s, enum dnn_act act)
+{
+    const struct kernel_table *t = exec_kernels();
+    const int v = t->lanes, in = s.src.h * s.src.w, out = s.oh * s.ow;
+    s.src.n = POOL_N;
+    s.src.cb = (POOL_C + v - 1) / v;
+    const size_t big = (size_t)POOL_N * s.src.cb * v * (size_t)in, small = (size_t)POOL_N * s.src.cb * v * (size_t)out;
+    float *src = mem_aligned(big * sizeof *src), *back = mem_aligned(big * sizeof *back);
+    float *dst = mem_aligned(small * sizeof *dst), *diff = mem_aligned(small * sizeof *diff);
+    uint8_t *index = mem_aligned(small), *half_index = mem_aligned(small);
+    uint16_t *half_src = mem_aligned(big * 2), *half_back = mem_aligned(big * 2);
+    uint16_t *half_dst = mem_aligned(small * 2), *half_diff = mem_aligned(small * 2);
+    memset(src, 0, big * sizeof *src);
+    memset(diff, 0, small * sizeof *diff);
+    for (int n = 0; n < POOL_N; n++)
+        for (int c = 0; c < POOL_C; c++) {
+            for (int p = 0; p < in; p++) {
+                const float x = (float)(int)(draw(3, ((size_t)n * POOL_C + c) * 1000 + p) * 9);
+                src[blocked(v, in, n, c, p)] = x;
+                half_src[((size_t)n * in + p) * POOL_C + c] = bits_of(x);
+            }
+            for (int p = 0; p < out; p++) {
+                const float x = (float)(int)(draw(4, ((size_t)n * POOL_C + c) * 1000 + p) * 9);
+                diff[blocked(v, out, n, c, p)] = x;
+                half_diff[((size_t)n * out + p) * POOL_C + c] = bits_of(x);
+            }
+        }
+    const size_t whole_in = (size_t)s.src.cb * v * in, whole_out = (size_t)s.src.cb * v * out;
+    t->pools->max_forward(s, (struct map){src, whole_in}, (struct map){dst, whole_out}, index);
+    t->pools->max_backward(s, (struct map){diff, whole_out}, index,
+                           (struct map){act == ACT_NONE ? NULL : dst, whole_out}, act, (struct map){back, whole_in});
+    t->bf16_pools->max_forward(s, POOL_C, half_src, half_dst, half_index);
+    t->bf16_pools->max_backward(s, POOL_C, half_diff, half_index, act == ACT_NONE ? NULL : half_dst, act, half_back);
+    for (int n = 0; n < POOL_N; n++)
+        for (int c = 0; c < POOL_C; c++) {
+            for (int p = 0; p < out; p++) {
+                const size_t at = ((size_t)n * out + p) * POOL_C + c;
+                assert_int_equal(half_dst[at], bits_of(dst[blocked(v, out, n, c, p)]));
+                assert_int_equal(half_index[at], index[blocked(v, out, n, c, p)]);
+            }
+            for (int p = 0; p < in; p++)
+                assert_true(of_bits((uint32_t)half_back[((size_t)n * in + p) * POOL_C + c] << 16) ==
+                            back[blocked(v, in, n, c, p)]);
+        }
+    void *const all[] = {src, back, dst, diff, index, half_index, half_src, half_back, half_dst, half_diff};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        mem_free(all[i]);
+}
+
+// Beside the fp32 kernels, which have a naive reference in test_exec.c: VGG's, ResNet's, Inception's and odd windows.
+static void test_pools(void **state)
+{
+    (void)state;
+    static const struct pool_shape shapes[] = {
+        {{0, 0, 8, 6}, 4, 3, 2, 2, 2, 2, 0, 0, false, 0, 0}, {{0, 0, 9, 11}, 5, 6, 3, 3, 2, 2, 1, 1, false, 1, 1},
+        {{0, 0, 7, 7}, 7, 7, 3, 3, 1, 1, 1, 1, false, 1, 1}, {{0, 0, 9, 7}, 4, 3, 3, 3, 2, 2, 0, 0, false, 0, 0},
+        {{0, 0, 5, 9}, 2, 3, 2, 3, 2, 3, 0, 0, false, 0, 0}, {{0, 0, 7, 10}, 3, 3, 2, 4, 3, 3, 1, 0, false, 1, 0}};
+    static const enum dnn_act acts[] = {ACT_NONE, ACT_RELU, ACT_RELU6};
+    int ran = 0;
+    for (size_t k = 0; k < COUNT_OF(sets); k++) {
+        if (!set_runs(sets[k]))
+            continue;
+        ran++;
+        for (size_t i = 0; i < COUNT_OF(shapes) * COUNT_OF(acts); i++)
+            pool_case(shapes[i / COUNT_OF(acts)], acts[i % COUNT_OF(acts)]);
+    }
+    assert_true(ran > 0);
     exec_kernels_force(NULL);
 }
 
@@ -263,7 +354,8 @@ static void test_gradients(void **state)
     graph_fini(&g);
 }
 
-// A dense block: parts that lie in a concat's value, fp32, read and made by steps in bf16, with a max pool behind.
+// A dense block: parts that lie in a concat's value, fp32, read and made by steps in bf16, with a max pool before
+// and one behind.
 static void test_concat(void **state)
 {
     (void)state;
@@ -273,6 +365,7 @@ static void test_concat(void **state)
         skip();
     graph_init(&g, 3, 24, 20);
     int v = graph_relu(&g, graph_bn(&g, graph_conv(&g, 0, "a", conv_pad(32, 3, 2, 1, 1, false)), "a_bn", BN));
+    v = graph_maxpool(&g, v, (struct pool_attr){3, 3, 2, 2, 1, 1, 1, 1, false});
     const int b = graph_conv(&g, v, "b", conv_pad(16, 3, 1, 1, 1, false));
     v = graph_concat(&g, (int[]){v, b}, 2);
     v = graph_relu(&g, graph_bn(&g, v, "c_bn", BN));
@@ -327,7 +420,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding), cmocka_unit_test(test_layouts),
-                                       cmocka_unit_test(test_logits), cmocka_unit_test(test_gradients),
-                                       cmocka_unit_test(test_concat), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_pools), cmocka_unit_test(test_logits),
+                                       cmocka_unit_test(test_gradients), cmocka_unit_test(test_concat),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
