@@ -117,7 +117,8 @@ static const graft_option_info train_options[] = {
     DECODE,
     CACHE,
     {"cache-features", 0, "HOW", "auto",
-     "what frozen layers make of a picture: auto (kept in the cache folder), off, or a folder", NULL},
+     "what frozen layers make of a picture: auto (kept in the cache folder), off, or a folder; in bf16 with "
+     "--precision bf16", NULL},
     {"on-bad", 0, "RULE", "skip", "a picture that cannot be read: skip or fail", NULL},
     LEARNER,
     {"lr", 0, "RATE", "0.001", "learning rate", "lr0"},

@@ -145,9 +145,10 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
                                      o->fixed || feature_cache_may(t)};
     if (last > 0)
         TRY(partial_make(t, last));
+    const double makes = now_seconds();
     TRY(feature_cache_ready(t, &how));
     const bool kept = t->features.store != NULL;
-    const double begin = now_seconds() - at->seconds;
+    const double made = now_seconds(), begin = made - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
     double waited = 0;
@@ -206,7 +207,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
             fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
     r->train_loss = at->loss_sum / (double)at->trained;
     r->rate = at->rate;
-    r->images_per_second = t->train_rate;
+    r->images_per_second = // features that had to be made first included
+        per_second(at->seen - seen_before, at->seconds - seconds_before + made - makes);
 done:
     profile_data(&t->profile, waited, queue != NULL ? queue_work_seconds(queue) : 0,
                  now_seconds() - begin - seconds_before);

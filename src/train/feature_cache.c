@@ -2,7 +2,8 @@
 // The key of a file says all that features depend on but the picture: the frozen weights, the network's frozen part,
 // how pictures are prepared, the batch, and what computes (kernels, library, threads), since bits depend on it.  The
 // key of a row is the picture: where it lies, its state, and, of an augmented copy, how it was changed. Nothing is kept
-// where pictures differ from epoch to epoch.
+// where pictures differ from epoch to epoch.  A run in bf16 keeps bf16, and trains on what it keeps from the first epoch
+// on.
 
 #include "train/feature_cache.h"
 #include "base/file.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FEATURES_VERSION = 2 };                              // of the arithmetic: another one makes old files void
+enum { FEATURES_VERSION = 3 };                              // of the file and the arithmetic: another one makes old files void
 static const uint64_t MOST = (uint64_t)20 << 30,
                       SPARE = 2; // bytes of all files; the part of the free disk that is ours
 
@@ -141,7 +142,7 @@ bool feature_cache_may(const struct trainer *t) { return t->prefix != NULL && wh
 static graft_status store_open(struct trainer *t, const char *folder)
 {
     struct feature_cache *f = &t->features;
-    const size_t row = feature_row_bytes(row_floats(t)), count = t->data->count + 1;
+    const size_t row = feature_row_bytes(row_floats(t), t->options->bf16), count = t->data->count + 1;
     const uint64_t needed = row * (t->n + t->n_val);
     uint64_t key = 0;
     f->keys = mem_zero(count, sizeof *f->keys);
@@ -152,7 +153,7 @@ static graft_status store_open(struct trainer *t, const char *folder)
     TRY(store_key(t, &key));
     TRY(file_make_folder(folder));
     feature_folder_trim(folder, key, MOST > needed ? MOST - needed : 0);
-    TRY(feature_store_open(folder, key, row_floats(t), &f->store));
+    TRY(feature_store_open(folder, key, row_floats(t), t->options->bf16, &f->store));
     const size_t held = row * feature_store_count(f->store), left = (size_t)file_space(folder) / SPARE;
     if (needed > MOST || needed > left + held)
         return fail(GRAFT_NO_RESOURCE,

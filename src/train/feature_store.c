@@ -1,6 +1,7 @@
 // train/feature_store.c: see train/feature_store.h.
-// File:  "graftfea" | u64 key | u64 floats | u64 XXH64 of what precedes | row...
-// Row:   u64 picture | u64 XXH64 of picture and values | float values[floats]
+// File:  "graftfea" | u64 key | u64 floats | u64 bytes of a number: 4, fp32, or 2, bf16 | u64 XXH64 of what precedes |
+//        row...
+// Row:   u64 picture | u64 XXH64 of picture and values | values[floats]
 // Rows are appended under a lock of the file and never changed; of two with the same picture the later one counts.  A
 // row that a process did not finish is no whole row, and is written over.  Numbers are the machine's own: the file
 // never leaves it. Rows are read by calls, not through a mapping: a file that is cut meanwhile is then a row that is
@@ -18,12 +19,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-enum { MAX_PARTS = 8, FRESH = 1 << 12 };
+enum { FRESH = 1 << 12 };
 static const char MAGIC[] = "graftfea", SUFFIX[] = ".features";
-struct file_head { char magic[8]; uint64_t key, floats, check; };
+struct file_head { char magic[8]; uint64_t key, floats, width, check; };
 struct row_head { uint64_t picture, check; };
 
 struct place { uint64_t picture; uint32_t row; bool used; }; // of a table with open addressing
@@ -31,13 +31,15 @@ struct feature_store {
     int fd;
     char *path;
     uint64_t key;
-    size_t floats, rows; // rows: of the file, as far as they are known
+    size_t floats, width, rows; // of a row; bytes of a number; of the file, as far as they are known
     struct place *table;
     size_t capacity, count; // a power of two; pictures with a row
-    uint8_t *row;           // one, to be written
+    uint8_t *row;           // one, as in the file
 };
 
-size_t feature_row_bytes(size_t floats) { return sizeof(struct row_head) + floats * sizeof(float); }
+static size_t width_of(bool bf16) { return bf16 ? sizeof(uint16_t) : sizeof(float); }
+size_t feature_row_bytes(size_t floats, bool bf16) { return sizeof(struct row_head) + floats * width_of(bf16); }
+static size_t row_bytes(const struct feature_store *s) { return sizeof(struct row_head) + s->floats * s->width; }
 const char *feature_store_path(const struct feature_store *s) { return s->path; }
 size_t feature_store_count(const struct feature_store *s) { return s->count; }
 
@@ -83,7 +85,7 @@ bool feature_store_has(const struct feature_store *s, uint64_t picture) { return
 
 static off_t offset_of(const struct feature_store *s, size_t row)
 {
-    return (off_t)(sizeof(struct file_head) + row * feature_row_bytes(s->floats));
+    return (off_t)(sizeof(struct file_head) + row * row_bytes(s));
 }
 
 static graft_status lock(const struct feature_store *s)
@@ -101,7 +103,7 @@ static graft_status rows_learn(struct feature_store *s)
     if (fstat(s->fd, &st) != 0)
         return fail_system("look at", s->path);
     const size_t size = (size_t)st.st_size, head = sizeof(struct file_head);
-    const size_t rows = size > head ? (size - head) / feature_row_bytes(s->floats) : 0;
+    const size_t rows = size > head ? (size - head) / row_bytes(s) : 0;
     if (rows < s->rows) { // cut by somebody: what was known is void
         memset(s->table, 0, s->capacity * sizeof *s->table);
         s->rows = s->count = 0;
@@ -117,7 +119,7 @@ static graft_status rows_learn(struct feature_store *s)
 
 static struct file_head head_of(const struct feature_store *s)
 {
-    struct file_head head = {.key = s->key, .floats = s->floats};
+    struct file_head head = {.key = s->key, .floats = s->floats, .width = s->width};
     memcpy(head.magic, MAGIC, sizeof head.magic);
     head.check = hash_of((bytes){(const uint8_t *)&head, offsetof(struct file_head, check)});
     return head;
@@ -144,7 +146,7 @@ static graft_status file_take(struct feature_store *s, bool *sound)
     return status;
 }
 
-graft_status feature_store_open(const char *folder, uint64_t key, size_t floats, struct feature_store **out)
+graft_status feature_store_open(const char *folder, uint64_t key, size_t floats, bool bf16, struct feature_store **out)
 {
     struct feature_store *s = mem_zero(1, sizeof *s);
     char name[64];
@@ -156,9 +158,10 @@ graft_status feature_store_open(const char *folder, uint64_t key, size_t floats,
     s->fd = -1;
     s->key = key;
     s->floats = floats;
+    s->width = width_of(bf16);
     snprintf(name, sizeof name, "%016llx%s", (unsigned long long)key, SUFFIX);
     s->path = path_join(folder, name);
-    s->row = mem_alloc(feature_row_bytes(floats));
+    s->row = mem_alloc(row_bytes(s));
     if (s->path == NULL || s->row == NULL)
         TRY_GOTO(fail_memory("the features"));
     TRY_GOTO(file_make_folder(folder));
@@ -192,33 +195,70 @@ void feature_store_close(struct feature_store *s)
     mem_free(s);
 }
 
-static uint64_t row_check(uint64_t picture, const struct feature_part *parts, int n_parts)
+// To the nearest, ties to the even; a NaN stays one.
+static uint16_t bf16_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)((x != x ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float bf16_value(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+// The values in s->row, and back.
+static void row_encode(struct feature_store *s, const struct feature_part *parts, int n_parts)
+{
+    uint8_t *at = s->row + sizeof(struct row_head);
+    for (int k = 0; k < n_parts; at += parts[k++].floats * s->width)
+        if (s->width == sizeof(float))
+            memcpy(at, parts[k].values, parts[k].floats * sizeof(float));
+        else
+            for (size_t i = 0; i < parts[k].floats; i++)
+                ((uint16_t *)at)[i] = bf16_of(parts[k].values[i]);
+    ASSERT(at == s->row + row_bytes(s));
+}
+
+static void row_decode(const struct feature_store *s, const struct feature_part *parts, int n_parts)
+{
+    const uint8_t *at = s->row + sizeof(struct row_head);
+    for (int k = 0; k < n_parts; at += parts[k++].floats * s->width)
+        if (s->width == sizeof(float))
+            memcpy(parts[k].values, at, parts[k].floats * sizeof(float));
+        else
+            for (size_t i = 0; i < parts[k].floats; i++)
+                parts[k].values[i] = bf16_value(((const uint16_t *)at)[i]);
+    ASSERT(at == s->row + row_bytes(s));
+}
+
+static uint64_t row_check(const struct feature_store *s, uint64_t picture)
 {
     struct hash h;
     hash_init(&h);
     hash_put(&h, &picture, sizeof picture);
-    for (int k = 0; k < n_parts; k++)
-        hash_put(&h, parts[k].values, parts[k].floats * sizeof(float));
+    hash_put(&h, s->row + sizeof(struct row_head), s->floats * s->width);
     return hash_end(&h);
 }
 
 bool feature_store_get(struct feature_store *s, uint64_t picture, const struct feature_part *parts, int n_parts)
 {
     struct place *place = place_with_row(s, picture);
-    struct row_head head;
-    struct iovec pieces[MAX_PARTS + 1] = {{&head, sizeof head}};
-    ASSERT(n_parts <= MAX_PARTS);
+    const struct row_head *const head = (const struct row_head *)s->row;
+    ssize_t got;
     if (place == NULL)
         return false;
-    for (int k = 0; k < n_parts; k++)
-        pieces[k + 1] = (struct iovec){parts[k].values, parts[k].floats * sizeof(float)};
-    ssize_t got;
     do
-        got = preadv(s->fd, pieces, n_parts + 1, offset_of(s, place->row));
+        got = pread(s->fd, s->row, row_bytes(s), offset_of(s, place->row));
     while (got < 0 && errno == EINTR);
-    if (got == (ssize_t)feature_row_bytes(s->floats) && head.picture == picture &&
-        head.check == row_check(picture, parts, n_parts))
+    if (got == (ssize_t)row_bytes(s) && head->picture == picture && head->check == row_check(s, picture)) {
+        row_decode(s, parts, n_parts);
         return true;
+    }
     log_warning("'%s' is damaged; what is lost of it is made anew", s->path);
     place->row = UINT32_MAX;
     s->count--;
@@ -227,22 +267,16 @@ bool feature_store_get(struct feature_store *s, uint64_t picture, const struct f
 
 graft_status feature_store_put(struct feature_store *s, uint64_t picture, const struct feature_part *parts, int n_parts)
 {
-    const struct row_head head = {picture, row_check(picture, parts, n_parts)};
-    size_t at = sizeof head;
     graft_status status = GRAFT_OK;
-    memcpy(s->row, &head, sizeof head);
-    for (int k = 0; k < n_parts; k++) {
-        memcpy(s->row + at, parts[k].values, parts[k].floats * sizeof(float));
-        at += parts[k].floats * sizeof(float);
-    }
-    ASSERT(at == feature_row_bytes(s->floats));
+    row_encode(s, parts, n_parts);
+    *(struct row_head *)s->row = (struct row_head){picture, row_check(s, picture)};
     TRY(lock(s));
     TRY_GOTO(rows_learn(s));
     if (feature_store_has(s, picture)) // of another process, meanwhile
         goto done;
     if (lseek(s->fd, offset_of(s, s->rows), SEEK_SET) < 0)
         TRY_GOTO(fail_system("write", s->path));
-    TRY_GOTO(file_put(s->fd, s->path, s->row, at));
+    TRY_GOTO(file_put(s->fd, s->path, s->row, row_bytes(s)));
     TRY_GOTO(table_add(s, picture, (uint32_t)s->rows));
     s->rows++;
 done:

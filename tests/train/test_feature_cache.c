@@ -10,6 +10,7 @@
 #include "train/feature_store.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { EPOCHS = 3, PICTURES = 20, ROW = 16 + 8 * 4, HEAD = 32 }; // the end: 8 channels, or 16 lanes of them
+enum { EPOCHS = 3, PICTURES = 20, ROW = 16 + 8 * 4, HEAD = 40 }; // the end: 8 channels, or 16 lanes of them
 
 static struct tiny cached(const char *folder, const char *features)
 {
@@ -228,15 +229,15 @@ static void test_store(void **state)
     float x[3] = {1, 2, 3}, y[4] = {4, 5, 6, 7}, u[3], v[4];
     const struct feature_part in[] = {{x, 3}, {y, 4}}, out[] = {{u, 3}, {v, 4}};
     tiny_clear("store");
-    assert_int_equal(feature_store_open("store", 5, 7, &a), GRAFT_OK);
-    assert_int_equal(feature_store_open("store", 5, 7, &b), GRAFT_OK);
+    assert_int_equal(feature_store_open("store", 5, 7, false, &a), GRAFT_OK);
+    assert_int_equal(feature_store_open("store", 5, 7, false, &b), GRAFT_OK);
     assert_false(feature_store_get(a, 9, out, 2));
     for (uint64_t k = 1; k <= 5000; k++) { // the table grows; rows of both
         x[0] = (float)k;
         assert_int_equal(feature_store_put(k % 2 == 0 ? a : b, k, in, 2), GRAFT_OK);
     }
     assert_int_equal(feature_store_put(a, 4999, in, 2), GRAFT_OK); // b's: learnt of, not written again
-    assert_int_equal(size_of(feature_store_path(a)), HEAD + 5000 * (long)feature_row_bytes(7));
+    assert_int_equal(size_of(feature_store_path(a)), HEAD + 5000 * (long)feature_row_bytes(7, false));
     for (uint64_t k = 1; k <= 4999; k++) {
         assert_true(feature_store_get(a, k, out, 2));
         assert_true(u[0] == (float)k && u[2] == 3 && v[3] == 7);
@@ -244,9 +245,9 @@ static void test_store(void **state)
     assert_int_equal(feature_store_count(a), 5000);
     feature_store_close(a);
     feature_store_close(b);
-    assert_int_equal(feature_store_open("store", 6, 1, &a), GRAFT_OK);
+    assert_int_equal(feature_store_open("store", 6, 1, false, &a), GRAFT_OK);
     feature_store_close(a);
-    assert_int_equal(feature_store_open("store", 7, 1, &a), GRAFT_OK);
+    assert_int_equal(feature_store_open("store", 7, 1, false, &a), GRAFT_OK);
     feature_store_close(a);
     const struct timeval old[2] = {{1000, 0}, {1000, 0}};
     assert_int_equal(utimes("store/0000000000000005.features", old), 0);
@@ -256,6 +257,54 @@ static void test_store(void **state)
     assert_int_equal(files_named("store", ".features"), 2); // the largest was the oldest
     feature_folder_trim("store", 7, 0);
     assert_int_equal(files_named("store", ".features"), 1); // but for the one that is wanted
+}
+
+// Half the bytes: each number the nearest bf16, of two as near the even one, as torch's .bfloat16() has them.
+static void test_bf16_store(void **state)
+{
+    (void)state;
+    struct feature_store *s;
+    const float in[] = {1, 1.00390625f, 1.01171875f, -1.00390637f, 3e38f, 1e-30f, INFINITY, 0};
+    const float rounded[] = {1, 1, 1.015625f, -1.0078125f, 3.00405527e38f, 9.98402083e-31f, INFINITY, 0};
+    float x[9], out[9];
+    memcpy(x, in, sizeof in);
+    x[8] = NAN;
+    const struct feature_part from[] = {{x, 4}, {x + 4, 5}}, to[] = {{out, 2}, {out + 2, 7}};
+    tiny_clear("store");
+    assert_int_equal(feature_store_open("store", 5, 9, true, &s), GRAFT_OK);
+    assert_int_equal(feature_store_put(s, 3, from, 2), GRAFT_OK);
+    assert_int_equal(size_of(feature_store_path(s)), HEAD + 16 + 9 * 2);
+    assert_true(feature_store_get(s, 3, to, 2));
+    for (size_t i = 0; i < COUNT_OF(in); i++)
+        assert_true(fabsf(out[i] - rounded[i]) <= 1e-6f * fabsf(rounded[i]) || out[i] == rounded[i]);
+    assert_true(isnan(out[8]));
+    feature_store_close(s);
+    assert_int_equal(feature_store_open("store", 5, 9, false, &s), GRAFT_OK); // of the other kind: none of ours
+    assert_int_equal(feature_store_count(s), 0);
+    feature_store_close(s);
+}
+
+// A run in bf16 keeps bf16: what was found there gives the bits that making it gave.
+static void test_bf16_run(void **state)
+{
+    (void)state;
+    if (!exec_bf16()) {
+        print_message("SKIPPED: the processor has no AVX-512 BF16, so runs that keep features in bf16 are not tested\n");
+        skip();
+    }
+    tiny_clear("half");
+    for (int k = 0; k < 2; k++) {
+        struct tiny t = cached(k == 0 ? "half-made" : "half-found", "half");
+        t.bf16 = true;
+        tiny_clear(t.folder);
+        tiny_expect(&t, GRAFT_OK);
+    }
+    assert_true(logged("20 rows there"));
+    char *path = features_file("half");
+    const long row = (size_of(path) - HEAD) / PICTURES - 16;
+    assert_true(row == 8 * 2 || row == 16 * 2);
+    tiny_compare("half-found", "half-made");
+    free(path);
 }
 
 // From outside: frozen layers, copies that stay, pictures that do not.
@@ -384,7 +433,9 @@ static void test_folds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_store), cmocka_unit_test(test_made_and_found), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_store), cmocka_unit_test(test_bf16_store),
+        cmocka_unit_test(test_bf16_run),
+        cmocka_unit_test(test_made_and_found), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_shared), cmocka_unit_test(test_stopped), cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_command), cmocka_unit_test(test_augmented),
         cmocka_unit_test(test_folds)};

@@ -112,7 +112,7 @@ static graft_status train(const struct tiny *t)
                                           .seed = 5,
                                           .recipe = t->recipe != NULL ? *t->recipe : tiny_guide(t->epochs),
                                           .bn = BN_TRAIN,
-                                          .features = t->features,
+                                          .features = t->features, .bf16 = t->bf16,
                                           .checkpoint_seconds = t->checkpoint_seconds,
                                           .log_steps = true,
                                           .save = true,

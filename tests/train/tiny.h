@@ -13,6 +13,7 @@ struct tiny {
     const struct recipe *recipe; // NULL: tiny_guide
     int freeze;                  // rows
     const char *features;        // train_options.features
+    bool bf16;
     void (*before)(void *user);  // called in the child before it trains, or NULL
     void (*on_step)(void *user); // after each step
     void *user;
