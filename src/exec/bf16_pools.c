@@ -1,5 +1,5 @@
-// exec/bf16_pools.c: max pooling of maps as exec/bf16.c has them, channels last.  Compiled once per instruction set, see
-// exec/simd.h.  A task is a row of the map that is written, so results never depend on the thread count.
+// exec/bf16_pools.c: max pooling of maps as exec/bf16.c has them, channels last.  Compiled once per instruction set,
+// see exec/simd.h.  A task is a row of the map that is written, so results never depend on the thread count.
 
 #include "exec/half.h"
 

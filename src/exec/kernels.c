@@ -476,6 +476,7 @@ extern const struct winograd_kernels FOR_SET(winograd);
 extern const struct pool_kernels FOR_SET(pools);
 extern const struct bf16_kernels FOR_SET(bf16);
 extern const struct bf16_pool_kernels FOR_SET(bf16_pools);
+extern const struct bf16_depthwise_kernels FOR_SET(bf16_depthwise);
 extern const struct dense_kernels FOR_SET(dense);
 
 const struct kernel_table FOR_SET(kernels) = {
@@ -484,5 +485,6 @@ const struct kernel_table FOR_SET(kernels) = {
     .lrn_forward = lrn_forward, .lrn_backward = lrn_backward,
     .dropout = dropout, .conv_own = conv_own,
     .winograd = &FOR_SET(winograd), .products = &FOR_SET(products), .pools = &FOR_SET(pools),
-    .bf16 = &FOR_SET(bf16), .bf16_pools = &FOR_SET(bf16_pools), .dense = &FOR_SET(dense),
+    .bf16 = &FOR_SET(bf16), .bf16_pools = &FOR_SET(bf16_pools),
+    .bf16_depthwise = &FOR_SET(bf16_depthwise), .dense = &FOR_SET(dense),
 };

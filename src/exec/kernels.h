@@ -81,6 +81,21 @@ struct bf16_pool_kernels {
                          const uint16_t *mask, enum dnn_act act, uint16_t *diff_src); // mask: NULL, none
 };
 
+// Depthwise, weights [C/V][kh][kw][V] and bias in fp32, as everywhere; windows of up to `side_most` a side.
+struct bf16_depthwise_kernels {
+    int side_most;
+    void (*forward)(const struct dnn_conv_shape *s, const uint16_t *src, const float *wei, const float *bias,
+                    uint16_t *dst); // bias: NULL, none
+    void (*data)(const struct dnn_conv_shape *s, const uint16_t *diff_dst, const float *wei, uint16_t *diff_src);
+    // partial: bf16_depthwise_partial(s, lanes) doubles of scratch.
+    void (*weights)(const struct dnn_conv_shape *s, const uint16_t *src, const uint16_t *diff_dst, double *partial,
+                    float *wei, float *bias);
+};
+static inline size_t bf16_depthwise_partial(const struct dnn_conv_shape *s, int lanes)
+{
+    return (size_t)BF16_SLABS * ((size_t)s->kh * s->kw + 1) * ((s->ic + lanes - 1) / lanes * lanes);
+}
+
 // y = x W' + b: x (n, k), W (units, k), y (n, units).
 struct dense_shape { int n, k, units; };
 struct dense_kernels {
@@ -120,6 +135,7 @@ struct kernel_table {
     const struct pool_kernels *pools;
     const struct bf16_kernels *bf16;
     const struct bf16_pool_kernels *bf16_pools;
+    const struct bf16_depthwise_kernels *bf16_depthwise;
     const struct dense_kernels *dense;
 };
 const struct kernel_table *exec_kernels(void);

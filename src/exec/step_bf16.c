@@ -3,13 +3,25 @@
 #include "exec/steps.h"
 #include <string.h>
 
+static bool conv_narrow(const struct plan *p, const struct node *node)
+{
+    const struct conv_attr *a = &node->attr.conv;
+    return a->groups == 1 || conv_narrow_own(p, node); // other groups: nothing to multiply matrices of
+}
+
+bool conv_narrow_own(const struct plan *p, const struct node *node)
+{
+    const struct conv_attr *a = &node->attr.conv;
+    const int most = p->kernels->bf16_depthwise->side_most;
+    return p->params->entries[node->param[0]].layout == LAYOUT_GOIHW_DEPTHWISE && a->kh <= most && a->kw <= most;
+}
+
 bool cell_narrow(const struct plan *p, const struct cell *cell)
 {
     const enum op op = cell->node->op;
     if (op == OP_MAXPOOL) // multiplies nothing: of what it is given
         return p->narrow[cell->node->in[0]];
-    // groups have few channels each: nothing to multiply matrices of
-    return p->options.bf16 && (op == OP_BN || op == OP_ADD || (op == OP_CONV && cell->node->attr.conv.groups == 1));
+    return p->options.bf16 && (op == OP_BN || op == OP_ADD || (op == OP_CONV && conv_narrow(p, cell->node)));
 }
 
 void narrow_mark(struct plan *p)

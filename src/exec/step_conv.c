@@ -19,6 +19,18 @@ static struct dnn_conv_shape conv_shape(const struct plan *p, const struct cell 
         .bf16 = cell_narrow(p, cell), .layout = p->params->entries[cell->node->param[0]].layout};
 }
 
+static void run_conv_narrow_own(struct plan *p, const struct step *s, const struct run *run, float *wei, float *bias)
+{
+    const struct bf16_depthwise_kernels *kernels = p->kernels->bf16_depthwise;
+    uint16_t *const src = half(BUFFER(src)), *const dst = half(BUFFER(dst));
+    if (s->pass == DNN_FORWARD)
+        kernels->forward(&s->shape, src, wei, bias, dst);
+    else if (s->pass == DNN_DATA)
+        kernels->data(&s->shape, dst, wei, src);
+    else
+        kernels->weights(&s->shape, src, dst, (double *)BUFFER(scratch), wei, bias);
+}
+
 static graft_status run_conv(struct plan *p, const struct step *s, const struct run *run)
 {
     float *wei, *bias;
@@ -53,7 +65,10 @@ static graft_status run_conv(struct plan *p, const struct step *s, const struct 
             p->kernels->winograd->convolve(s->winograd, &maps);
         return GRAFT_OK;
     }
-    p->kernels->conv_own(&s->shape, s->pass, BUFFER(src), wei, bias, BUFFER(dst));
+    if (s->narrow)
+        run_conv_narrow_own(p, s, run, wei, bias);
+    else
+        p->kernels->conv_own(&s->shape, s->pass, BUFFER(src), wei, bias, BUFFER(dst));
     return GRAFT_OK;
 }
 
@@ -115,6 +130,11 @@ static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_
             s->entry = i;
     *out = s;
     bool winograd;
+    if (s->shape.bf16 && conv_narrow_own(p, cell->node)) {
+        const size_t floats = 2 * bf16_depthwise_partial(&s->shape, p->kernels->lanes);
+        s->narrow = true;
+        return pass == DNN_WEIGHTS ? buffer_make(p, floats, &s->scratch) : GRAFT_OK;
+    }
     if (s->shape.bf16)
         return library_step(p, s);
     TRY(choice_make(p, cell, &s->shape, pass, &winograd));

@@ -1,5 +1,5 @@
-// exec/step_pool.c: max, average and adaptive average pooling.  Max pooling keeps a byte an output for its way back, and
-// works on bf16 maps where its source is one.
+// exec/step_pool.c: max, average and adaptive average pooling.  Max pooling keeps a byte an output for its way back,
+// and works on bf16 maps where its source is one.
 
 #include "exec/steps.h"
 

@@ -36,6 +36,7 @@ graft_status weight_gradients_ready(struct plan *p, const struct node *node, int
 // values are fp32, and those steps read and write them by way of a bf16 buffer.
 static inline uint16_t *half(float *buffer) { return (uint16_t *)buffer; }
 bool cell_narrow(const struct plan *p, const struct cell *cell);      // it works on bf16 maps
+bool conv_narrow_own(const struct plan *p, const struct node *node);  // a convolution, by graft's own bf16 kernels
 struct bf16_map half_map(const struct plan *p, int value);
 size_t half_size(const struct plan *p, int value);                    // elements
 graft_status narrow_buffer(struct plan *p, int value, int *out);      // for a map of the value's shape

@@ -2,8 +2,7 @@
 // The key of a file says all that features depend on but the picture: the frozen weights, the network's frozen part,
 // how pictures are prepared, the batch, and what computes (kernels, library, threads), since bits depend on it.  The
 // key of a row is the picture: where it lies, its state, and, of an augmented copy, how it was changed. Nothing is kept
-// where pictures differ from epoch to epoch.  A run in bf16 keeps bf16, and trains on what it keeps from the first epoch
-// on.
+// where pictures differ from epoch to epoch.  A run in bf16 keeps bf16, and trains on that from the first epoch on.
 
 #include "train/feature_cache.h"
 #include "base/file.h"
@@ -16,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FEATURES_VERSION = 3 };                              // of the file and the arithmetic: another one makes old files void
+enum { FEATURES_VERSION = 3 }; // of the file and the arithmetic: another one makes old files void
 static const uint64_t MOST = (uint64_t)20 << 30,
                       SPARE = 2; // bytes of all files; the part of the free disk that is ours
 

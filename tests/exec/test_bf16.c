@@ -1,5 +1,6 @@
-// tests/exec/test_bf16.c: maps rounded to bf16 and back, and pooled, bit for bit; a plan in bf16 beside the one in fp32: logits,
-// loss, directions of gradients, no allocation in a step, the same bits again; refusal where the processor has none.
+// tests/exec/test_bf16.c: maps rounded to bf16 and back, pooled and convolved by channel, bit for bit; a plan in bf16
+// beside the one in fp32: logits, loss, directions of gradients, no allocation in a step, the same bits again; refusal
+// where the processor has none.
 
 #include "base/memory.h"
 #include "base/rng.h"
@@ -119,6 +120,19 @@ static size_t blocked(int v, int area, int n, int c, int p)
     return ((size_t)(n * cb + c / v) * (size_t)area + (size_t)p) * (size_t)v + (size_t)(c % v);
 }
 
+// A map (n, channels, area) of small whole numbers in both precisions.
+static void both_fill(uint64_t key, int v, int area, double range, float *map, uint16_t *narrow)
+{
+    memset(map, 0, (size_t)POOL_N * (size_t)((POOL_C + v - 1) / v * v) * (size_t)area * sizeof *map);
+    for (int n = 0; n < POOL_N; n++)
+        for (int c = 0; c < POOL_C; c++)
+            for (int p = 0; p < area; p++) {
+                const float x = (float)(int)(draw(key, ((uint64_t)n * POOL_C + c) * 1000 + p) * range);
+                map[blocked(v, area, n, c, p)] = x;
+                narrow[((size_t)n * area + p) * POOL_C + c] = bits_of(x);
+            }
+}
+
 // Small whole numbers, of which many are equal, so that sums are exact and ties are met.
 static void pool_case(struct pool_shape s, enum dnn_act act)
 {
@@ -132,21 +146,8 @@ static void pool_case(struct pool_shape s, enum dnn_act act)
     uint8_t *index = mem_aligned(small), *half_index = mem_aligned(small);
     uint16_t *half_src = mem_aligned(big * 2), *half_back = mem_aligned(big * 2);
     uint16_t *half_dst = mem_aligned(small * 2), *half_diff = mem_aligned(small * 2);
-    memset(src, 0, big * sizeof *src);
-    memset(diff, 0, small * sizeof *diff);
-    for (int n = 0; n < POOL_N; n++)
-        for (int c = 0; c < POOL_C; c++) {
-            for (int p = 0; p < in; p++) {
-                const float x = (float)(int)(draw(3, ((size_t)n * POOL_C + c) * 1000 + p) * 9);
-                src[blocked(v, in, n, c, p)] = x;
-                half_src[((size_t)n * in + p) * POOL_C + c] = bits_of(x);
-            }
-            for (int p = 0; p < out; p++) {
-                const float x = (float)(int)(draw(4, ((size_t)n * POOL_C + c) * 1000 + p) * 9);
-                diff[blocked(v, out, n, c, p)] = x;
-                half_diff[((size_t)n * out + p) * POOL_C + c] = bits_of(x);
-            }
-        }
+    both_fill(3, v, in, 9, src, half_src);
+    both_fill(4, v, out, 9, diff, half_diff);
     const size_t whole_in = (size_t)s.src.cb * v * in, whole_out = (size_t)s.src.cb * v * out;
     t->pools->max_forward(s, (struct map){src, whole_in}, (struct map){dst, whole_out}, index);
     t->pools->max_backward(s, (struct map){diff, whole_out}, index,
@@ -190,10 +191,88 @@ static void test_pools(void **state)
     exec_kernels_force(NULL);
 }
 
+static void both_equal(int v, int area, const float *map, const uint16_t *narrow)
+{
+    for (int n = 0; n < POOL_N; n++)
+        for (int c = 0; c < POOL_C; c++)
+            for (int p = 0; p < area; p++)
+                assert_true(of_bits((uint32_t)narrow[((size_t)n * area + p) * POOL_C + c] << 16) ==
+                            map[blocked(v, area, n, c, p)]);
+}
+
+// Beside the convolution by its definition, on numbers whose sums are exact in bf16.
+static void depthwise_case(struct dnn_conv_shape s)
+{
+    enum { TAPS = 49 };
+    const struct kernel_table *t = exec_kernels();
+    const int v = t->lanes, in = s.ih * s.iw, out = s.oh * s.ow, padded = (POOL_C + v - 1) / v * v;
+    s.n = POOL_N;
+    s.ic = s.oc = s.groups = POOL_C;
+    s.layout = LAYOUT_GOIHW_DEPTHWISE;
+    s.bias = true;
+    const size_t big = (size_t)POOL_N * padded * in, small = (size_t)POOL_N * padded * out;
+    const size_t taps = (size_t)padded * s.kh * s.kw;
+    float *src = mem_aligned(big * 4), *dst = mem_aligned(small * 4), *back = mem_aligned(big * 4);
+    uint16_t *half_src = mem_aligned(big * 2), *half_dst = mem_aligned(small * 2), *half_back = mem_aligned(big * 2);
+    double *partial = mem_aligned(bf16_depthwise_partial(&s, v) * sizeof *partial);
+    float wei[48 * TAPS] __attribute__((aligned(64))) = {0}, bias[48] __attribute__((aligned(64))) = {0};
+    float own[48 * TAPS] __attribute__((aligned(64))) = {0}, own_bias[48] __attribute__((aligned(64))) = {0};
+    float narrow[48 * TAPS] __attribute__((aligned(64))), narrow_bias[48] __attribute__((aligned(64)));
+    both_fill(5, v, in, 4, src, half_src);
+    for (int c = 0; c < POOL_C; c++) {
+        bias[c] = (float)(int)(draw(6, c) * 5);
+        for (int p = 0; p < s.kh * s.kw; p++)
+            wei[(c / v * s.kh * s.kw + p) * v + c % v] = (float)(int)(draw(7, c * TAPS + p) * 3);
+    }
+    t->conv_own(&s, DNN_FORWARD, src, wei, bias, dst);
+    t->bf16_depthwise->forward(&s, half_src, wei, bias, half_dst);
+    both_equal(v, out, dst, half_dst);
+    both_fill(8, v, out, 3, dst, half_dst);
+    t->conv_own(&s, DNN_DATA, back, wei, NULL, dst);
+    t->bf16_depthwise->data(&s, half_dst, wei, half_back);
+    both_equal(v, in, back, half_back);
+    memset(narrow, 0xff, sizeof narrow);
+    t->conv_own(&s, DNN_WEIGHTS, src, own, own_bias, dst);
+    t->bf16_depthwise->weights(&s, half_src, half_dst, partial, narrow, narrow_bias);
+    assert_memory_equal(narrow, own, taps * sizeof *own); // tails are zero in both
+    assert_memory_equal(narrow_bias, own_bias, POOL_C * sizeof *own_bias);
+    void *const all[] = {src, dst, back, half_src, half_dst, half_back, partial};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        mem_free(all[i]);
+}
+
+static void test_depthwise(void **state)
+{
+    (void)state;
+    static const struct dnn_conv_shape shapes[] = {
+        {.ih = 9, .iw = 14, .oh = 9, .ow = 14, .kh = 3, .kw = 3, .stride_h = 1, .stride_w = 1, .top = 1, .left = 1},
+        {.ih = 9, .iw = 15, .oh = 5, .ow = 8, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .top = 1, .left = 1},
+        {.ih = 8, .iw = 14, .oh = 4, .ow = 7, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .bottom = 1, .right = 1},
+        {.ih = 7, .iw = 13, .oh = 7, .ow = 13, .kh = 5, .kw = 5, .stride_h = 1, .stride_w = 1, .top = 2, .left = 2},
+        {.ih = 10, .iw = 20, .oh = 5, .ow = 10, .kh = 5, .kw = 5, .stride_h = 2, .stride_w = 2, .top = 1, .left = 1},
+        {.ih = 2, .iw = 1, .oh = 2, .ow = 1, .kh = 3, .kw = 3, .stride_h = 1, .stride_w = 1, .top = 1, .left = 1},
+        {.ih = 2, .iw = 2, .oh = 1, .ow = 1, .kh = 5, .kw = 5, .stride_h = 2, .stride_w = 2, .top = 2, .left = 2},
+        {.ih = 9, .iw = 8, .oh = 9, .ow = 8, .kh = 7, .kw = 7, .stride_h = 1, .stride_w = 1, .top = 3, .left = 3},
+        {.ih = 8, .iw = 9, .oh = 3, .ow = 5, .kh = 2, .kw = 4, .stride_h = 3, .stride_w = 2, .top = 0, .left = 2}};
+    static const enum dnn_act acts[] = {ACT_NONE, ACT_RELU, ACT_RELU6};
+    int ran = 0;
+    for (size_t k = 0; k < COUNT_OF(sets); k++) {
+        if (!set_runs(sets[k]))
+            continue;
+        ran++;
+        for (size_t i = 0; i < COUNT_OF(shapes) * COUNT_OF(acts); i++) {
+            struct dnn_conv_shape s = shapes[i / COUNT_OF(acts)];
+            s.act = acts[i % COUNT_OF(acts)];
+            depthwise_case(s);
+        }
+    }
+    assert_true(ran > 0);
+    exec_kernels_force(NULL);
+}
+
 static const struct bn_attr BN = {.epsilon = 1e-3f, .momentum = 0.1f, .unbiased = true};
 
-// Pictures at the bottom, 1x1, 3x3 and strided convolutions, channel tails, a residual, a depthwise one that stays
-// fp32.
+// Pictures at the bottom, 1x1, 3x3 and strided convolutions, channel tails, a residual, a depthwise one.
 static void net_make(struct graph *g)
 {
     graph_init(g, 3, 24, 20);
@@ -289,7 +368,7 @@ static void test_logits(void **state)
         assert_int_equal(graph_freeze(&g, 0, BN_TRAIN), GRAFT_OK);
         params_make(&p, &g);
         params_make(&same, &g); // training moves the running statistics
-        const int expected = mode == PLAN_TRAIN ? 4 + 4 + 3 : 4; // all but the depthwise one
+        const int expected = mode == PLAN_TRAIN ? 4 + 4 + 3 : 4; // all but the depthwise one, whose kernels are graft's
         struct outcome a = run_net(&g, &p, (enum plan_mode)mode, false, 0);
         struct outcome b = run_net(&g, &same, (enum plan_mode)mode, true, expected);
         double top = 0, far = 0;
@@ -420,7 +499,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding), cmocka_unit_test(test_layouts),
-                                       cmocka_unit_test(test_pools), cmocka_unit_test(test_logits),
+                                       cmocka_unit_test(test_pools), cmocka_unit_test(test_depthwise),
+                                       cmocka_unit_test(test_logits),
                                        cmocka_unit_test(test_gradients), cmocka_unit_test(test_concat),
                                        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,7 +289,7 @@ static void test_bf16_run(void **state)
 {
     (void)state;
     if (!exec_bf16()) {
-        print_message("SKIPPED: the processor has no AVX-512 BF16, so runs that keep features in bf16 are not tested\n");
+        print_message("SKIPPED: the processor has no AVX-512 BF16, so features kept in bf16 are not tested\n");
         skip();
     }
     tiny_clear("half");
