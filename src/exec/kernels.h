@@ -81,20 +81,18 @@ struct bf16_pool_kernels {
                          const uint16_t *mask, enum dnn_act act, uint16_t *diff_src); // mask: NULL, none
 };
 
-// Depthwise, weights [C/V][kh][kw][V] and bias in fp32, as everywhere; windows of up to `side_most` a side.
+// Depthwise, weights [C/V][kh][kw][V] and bias in fp32, as everywhere; windows of up to BF16_DEPTHWISE_SIDE a side.
+// scratch: as many floats as .scratch says, aligned to 64 bytes.
+enum { BF16_DEPTHWISE_SIDE = 7 };
 struct bf16_depthwise_kernels {
-    int side_most;
     void (*forward)(const struct dnn_conv_shape *s, const uint16_t *src, const float *wei, const float *bias,
-                    uint16_t *dst); // bias: NULL, none
-    void (*data)(const struct dnn_conv_shape *s, const uint16_t *diff_dst, const float *wei, uint16_t *diff_src);
-    // partial: bf16_depthwise_partial(s, lanes) doubles of scratch.
-    void (*weights)(const struct dnn_conv_shape *s, const uint16_t *src, const uint16_t *diff_dst, double *partial,
-                    float *wei, float *bias);
+                    uint16_t *dst, float *scratch); // bias: NULL, none
+    void (*data)(const struct dnn_conv_shape *s, const uint16_t *diff_dst, const float *wei, uint16_t *diff_src,
+                 float *scratch);
+    void (*weights)(const struct dnn_conv_shape *s, const uint16_t *src, const uint16_t *diff_dst, float *wei,
+                    float *bias, float *scratch);
+    size_t (*scratch)(const struct dnn_conv_shape *s, enum dnn_pass pass, int threads);
 };
-static inline size_t bf16_depthwise_partial(const struct dnn_conv_shape *s, int lanes)
-{
-    return (size_t)BF16_SLABS * ((size_t)s->kh * s->kw + 1) * ((s->ic + lanes - 1) / lanes * lanes);
-}
 
 // y = x W' + b: x (n, k), W (units, k), y (n, units).
 struct dense_shape { int n, k, units; };

@@ -12,7 +12,7 @@ static bool conv_narrow(const struct plan *p, const struct node *node)
 bool conv_narrow_own(const struct plan *p, const struct node *node)
 {
     const struct conv_attr *a = &node->attr.conv;
-    const int most = p->kernels->bf16_depthwise->side_most;
+    const int most = BF16_DEPTHWISE_SIDE;
     return p->params->entries[node->param[0]].layout == LAYOUT_GOIHW_DEPTHWISE && a->kh <= most && a->kw <= most;
 }
 

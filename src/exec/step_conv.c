@@ -23,12 +23,13 @@ static void run_conv_narrow_own(struct plan *p, const struct step *s, const stru
 {
     const struct bf16_depthwise_kernels *kernels = p->kernels->bf16_depthwise;
     uint16_t *const src = half(BUFFER(src)), *const dst = half(BUFFER(dst));
+    float *const scratch = BUFFER(scratch);
     if (s->pass == DNN_FORWARD)
-        kernels->forward(&s->shape, src, wei, bias, dst);
+        kernels->forward(&s->shape, src, wei, bias, dst, scratch);
     else if (s->pass == DNN_DATA)
-        kernels->data(&s->shape, dst, wei, src);
+        kernels->data(&s->shape, dst, wei, src, scratch);
     else
-        kernels->weights(&s->shape, src, dst, (double *)BUFFER(scratch), wei, bias);
+        kernels->weights(&s->shape, src, dst, wei, bias, scratch);
 }
 
 static graft_status run_conv(struct plan *p, const struct step *s, const struct run *run)
@@ -131,9 +132,8 @@ static graft_status conv_step(struct plan *p, const struct cell *cell, enum dnn_
     *out = s;
     bool winograd;
     if (s->shape.bf16 && conv_narrow_own(p, cell->node)) {
-        const size_t floats = 2 * bf16_depthwise_partial(&s->shape, p->kernels->lanes);
         s->narrow = true;
-        return pass == DNN_WEIGHTS ? buffer_make(p, floats, &s->scratch) : GRAFT_OK;
+        return buffer_make(p, p->kernels->bf16_depthwise->scratch(&s->shape, pass, exec_threads()), &s->scratch);
     }
     if (s->shape.bf16)
         return library_step(p, s);

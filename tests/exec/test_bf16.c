@@ -214,7 +214,12 @@ static void depthwise_case(struct dnn_conv_shape s)
     const size_t taps = (size_t)padded * s.kh * s.kw;
     float *src = mem_aligned(big * 4), *dst = mem_aligned(small * 4), *back = mem_aligned(big * 4);
     uint16_t *half_src = mem_aligned(big * 2), *half_dst = mem_aligned(small * 2), *half_back = mem_aligned(big * 2);
-    double *partial = mem_aligned(bf16_depthwise_partial(&s, v) * sizeof *partial);
+    size_t most = 0;
+    for (int pass = DNN_FORWARD; pass <= DNN_WEIGHTS; pass++) {
+        const size_t floats = t->bf16_depthwise->scratch(&s, (enum dnn_pass)pass, exec_threads());
+        most = floats > most ? floats : most;
+    }
+    float *scratch = mem_aligned(most * sizeof *scratch);
     float wei[48 * TAPS] __attribute__((aligned(64))) = {0}, bias[48] __attribute__((aligned(64))) = {0};
     float own[48 * TAPS] __attribute__((aligned(64))) = {0}, own_bias[48] __attribute__((aligned(64))) = {0};
     float narrow[48 * TAPS] __attribute__((aligned(64))), narrow_bias[48] __attribute__((aligned(64)));
@@ -225,18 +230,18 @@ static void depthwise_case(struct dnn_conv_shape s)
             wei[(c / v * s.kh * s.kw + p) * v + c % v] = (float)(int)(draw(7, c * TAPS + p) * 3);
     }
     t->conv_own(&s, DNN_FORWARD, src, wei, bias, dst);
-    t->bf16_depthwise->forward(&s, half_src, wei, bias, half_dst);
+    t->bf16_depthwise->forward(&s, half_src, wei, bias, half_dst, scratch);
     both_equal(v, out, dst, half_dst);
     both_fill(8, v, out, 3, dst, half_dst);
     t->conv_own(&s, DNN_DATA, back, wei, NULL, dst);
-    t->bf16_depthwise->data(&s, half_dst, wei, half_back);
+    t->bf16_depthwise->data(&s, half_dst, wei, half_back, scratch);
     both_equal(v, in, back, half_back);
     memset(narrow, 0xff, sizeof narrow);
     t->conv_own(&s, DNN_WEIGHTS, src, own, own_bias, dst);
-    t->bf16_depthwise->weights(&s, half_src, half_dst, partial, narrow, narrow_bias);
+    t->bf16_depthwise->weights(&s, half_src, half_dst, narrow, narrow_bias, scratch);
     assert_memory_equal(narrow, own, taps * sizeof *own); // tails are zero in both
     assert_memory_equal(narrow_bias, own_bias, POOL_C * sizeof *own_bias);
-    void *const all[] = {src, dst, back, half_src, half_dst, half_back, partial};
+    void *const all[] = {src, dst, back, half_src, half_dst, half_back, scratch};
     for (size_t i = 0; i < COUNT_OF(all); i++)
         mem_free(all[i]);
 }
