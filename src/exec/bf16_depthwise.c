@@ -1,10 +1,10 @@
 // exec/bf16_depthwise.c: depthwise convolutions of maps as exec/bf16.c has them, channels last, in all three passes;
 // the weights and the sums are fp32.  Compiled once per instruction set, see exec/simd.h.
-// A task is a band of rows of the map that is written, or (by weights) a slab of rows of the gradient.  It goes down the
-// rows that are read: each is widened once, W channels at a time, into lines with zeros around them; as many rows as the
-// window has are kept, and OUTPUTS places of a row are summed at once.  By data is the same over the gradient, with
-// zeros between its places where the convolution strides, and the taps turned.  Tasks are cut the same for any number of
-// threads, and every sum has one order.
+// A task is a band of rows of the map that is written, or (by weights) a slab of rows of the gradient.  It goes down
+// the rows that are read: each is widened once, W channels at a time, into lines with zeros around them; as many rows
+// as the window has are kept, and OUTPUTS places of a row are summed at once.  By data is the same over the gradient,
+// with zeros between its places where the convolution strides, and the taps turned.  Tasks are cut the same for any
+// number of threads, and every sum has one order.
 
 #include "exec/half.h"
 #include <omp.h>
