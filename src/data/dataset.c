@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -331,6 +332,10 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         for (int c = 0; c < d->array_c; c++)
             for (size_t i = 0; i < area; i++)
                 memcpy(&dst[c * area + i], src + (i * d->array_c + c) * sizeof *dst, sizeof *dst);
+        for (size_t i = 0; i < d->array_c * area; i++)
+            if (!isfinite(dst[i]))
+                return fail(GRAFT_BAD_FILE, "'%s' holds a value that is no number: row %zu, column %zu, channel %zu",
+                            d->samples[index].path, i % area / d->array_w, i % area % d->array_w, i / area);
         return array_whole(d, index);
     }
     const bool plain = how == NULL || !augment_any(how->augment) || (how->fixed && d->samples[index].copy == 0);

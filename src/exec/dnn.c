@@ -84,7 +84,6 @@ static dnnl_status_t attr_make(dnnl_primitive_attr_t *attr, enum dnn_act act)
     return s;
 }
 
-// Walks the implementations of one pass to the first that is not a reference; *pd stays NULL when there is none.
 static bool name_is_fast(const_dnnl_primitive_desc_t pd)
 {
     const char *name = "";
@@ -92,6 +91,14 @@ static bool name_is_fast(const_dnnl_primitive_desc_t pd)
     return strstr(name, "ref") == NULL;
 }
 
+#if DNNL_VERSION_MAJOR >= 3
+static const dnnl_status_t IMPLEMENTATIONS_END = dnnl_last_impl_reached;
+#else
+static const dnnl_status_t IMPLEMENTATIONS_END = dnnl_iterator_ends;
+#endif
+
+// Walks the implementations of one pass to the first that is not a reference; *pd stays NULL where none is found.
+// Success, or what the library says: that it has no (other) implementation, or a failure.
 static dnnl_status_t conv_desc(const struct conv_descs *d, enum dnn_pass pass, bool inference,
                                const_dnnl_primitive_attr_t attr, const_dnnl_primitive_desc_t hint,
                                dnnl_primitive_desc_t *pd)
@@ -120,7 +127,7 @@ static dnnl_status_t conv_desc(const struct conv_descs *d, enum dnn_pass pass, b
                                                                     d->after, hint, attr);
     while (s == dnnl_success && !name_is_fast(*pd))
         s = dnnl_primitive_desc_next_impl(*pd);
-    if (s == dnnl_last_impl_reached) {
+    if (s != dnnl_success) {
         dnnl_primitive_desc_destroy(*pd);
         *pd = NULL;
     }
@@ -300,9 +307,9 @@ done:
     desc_free(&any);
     desc_free(&any_gradient);
     dnn_conv_free(c);
-    if (s == dnnl_out_of_memory)
-        return fail_memory("a convolution");
-    return GRAFT_OK;
+    if (s == dnnl_unimplemented || s == IMPLEMENTATIONS_END) // nothing fast, which is no failure
+        return GRAFT_OK;
+    return check(s, "making a convolution");
 }
 
 void dnn_conv_free(struct dnn_conv *c)

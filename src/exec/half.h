@@ -48,7 +48,7 @@ INLINE vec activated(vec x, enum dnn_act act)
 {
     if (act == ACT_NONE)
         return x;
-    x = vec_choose(x > 0, x, vec_zero());
+    x = vec_choose(x < 0, vec_zero(), x); // as act_value
     return act == ACT_RELU6 ? vec_choose(x > 6, vec_spread(6), x) : x;
 }
 INLINE vec masked(vec made, vec diff, enum dnn_act act)

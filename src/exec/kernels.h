@@ -8,11 +8,12 @@
 #include "exec/winograd.h"
 #include <stdint.h>
 
+// What is no number stays so, as in PyTorch and Keras: a run that diverged is seen.  (oneDNN's own ReLU makes it 0.)
 static inline float act_value(float x, enum dnn_act act)
 {
     if (act == ACT_NONE)
         return x;
-    x = x > 0 ? x : 0;
+    x = x < 0 ? 0 : x;
     return act == ACT_RELU6 && x > 6 ? 6 : x;
 }
 

@@ -3,6 +3,7 @@
 
 #include "data/fixture.h"
 #include "base/memory.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,6 +243,13 @@ static void arrays(void **state)
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < 9; i++)
             assert_true(input[9 * c + i] == (float)(27 + 3 * i + c));
+    float changed[27] = {0};
+    changed[3 * 4 + 2] = NAN;
+    const void *const kept = a.samples[1].data;
+    a.samples[1].data = changed;
+    assert_int_equal(sample_load(&a, 1, &crop_spec, NULL, input), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "no number: row 1, column 1, channel 2"));
+    a.samples[1].data = kept;
     dataset_free(&a);
 
     // CIFAR-10: 3 records in a batch, 2 in the test batch.

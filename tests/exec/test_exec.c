@@ -5,6 +5,7 @@
 #include "nets.h"
 #include "sets.h"
 #include "base/memory.h"
+#include "exec/kernels.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -250,6 +251,36 @@ static void test_running_statistics(void **state) // against the definition: unb
     bench_fini(&b);
 }
 
+// As relu(nan) is in PyTorch and Keras.
+static void test_no_number_stays_none(void **state)
+{
+    (void)state;
+    const struct kernel_table *t = exec_kernels();
+    const size_t v = (size_t)t->lanes, size = 4 * v;
+    const struct map_shape shape = {1, 1, 2, 2};
+    float *x = mem_aligned(size * sizeof *x), *y = mem_aligned(size * sizeof *y), *one = mem_aligned(v * sizeof *one);
+    float *zero = mem_aligned(v * sizeof *zero);
+    for (enum dnn_act act = ACT_NONE; act <= ACT_RELU6; act++)
+        for (int kind = 0; kind < 3; kind++) {
+            for (size_t i = 0; i < size; i++)
+                x[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? -1 : 7, y[i] = 0;
+            for (size_t i = 0; i < v; i++)
+                one[i] = 1, zero[i] = 0;
+            const struct map src = {x, size}, dst = {y, size};
+            if (kind == 0)
+                t->act_forward(x, size, act), memcpy(y, x, size * sizeof *y);
+            else if (kind == 1)
+                t->add((struct rows){1, size}, src, dst, dst, act);
+            else
+                t->bn_apply(shape, src, one, zero, (struct map){NULL, size}, dst, act);
+            for (size_t i = 0; i < size; i++)
+                assert_true(i % 3 == 0   ? isnan(y[i])
+                            : i % 3 == 1 ? y[i] == (act == ACT_NONE ? -1 : 0)
+                                         : y[i] == (act == ACT_RELU6 ? 6 : 7));
+        }
+    mem_free(x), mem_free(y), mem_free(one), mem_free(zero);
+}
+
 static int group(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +290,7 @@ static int group(void)
         cmocka_unit_test(test_heads_train), cmocka_unit_test(test_heads_predict), cmocka_unit_test(test_winograd),
         cmocka_unit_test(test_exact_has_no_winograd), cmocka_unit_test(test_planted_error_is_caught),
         cmocka_unit_test(test_step_allocates_nothing), cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_no_number_stays_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
