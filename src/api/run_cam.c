@@ -8,9 +8,12 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "data/boxes.h"
+#include "infer/explain.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
 #include <string.h>
+
+#define GO_ON(step) step " (all of it goes on with `graft train --resume %s`)"
 
 static char *whole_path(const char *folder) { return path_join(folder, WHOLE_FOLDER); }
 static char *boxes_path(const char *folder) { return path_join(folder, "boxes.csv"); }
@@ -25,17 +28,27 @@ graft_status crop_alone(const graft_options *o)
 // What would come to light only after the first run.
 static graft_status check(const graft_options *o)
 {
-    long num_classes;
+    long num_classes, imgsz;
     struct dataset d = {0};
+    struct model m = {0};
+    graft_status status = GRAFT_OK;
     if (option_set(o, "no-save"))
         return fail(GRAFT_BAD_OPTION, "--crop cam keeps the model that looks for the boxes, so --no-save has no place");
     TRY(crop_alone(o));
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
     TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
-    graft_status status = data_open(o, (int)num_classes, NULL, &d);
-    if (status == GRAFT_OK)
-        status = boxes_possible(&d);
+    TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
+    TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
+    TRY_GOTO(boxes_possible(&d));
+    struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
+                                    .offline = option_set(o, "offline"), .head = HEAD_NEW, .classes = d.classes,
+                                    .n_classes = d.n_classes, .size = (int)imgsz, .dropout = -1, .resize = -1};
+    TRY_GOTO(kernels_option(o, &request.kernels));
+    TRY_GOTO(model_open(&request, &m));
+    TRY_GOTO(explainer_check(&m));
+done:
+    model_close(&m);
     dataset_free(&d);
     return status;
 }
@@ -96,7 +109,7 @@ graft_status cam_whole(const graft_options *o, const char *folder)
         TRY_GOTO(graft_options_set(one, "output", whole));
     status = anew ? train_once(one) : train_again(one, whole);
     if (status != GRAFT_OK)
-        fail_prefix(status, "the run on whole pictures (all three steps go on with `graft train --resume %s`)", folder);
+        fail_prefix(status, GO_ON("whole pictures"), folder);
 done:
     graft_options_free(one);
     mem_free(whole);
@@ -106,7 +119,7 @@ done:
 }
 
 // Of every picture that takes part, once: versions and repeats have the box of their origin.
-static graft_status boxes_make(const char *whole, const struct dataset *d, const char *file)
+static graft_status boxes_make(const char *folder, const char *whole, const struct dataset *d, const char *file)
 {
     uint32_t *order = mem_alloc((d->count + 1) * sizeof *order);
     size_t n = 0, bad;
@@ -118,7 +131,7 @@ static graft_status boxes_make(const char *whole, const struct dataset *d, const
     log_info("2 of 3: boxes of %zu pictures by it, in %s", n, file);
     const graft_status status = crops_write(NULL, whole, d, order, n, file, &bad);
     mem_free(order);
-    return status;
+    return status != GRAFT_OK ? fail_prefix(status, GO_ON("the boxes"), folder) : GRAFT_OK;
 }
 
 graft_status cam_boxes(const char *folder, struct dataset *d)
@@ -128,7 +141,7 @@ graft_status cam_boxes(const char *folder, struct dataset *d)
     if (whole == NULL || boxes == NULL)
         TRY_GOTO(fail_memory("a path"));
     if (!file_exists(boxes))
-        TRY_GOTO(boxes_make(whole, d, boxes));
+        TRY_GOTO(boxes_make(folder, whole, d, boxes));
     log_info("3 of 3: on the boxes, in %s", folder);
     TRY_GOTO(boxes_read(d, boxes));
 done:

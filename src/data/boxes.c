@@ -118,7 +118,7 @@ static const float *box_find(const struct boxes *b, const char *path)
 graft_status boxes_possible(const struct dataset *d)
 {
     if (d->array_h > 0)
-        return fail(GRAFT_BAD_OPTION, "boxes are of picture files, not of arrays, which train and predict as they are");
+        return fail(GRAFT_BAD_OPTION, "boxes are of picture files, not of arrays, which go without --crop");
     for (size_t i = 0; i < d->count; i++)
         if (d->samples[i].member != NULL)
             return fail(GRAFT_BAD_FILE, "%s is in an archive, which a list of boxes cannot name; unpack it",
