@@ -19,8 +19,8 @@
      "convert embedded colour profiles to sRGB (Pillow ignores them); kept in the model", NULL}
 #define CROP \
     {"crop", 0, "cam|FILE", NULL, \
-     "of a model trained with --crop: the pictures' boxes, by the model in whole/ beside it (cam), or from `graft crops` " \
-     "(a file of that name: ./cam)", NULL}
+     "of a model trained with --crop: the pictures' boxes, by the model in whole/ beside it (cam), or from " \
+     "`graft crops` (a file of that name: ./cam)", NULL}
 #define CROP_RULE \
     {"threshold", 0, "T", "0.3", "of the largest heat: what belongs to the box around the hottest place", NULL}, \
     {"margin", 0, "M", "0.1", "on each side, as a part of the box's side", NULL}, \
@@ -111,8 +111,8 @@ static const graft_option_info train_options[] = {
     {"copies", 0, "K", "0",
      "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
     {"crop", 0, "cam|FILE", NULL,
-     "of every picture only its box: cam: train on whole pictures (in RUN/whole), look for the boxes, train on them; or "
-     "from `graft crops` (a file of that name: ./cam)",
+     "of every picture only its box, from `graft crops`; or cam: train on whole pictures (in RUN/whole), look for the "
+     "boxes, train on them (a file of that name: ./cam)",
      NULL},
     {"pseudo", 0, "FILE", NULL, "pictures with labels that a model gave (`graft pseudo`), mixed into training", NULL},
     {"pseudo-share", 0, "S", "0.3", "their share of every batch; an epoch is one pass over the labelled pictures",

@@ -1,7 +1,7 @@
 // api/run_cam.c: `train --crop cam`: a run of whole pictures, the boxes that its model looks for, a run of the boxes.
-// RUN/whole/: the first, a run as any other; RUN/boxes.csv; RUN itself: the second.  Each step leaves a run that goes on
-// or a whole file, so that --resume of RUN, which is also how a new one begins, finds where it stopped: a file of boxes
-// says that the steps before it are done.
+// RUN/whole/: the first, a run as any other; RUN/boxes.csv; RUN itself: the second.  Each step leaves a run that goes
+// on or a whole file, so that --resume of RUN, which is also how a new one begins, finds where it stopped: a file of
+// boxes says that the steps before it are done.
 
 #include "api/run.h"
 #include "base/file.h"

@@ -1,4 +1,4 @@
-// api/run_crops.c: boxes around what a model looks at on each picture: `graft crops`, and what --crop asks for elsewhere.
+// api/run_crops.c: boxes around what a model looks at on each picture: `graft crops`, and --crop of other commands.
 // Nothing but the picture decides: the class is the one that the model predicts, labels are never read.
 
 #include "api/subject.h"
@@ -239,9 +239,9 @@ graft_status crop_option(const graft_options *o, struct dataset *d)
 
 char *crop_finder(const char *model)
 {
-    char *file = model_file(model);
-    char *finder = file != NULL ? mem_format("%.*s%s/model.safetensors", (int)(path_name(file) - file), file, WHOLE_FOLDER)
-                                : NULL;
+    char *file = model_file(model), *finder = NULL;
+    if (file != NULL)
+        finder = mem_format("%.*s" WHOLE_FOLDER "/model.safetensors", (int)(path_name(file) - file), file);
     mem_free(file);
     return finder;
 }
@@ -276,8 +276,8 @@ graft_status crop_look(const graft_options *o, const char *model, struct dataset
         TRY_GOTO(fail_memory("a path"));
     if (!file_exists(finder))
         TRY_GOTO(fail(GRAFT_BAD_FILE,
-                      "--crop cam: '%s' is not there: `train --crop cam` leaves it with the model, to look for the boxes; "
-                      "copy its folder along, or name a file of boxes with --crop FILE.csv",
+                      "--crop cam: '%s' is not there: `train --crop cam` leaves it beside the model, to look for the "
+                      "boxes; copy its folder along, or name a file of boxes with --crop FILE.csv",
                       finder));
     TRY_GOTO(crops_make(NULL, finder, d, order, n, false, box_keep, &(struct keeping){d, boxes}));
 done:

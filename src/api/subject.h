@@ -15,7 +15,7 @@ struct subject {
 };
 // `name`: a model or weight file, the folder of a run, of a fold run, of an ensemble or a machine, or a zoo name.
 graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s);
-char *model_file(const char *name); // that a name stands for: of a run's folder, the best epoch's; heap, NULL: no memory
+char *model_file(const char *name); // that a name stands for: of a run's folder, the best epoch's; heap
 void subject_close(struct subject *s); // a zeroed one is fine
 // Each picture to `take`: as it comes, or after its last view and member.
 // With --crop cam every model's own boxes are looked for first.

@@ -98,8 +98,8 @@ static graft_status rows_read(const char *file, struct boxes *b, struct dataset 
     for (size_t i = 1; i < b->n; i++)
         if (by_file(&b->items[i - 1], &b->items[i]) == 0 &&
             memcmp(b->items[i - 1].box, b->items[i].box, 4 * sizeof(float)) != 0)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: lines %d and %d are boxes of the same picture, and differ", file, b->items[i - 1].line,
-                          b->items[i].line));
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: lines %d and %d are boxes of the same picture, and differ", file,
+                          b->items[i - 1].line, b->items[i].line));
 done:
     csv_close(&c);
     return status;

@@ -38,7 +38,8 @@ graft_status explainer_check(const struct model *m)
     const struct value *v = &m->graph.values[head_map(&m->graph)];
     if (v->h * v->w < 2)
         return fail(GRAFT_BAD_OPTION,
-                    "at %dx%d the last map of %s is a single place: there is nothing to tell apart; use a larger --imgsz",
+                    "at %dx%d the last map of %s is a single place: there is nothing to tell apart; use a "
+                    "larger --imgsz",
                     m->input.size, m->input.size, m->network->name);
     return GRAFT_OK;
 }
