@@ -40,7 +40,7 @@ typedef enum graft_level { GRAFT_DEBUG, GRAFT_INFO, GRAFT_WARNING } graft_level;
 
 // Where a long job is.  Counts start at 1; fields that do not apply are 0.
 typedef struct graft_progress {
-    const char *stage; // "train", "val", "predict", "read", "bench", "download"
+    const char *stage; // "train", "val", "predict", "crops", "read", "bench", "download"
     int epoch, epochs;
     long step, steps;        // within the epoch or the stage
     double loss;             // mean over the epoch so far

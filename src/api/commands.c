@@ -17,7 +17,10 @@
 #define ICC \
     {"icc", 0, NULL, NULL, \
      "convert embedded colour profiles to sRGB (Pillow ignores them); kept in the model", NULL}
-#define CROP {"crop", 0, "FILE", NULL, "of a model trained with --crop: the pictures' boxes, from `graft crops`", NULL}
+#define CROP \
+    {"crop", 0, "cam|FILE", NULL, \
+     "of a model trained with --crop: the pictures' boxes, by the model in whole/ beside it (cam), or from " \
+     "`graft crops` (a file of that name: ./cam)", NULL}
 #define CROP_RULE \
     {"threshold", 0, "T", "0.3", "of the largest heat: what belongs to the box around the hottest place", NULL}, \
     {"margin", 0, "M", "0.1", "on each side, as a part of the box's side", NULL}, \
@@ -107,7 +110,10 @@ static const graft_option_info train_options[] = {
     AUGMENT,
     {"copies", 0, "K", "0",
      "K augmented versions beside every picture, the same in every epoch (default --augment: statefarm)", NULL},
-    {"crop", 0, "FILE", NULL, "of every picture only its box, from `graft crops`", NULL},
+    {"crop", 0, "cam|FILE", NULL,
+     "of every picture only its box, from `graft crops`; or cam: train on whole pictures (in RUN/whole), look for the "
+     "boxes, train on them (a file of that name: ./cam)",
+     NULL},
     {"pseudo", 0, "FILE", NULL, "pictures with labels that a model gave (`graft pseudo`), mixed into training", NULL},
     {"pseudo-share", 0, "S", "0.3", "their share of every batch; an epoch is one pass over the labelled pictures",
      NULL},
@@ -350,7 +356,8 @@ static const struct command commands[] = {
      knn_options, run_knn},
     {"crops", NULL, "boxes around what a model looks at, to train on that alone",
      "MODEL -d PICTURES -o FILE [OPTION]...",
-     "graft crops runs/train -d pets/ -o boxes.csv\n  graft train -d pets/ --crop boxes.csv -o runs/close\n"
+     "graft train -d pets/ --crop cam -o runs/close\n  graft predict runs/close new/ --crop cam\n"
+     "  graft crops runs/train -d pets/ -o boxes.csv\n  graft train -d pets/ --crop boxes.csv -o runs/close\n"
      "  graft crops runs/train -d new/ -o new.csv\n  graft predict runs/close new/ --crop new.csv",
      crops_options, run_crops},
     {"pseudo", NULL, "label pictures by a model where it is sure, to train on", "MODEL -d PICTURES -o FILE [OPTION]...",

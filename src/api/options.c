@@ -272,24 +272,38 @@ static bool is_value(const json_t *kept)
     return texts || json_is_string(kept) || json_is_boolean(kept) || json_is_null(kept);
 }
 
+graft_status options_copy(const graft_options *from, const char *const *but, graft_options **out)
+{
+    const graft_option_info *info = from->command->options;
+    graft_options *o = graft_options_new(from->command->name);
+    graft_status status = GRAFT_OK;
+    *out = NULL;
+    if (o == NULL)
+        return fail_memory("options");
+    for (int i = 0; info[i].name != NULL; i++)
+        if (from->value[i] != NULL && !listed(but, info[i].name))
+            TRY_GOTO(graft_options_set(o, info[i].name, info[i].argument != NULL ? from->value[i] : NULL));
+    for (size_t k = 0; k < from->n_more; k++)
+        if (!listed(but, info[from->more[k].option].name))
+            TRY_GOTO(graft_options_set(o, info[from->more[k].option].name, from->more[k].text));
+    *out = o;
+    o = NULL;
+done:
+    graft_options_free(o);
+    return status;
+}
+
 graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
                            size_t size, graft_options **out)
 {
-    graft_options *o = graft_options_new(given->command->name);
+    static const char *const nothing[] = {NULL};
+    graft_options *o;
     graft_status status = GRAFT_OK;
     const char *name;
     json_t *value;
     changes[0] = '\0';
     *out = NULL;
-    if (o == NULL)
-        return fail_memory("options");
-    for (int i = 0; given->command->options[i].name != NULL; i++) {
-        const graft_option_info *info = &given->command->options[i];
-        if (given->value[i] != NULL)
-            TRY_GOTO(graft_options_set(o, info->name, info->argument != NULL ? given->value[i] : NULL));
-    }
-    for (size_t k = 0; k < given->n_more; k++)
-        TRY_GOTO(graft_options_set(o, given->command->options[given->more[k].option].name, given->more[k].text));
+    TRY(options_copy(given, nothing, &o));
     json_object_foreach((json_t *)kept, name, value)
     {
         const int i = option_index(o->command, name);

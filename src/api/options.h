@@ -30,6 +30,7 @@ graft_status option_choice(const graft_options *o, const char *name, const char 
 bool option_known(const graft_options *o, const char *name); // whether the command has it
 bool option_set(const graft_options *o, const char *name);
 char *options_json(const graft_options *o); // heap: what is in force
+graft_status options_copy(const graft_options *from, const char *const *but, graft_options **out); // NULL-ended
 // `given` over what options_json once said: *out has both.  `changes` lists the options given otherwise than kept, but
 // for those in `free_names` (NULL-ended).
 graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,

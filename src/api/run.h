@@ -33,8 +33,21 @@ graft_status tta_option(const graft_options *o, const struct model *m, const str
 graft_status data_open(const graft_options *o, int num_classes, const struct model *m, struct dataset *out);
 // --cache, --cache-dir, --cache-gb: the cache of a data set that is complete.
 graft_status cache_option(const graft_options *o, const struct augment *a, struct dataset *d);
-// --crop: the boxes of the pictures that take part.
+// --crop FILE: the boxes of the pictures that take part.  --crop cam: crop_cam; those of samples about to be predicted,
+// by the model of whole pictures beside `model`.
+bool crop_cam(const graft_options *o);
 graft_status crop_option(const graft_options *o, struct dataset *d);
+graft_status crop_look(const graft_options *o, const char *model, struct dataset *d, const uint32_t *order, size_t n);
+graft_status crop_of_picture(const graft_options *o, const char *model, const char *picture, float *out); // either; (4)
+char *crop_finder(const char *model); // the file of that model, be it there or not; heap, NULL: no memory
+// The file of `graft crops`.  o: its options; NULL: none given.  *bad: pictures that cannot be read, which stay whole.
+graft_status crops_write(const graft_options *o, const char *model, const struct dataset *d, const uint32_t *order,
+                         size_t n, const char *file, size_t *bad);
+// `train --crop cam` (run_cam.c): a new run; its model of whole pictures; with that the boxes of the data.
+graft_status crop_alone(const graft_options *o); // fails where an option has no place beside --crop
+graft_status cam_anew(const graft_options *o);
+graft_status cam_whole(const graft_options *o, const char *folder);
+graft_status cam_boxes(const char *folder, struct dataset *d);
 struct crop_rule;
 graft_status crop_rule_option(const graft_options *o, struct crop_rule *out); // --threshold, --margin, --least
 // The file of pseudo-labels that a model gives the pictures of -d.
@@ -42,6 +55,7 @@ graft_status pseudo_label(const graft_options *o, const char *model, const char 
 graft_status pseudo_rounds(const graft_options *o, long rounds);
 // --pseudo and --pseudo-share, into a data set that is split; `folds` 0: into none.
 graft_status pseudo_option(const graft_options *o, int folds, int fold, struct dataset *d);
+graft_status output_folder(const graft_options *o, char **out); // -o, or the next of runs/: made; heap
 // A run of its options, all of them in force; and one taken up again, `given` over the options it has.
 graft_status train_once(const graft_options *o);
 graft_status train_again(const graft_options *given, const char *folder);

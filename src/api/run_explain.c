@@ -53,7 +53,7 @@ static graft_status picture_open(const graft_options *o, const struct model *m, 
     double offset[2], scale[2];
     TRY(picture_read(o->inputs[1], m->input.icc, original));
     if (m->input.crop)
-        TRY(box_read(option_text(o, "crop"), o->inputs[1], box));
+        TRY(crop_of_picture(o, o->inputs[0], o->inputs[1], box));
     TRY(picture_box(original, box, seen));
     input_region(&m->input, seen->w, seen->h, offset, scale);
     for (int i = 0; i < 2; i++) {

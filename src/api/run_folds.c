@@ -59,22 +59,11 @@ static graft_status which_folds(const graft_options *o, int folds, bool which[FO
 // The options of one fold's run: those of the whole, but for what is not of a fold.
 static graft_status fold_options(const graft_options *o, const char *folder, int f, bool anew, graft_options **out)
 {
-    static const char *const not_ours[] = {"output", "folds-run", "resume"};
+    const char *const not_ours[] = {"output", "folds-run", "resume", anew ? "force" : NULL, NULL};
     char number[16];
-    graft_options *one = graft_options_new("train");
+    graft_options *one = NULL;
     char *path = mem_format("%s/fold-%d", folder, f);
-    graft_status status = one != NULL && path != NULL ? GRAFT_OK : fail_memory("the options of a fold");
-    for (int i = 0; status == GRAFT_OK && o->command->options[i].name != NULL; i++) {
-        const graft_option_info *info = &o->command->options[i];
-        bool ours = o->value[i] != NULL;
-        for (size_t k = 0; k < COUNT_OF(not_ours); k++)
-            ours &= strcmp(info->name, not_ours[k]) != 0;
-        ours &= !anew || strcmp(info->name, "force") != 0;
-        if (ours)
-            status = graft_options_set(one, info->name, info->argument != NULL ? o->value[i] : NULL);
-    }
-    for (size_t k = 0; status == GRAFT_OK && k < o->n_more; k++)
-        status = graft_options_set(one, o->command->options[o->more[k].option].name, o->more[k].text);
+    graft_status status = path != NULL ? options_copy(o, not_ours, &one) : fail_memory("the options of a fold");
     snprintf(number, sizeof number, "%d", f);
     if (status == GRAFT_OK)
         status = graft_options_set(one, "fold", number);
@@ -208,17 +197,11 @@ graft_status folds_anew(const graft_options *o)
     graft_status status = GRAFT_OK;
     if (option_set(o, "no-save"))
         return fail(GRAFT_BAD_OPTION, "--folds keeps its models, so --no-save has no place");
-    if (option_text(o, "output") == NULL)
-        TRY(run_folder_next(&folder));
-    else if ((folder = mem_text(option_text(o, "output"))) == NULL)
-        return fail_memory("a path");
-    TRY_GOTO(file_make_folder(folder));
+    TRY(output_folder(o, &folder));
     if ((list = path_join(folder, FOLDS_FILE)) == NULL)
         TRY_GOTO(fail_memory("a path"));
     if (file_exists(list) || checkpoint_any(folder))
-        TRY_GOTO(fail(GRAFT_BAD_OPTION,
-                      "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder with -o",
-                      folder, folder));
+        TRY_GOTO(run_folder_taken(folder));
     TRY_GOTO(folds_train(o, folder));
 done:
     mem_free(folder);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "data/pseudo.h"
 #include "train/folds.h"
+#include "train/run_folder.h"
 #include "train/train.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,21 +112,37 @@ graft_status pseudo_option(const graft_options *o, int folds, int fold, struct d
     return file != NULL ? pseudo_add(d, &(struct pseudo){file, share, folds, fold}) : GRAFT_OK;
 }
 
-// The parts, and what an epoch is made of.
-static graft_status training_data(const graft_options *o, long limit, uint64_t seed, int copies, struct dataset *d)
+static graft_status parts_settle(const graft_options *o, const char *split, long limit, uint64_t seed, int folds,
+                                 int held_out, struct dataset *d)
 {
-    const char *split = option_text(o, "split"), *weights = option_text(o, "class-weights");
-    int folds, held_out, *fold;
-    TRY(folds_check(o, &folds, &held_out));
-    if (folds > 0) {
+    int *fold;
+    if (split != NULL)
+        TRY(dataset_split_read(d, split));
+    else if (folds > 0) {
         TRY(folds_of_data(d, folds, limit, &fold));
         dataset_fold_use(d, fold, held_out);
         mem_free(fold);
-    } else {
-        if (split != NULL)
-            TRY(dataset_split_read(d, split));
-        TRY(dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed));
+        return GRAFT_OK;
     }
+    return dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed);
+}
+
+// The parts, and what an epoch is made of.  `cam`: the folder of a run of --crop cam, whose boxes were looked for by a
+// model that learnt from its own training part: that part stays the same, whatever became of the data since.
+static graft_status training_data(const graft_options *o, const char *cam, long limit, uint64_t seed, int copies,
+                                  struct dataset *d)
+{
+    const char *weights = option_text(o, "class-weights");
+    char *seen = cam != NULL ? mem_format("%s/" WHOLE_FOLDER "/split.csv", cam) : NULL;
+    int folds, held_out;
+    if (cam != NULL && seen == NULL)
+        return fail_memory("a path");
+    graft_status status = folds_check(o, &folds, &held_out);
+    if (status == GRAFT_OK)
+        status = parts_settle(o, seen != NULL && file_exists(seen) ? seen : option_text(o, "split"), limit, seed, folds,
+                              held_out, d);
+    mem_free(seen);
+    TRY(status);
     TRY(dataset_groups_check(d));
     if (weights != NULL)
         TRY(dataset_weights(d, weights));
@@ -133,7 +150,7 @@ static graft_status training_data(const graft_options *o, long limit, uint64_t s
     if (option_set(o, "balance"))
         TRY(dataset_balance(d));
     TRY(pseudo_option(o, folds, held_out, d));
-    TRY(crop_option(o, d));
+    TRY(cam != NULL ? cam_boxes(cam, d) : crop_option(o, d));
     return d->has_val ? dataset_prints_keep(d) : GRAFT_OK;
 }
 
@@ -195,7 +212,8 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
     TRY(option_long(o, "copies", 0, 100, &copies));
-    TRY(augment_parse(copies > 0 && !option_set(o, "augment") ? "statefarm" : option_text(o, "augment"), &augment));
+    const char *changed = option_text(o, "augment"); // kept as "none" where it was not given
+    TRY(augment_parse(copies > 0 && strcmp(changed, "none") == 0 ? "statefarm" : changed, &augment));
     if (copies > 0 && (!augment_any(&augment) || augment.on[AUGMENT_MIXUP] || augment.on[AUGMENT_CUTMIX]))
         return fail(GRAFT_BAD_OPTION, "--copies makes versions that stay the same over the epochs; %s",
                     augment_any(&augment) ? "mixup and cutmix mix each batch anew"
@@ -204,15 +222,14 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
         return fail(GRAFT_BAD_OPTION, "--split says which pictures are held out, so --val has no place");
-    if (option_text(o, "crop") != NULL && strcmp(option_text(o, "cache"), "none") != 0)
-        return fail(GRAFT_BAD_OPTION, "--cache keeps whole pictures, so --crop has no place beside it");
+    TRY(crop_alone(o));
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
     exec_set_threads((int)threads);
 
     TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
     d.shrink = decode;
-    TRY_GOTO(training_data(o, limit, (uint64_t)seed, (int)copies, &d));
+    TRY_GOTO(training_data(o, crop_cam(o) ? resume->folder : NULL, limit, (uint64_t)seed, (int)copies, &d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
@@ -292,7 +309,16 @@ graft_status tell_directory(graft_status status, const json_t *args)
     return status;
 }
 
-graft_status train_once(const graft_options *o) { return train(o, NULL, ""); }
+graft_status output_folder(const graft_options *o, char **out)
+{
+    const char *folder = option_text(o, "output");
+    if (folder == NULL)
+        return run_folder_next(out);
+    TRY(file_make_folder(folder));
+    return (*out = mem_text(folder)) != NULL ? GRAFT_OK : fail_memory("a path");
+}
+
+graft_status train_once(const graft_options *o) { return crop_cam(o) ? cam_anew(o) : train(o, NULL, ""); }
 
 static graft_status train_anew(const graft_options *o)
 {
@@ -322,6 +348,8 @@ graft_status train_again(const graft_options *given, const char *folder)
     graft_status status = GRAFT_OK;
     TRY(train_resume_open(folder, &resume));
     TRY_GOTO(options_merge(given, resume.args, train_free_options, changes, sizeof changes, &merged));
+    if (crop_cam(merged))
+        TRY_GOTO(tell_directory(cam_whole(merged, folder), resume.args));
     TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));
     follower_catch_up(folder);
 done:

@@ -7,8 +7,7 @@
 #include "train/folds.h"
 #include <string.h>
 
-// The model file that a name stands for: of a run's folder, the best epoch's.  Heap; NULL: no memory.
-static char *model_file(const char *name)
+char *model_file(const char *name)
 {
     char *in = path_join(name, "model.safetensors");
     if (in != NULL && !file_exists(in)) {
@@ -16,6 +15,24 @@ static char *model_file(const char *name)
         in = mem_text(name);
     }
     return in;
+}
+
+// A model of crops and no boxes; `asks`: the command has --crop.
+static graft_status fail_without_boxes(const char *name, bool asks)
+{
+    char *finder = crop_finder(name);
+    if (finder != NULL && file_exists(finder))
+        fail(GRAFT_BAD_FILE, "'%s' was trained on crops and knows nothing else: %s --crop cam lets '%s' look for them",
+             name, asks ? "here" : "this command has no --crop; of predict, val, pseudo and explain", finder);
+    else
+        fail(GRAFT_BAD_FILE,
+             "'%s' was trained on crops and knows nothing else: make those of these pictures with the model that made "
+             "them for training, `graft crops MODEL -d PICTURES -o FILE.csv`, and %s",
+             name,
+             asks ? "add --crop FILE.csv here"
+                  : "use predict, val, pseudo or explain, which have --crop FILE.csv; this command has not");
+    mem_free(finder);
+    return GRAFT_BAD_FILE;
 }
 
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
@@ -47,12 +64,7 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     TRY(profiles_check(&out->input));
     const bool asks = option_known(o, "crop"), boxes = asks && option_text(o, "crop") != NULL;
     if (out->input.crop && !boxes)
-        return fail(GRAFT_BAD_FILE,
-                    "'%s' was trained on crops and knows nothing else: make those of these pictures with the model "
-                    "that made them for training, `graft crops MODEL -d PICTURES -o FILE.csv`, and %s",
-                    name,
-                    asks ? "add --crop FILE.csv here"
-                         : "use predict, val, pseudo or explain, which have --crop FILE.csv; this command has not");
+        return fail_without_boxes(name, asks);
     if (!out->input.crop && boxes)
         return fail(GRAFT_BAD_OPTION, "--crop: '%s' was trained on whole pictures", name);
     return GRAFT_OK;
@@ -77,12 +89,18 @@ graft_status tta_option(const graft_options *o, const struct model *m, const str
 }
 
 // A member of an ensemble, as the options have it.
-struct opening { const graft_options *o; const struct dataset *d; };
+struct opening {
+    const graft_options *o;
+    struct dataset *d;
+    const uint32_t *order;
+    size_t n;
+};
 
 static graft_status member_ready(void *user, const char *file, struct model *out, struct tta *tta)
 {
     const struct opening *a = user;
     TRY(model_open_ready(a->o, file, 0, out));
+    TRY(crop_look(a->o, file, a->d, a->order, a->n));
     return tta_option(a->o, out, a->d, tta);
 }
 
@@ -206,8 +224,8 @@ static graft_status plan_ready(const graft_options *o, struct model *m, int batc
     return arena_reserve(*arena);
 }
 
-graft_status predict_all(const graft_options *o, struct subject *subject, const struct dataset *d,
-                         const uint32_t *order, size_t n, const char *stage, predicted take, void *user)
+graft_status predict_all(const graft_options *o, struct subject *subject, struct dataset *d, const uint32_t *order,
+                         size_t n, const char *stage, predicted take, void *user)
 {
     long batch, workers;
     struct model *m = &subject->model;
@@ -227,13 +245,14 @@ graft_status predict_all(const graft_options *o, struct subject *subject, const 
         goto done;
     }
     if (e->n_members > 0) {
-        struct opening opening = {o, d};
+        struct opening opening = {o, d, order, n};
         const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), NULL, stage, bf16};
         TRY_GOTO(ensemble_scores(e, d, order, n, &how, member_ready, &opening, &scores));
         TRY_GOTO(scores_tell(&scores, order, n, take, user));
         goto done;
     }
     TRY(tta_option(o, m, d, &tta));
+    TRY(crop_look(o, subject->file, d, order, n));
     if (tta.views > 1) {
         const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), &tta, stage, bf16};
         TRY_GOTO(scores_make(m, d, order, n, &how, &scores));

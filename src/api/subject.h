@@ -15,7 +15,9 @@ struct subject {
 };
 // `name`: a model or weight file, the folder of a run, of a fold run, of an ensemble or a machine, or a zoo name.
 graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s);
+char *model_file(const char *name); // that a name stands for: of a run's folder, the best epoch's; heap
 void subject_close(struct subject *s); // a zeroed one is fine
 // Each picture to `take`: as it comes, or after its last view and member.
-graft_status predict_all(const graft_options *o, struct subject *subject, const struct dataset *d,
-                         const uint32_t *order, size_t n, const char *stage, predicted take, void *user);
+// With --crop cam every model's own boxes are looked for first.
+graft_status predict_all(const graft_options *o, struct subject *subject, struct dataset *d, const uint32_t *order,
+                         size_t n, const char *stage, predicted take, void *user);

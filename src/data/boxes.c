@@ -96,9 +96,10 @@ static graft_status rows_read(const char *file, struct boxes *b, struct dataset 
     if (b->n > 0)
         qsort(b->items, b->n, sizeof *b->items, by_file);
     for (size_t i = 1; i < b->n; i++)
-        if (by_file(&b->items[i - 1], &b->items[i]) == 0)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: lines %d and %d are of the same picture", file, b->items[i - 1].line,
-                          b->items[i].line));
+        if (by_file(&b->items[i - 1], &b->items[i]) == 0 &&
+            memcmp(b->items[i - 1].box, b->items[i].box, 4 * sizeof(float)) != 0)
+            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: lines %d and %d are boxes of the same picture, and differ", file,
+                          b->items[i - 1].line, b->items[i].line));
 done:
     csv_close(&c);
     return status;
@@ -114,20 +115,30 @@ static const float *box_find(const struct boxes *b, const char *path)
     return found != NULL ? found->box : NULL;
 }
 
+graft_status boxes_possible(const struct dataset *d)
+{
+    if (d->array_h > 0)
+        return fail(GRAFT_BAD_OPTION, "boxes are of picture files, not of arrays, which go without --crop");
+    for (size_t i = 0; i < d->count; i++)
+        if (d->samples[i].member != NULL)
+            return fail(GRAFT_BAD_FILE, "%s is in an archive, which a list of boxes cannot name; unpack it",
+                        d->samples[i].path);
+    return GRAFT_OK;
+}
+
 graft_status boxes_read(struct dataset *d, const char *file)
 {
     struct boxes b = {0};
     char list[1024] = "";
     size_t missing = 0;
     graft_status status = GRAFT_OK;
-    if (d->array_h > 0)
-        return fail(GRAFT_BAD_OPTION, "--crop goes with picture files, not with arrays");
+    TRY(boxes_possible(d));
     TRY_GOTO(rows_read(file, &b, d));
     for (size_t i = 0; i < d->count; i++) {
         struct sample *s = &d->samples[i];
         if (s->part == PART_NONE && s->label >= 0)
             continue;
-        s->box = s->member == NULL ? box_find(&b, s->path) : NULL;
+        s->box = box_find(&b, s->path);
         if (s->box == NULL && missing++ < NAMED)
             snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%.150s'", missing > 1 ? ", " : "", s->path);
     }
@@ -136,18 +147,6 @@ graft_status boxes_read(struct dataset *d, const char *file)
                       missing, d->count, list, missing > NAMED ? ", ..." : "");
 done:
     mem_free(b.items);
-    return status;
-}
-
-graft_status box_read(const char *file, const char *picture, float *out)
-{
-    struct dataset d = {0};
-    graft_status status = sample_add(&d, picture, -1, PART_NONE, NULL);
-    if (status == GRAFT_OK)
-        status = boxes_read(&d, file);
-    if (status == GRAFT_OK)
-        memcpy(out, d.samples[0].box, 4 * sizeof *out);
-    dataset_free(&d);
     return status;
 }
 

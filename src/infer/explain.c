@@ -33,6 +33,17 @@ static int head_map(const struct graph *g)
     }
 }
 
+graft_status explainer_check(const struct model *m)
+{
+    const struct value *v = &m->graph.values[head_map(&m->graph)];
+    if (v->h * v->w < 2)
+        return fail(GRAFT_BAD_OPTION,
+                    "at %dx%d the last map of %s is a single place: there is nothing to tell apart; use a "
+                    "larger --imgsz",
+                    m->input.size, m->input.size, m->network->name);
+    return GRAFT_OK;
+}
+
 graft_status explainer_new(struct model *m, struct arena *arena, int batch, struct explainer **out)
 {
     graft_status status = GRAFT_OK;
@@ -45,11 +56,7 @@ graft_status explainer_new(struct model *m, struct arena *arena, int batch, stru
     e->keep = head_map(&m->graph);
     const struct value *v = &m->graph.values[e->keep];
     const size_t size = (size_t)batch * v->c * v->h * v->w;
-    if (v->h * v->w < 2)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION,
-                      "at %dx%d the last map of %s is a single place: there is nothing to tell apart; use a "
-                      "larger --imgsz",
-                      m->input.size, m->input.size, m->network->name));
+    TRY_GOTO(explainer_check(m));
     e->map = mem_alloc(size * sizeof *e->map);
     e->gradient = mem_alloc(size * sizeof *e->gradient);
     e->targets = mem_zero((size_t)batch * (size_t)m->n_classes, sizeof *e->targets);

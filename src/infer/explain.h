@@ -5,8 +5,9 @@
 #include "infer/model.h"
 
 struct explainer;
-// Of the map that enters the head.  `arena` is shared with other plans of `m` and grows if it must.  GRAFT_BAD_OPTION
-// when the map is a single place, so that there is nothing to show.
+// GRAFT_BAD_OPTION when the map that enters the head is a single place, so that there is nothing to show.
+graft_status explainer_check(const struct model *m);
+// Of that map.  `arena` is shared with other plans of `m` and grows if it must.
 graft_status explainer_new(struct model *m, struct arena *arena, int batch, struct explainer **out);
 void explainer_free(struct explainer *e);
 int explainer_batch(const struct explainer *e);

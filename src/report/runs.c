@@ -156,8 +156,10 @@ enum run_state run_state_of(const struct run_data *d)
     return d->end != NULL ? RUN_FINISHED : file_holder(d->folder) > 0 ? RUN_RUNNING : RUN_STOPPED;
 }
 
-static bool is_fold(const char *name) // "fold-0": a run in a fold run
+static bool is_run(const char *name) // "fold-0" of a fold run, "whole" of a run with --crop cam: a run in the run
 {
+    if (strcmp(name, "whole") == 0)
+        return true;
     return strncmp(name, "fold-", 5) == 0 && name[5] != '\0' && name[5 + strspn(name + 5, "0123456789")] == '\0';
 }
 
@@ -168,7 +170,7 @@ static bool is_ours(const char *folder, const char *name)
         "args.json",     "classes.txt", "confusion_matrix.csv", "events.jsonl", "histograms.jsonl", "layers.csv",
         "model.safetensors", "per_class.csv", "progress.json",  "report.html",  "results.csv",      "results.json",
         "skipped.csv",   "split.csv",   "val_predictions.csv",  ".lock",        "media",            "tb",
-        "folds.csv",     "oof_predictions.csv"};
+        "folds.csv",     "oof_predictions.csv", "boxes.csv"};
     if (strcmp(folder, "media") == 0)
         return path_has_suffix(name, ".jpg") || path_has_suffix(name, ".csv");
     if (folder[0] != '\0') // tb and its folders
@@ -176,7 +178,7 @@ static bool is_ours(const char *folder, const char *name)
     for (size_t i = 0; i < COUNT_OF(files); i++)
         if (strcmp(name, files[i]) == 0)
             return true;
-    return path_has_suffix(name, ".ckpt.safetensors") || is_fold(name);
+    return path_has_suffix(name, ".ckpt.safetensors") || is_run(name);
 }
 
 // Visits what is in `folder`, files before the folders that hold them.  *bytes grows; `remove`: they are unlinked;
@@ -194,7 +196,7 @@ static graft_status walk(const char *folder, const char *inner, bool remove, uin
         else if (!is_ours(inner, names[i]))
             status = fail(GRAFT_BAD_FILE, "'%s' is nothing a run writes; move it away first", path);
         else if (S_ISDIR(st.st_mode))
-            status = walk(path, inner[0] != '\0' ? inner : is_fold(names[i]) ? "" : names[i], remove, bytes);
+            status = walk(path, inner[0] != '\0' ? inner : is_run(names[i]) ? "" : names[i], remove, bytes);
         else
             *bytes += (uint64_t)st.st_size;
         if (status == GRAFT_OK && remove && (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) != 0)

@@ -78,6 +78,13 @@ void run_folder_sweep(const char *folder)
     mem_free(media);
 }
 
+graft_status run_folder_taken(const char *folder)
+{
+    return fail(GRAFT_BAD_OPTION,
+                "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder with -o",
+                folder, folder);
+}
+
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options)
 {
     *f = (struct run_folder){.lock = -1, .save = options->save};
@@ -92,10 +99,7 @@ graft_status run_folder_open(struct run_folder *f, const struct train_options *o
     TRY(file_lock(f->path, &f->lock));
     run_folder_sweep(f->path);
     if (checkpoint_any(f->path))
-        return fail(GRAFT_BAD_OPTION,
-                    "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder "
-                    "with -o",
-                    f->path, f->path);
+        return run_folder_taken(f->path);
     return GRAFT_OK;
 }
 

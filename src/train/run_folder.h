@@ -17,6 +17,7 @@ struct epoch_result {
     double temperature; // fitted on the validation pictures; 0: none
 };
 enum { LOG_EVENTS, LOG_RESULTS, LOG_SKIPPED, N_LOGS }; // events.jsonl, results.csv, skipped.csv: they grow
+#define WHOLE_FOLDER "whole" // in the run of `train --crop cam`: the run whose model looks for the boxes
 struct run_folder {
     char *path;
     int lock;
@@ -25,6 +26,7 @@ struct run_folder {
 // Makes and takes the folder; refuses one in use or with a checkpoint.  run_folder_adopt: of a run that goes on.
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
 void run_folder_sweep(const char *folder);        // removes what killed writers have left in it
+graft_status run_folder_taken(const char *folder); // the failure that it holds a run already
 graft_status run_folder_next(char **out); // makes the first of runs/train, runs/train2, ... that is not there; heap
 graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options);
 void run_folder_close(struct run_folder *f); // a zeroed one is fine

@@ -130,6 +130,7 @@ expect 0 'people/a/0.png' 'predict reads a list' "$graft" predict run/model.safe
 rm people/a/submission.csv
 expect 0 '54 pictures to train on' 'copies and balance' "$graft" train $small -d people --val 0.25 --copies 2 --balance -o copied
 if [ "$(grep -c . copied/split.csv)" = 25 ]; then ok 'copies are no pictures of the split'; else not_ok 'copies are no pictures of the split'; fi
+expect 0 'going on with' 'copies with their default changes go on' "$graft" train --resume copied --epochs 2
 expect 2 'mix each batch anew' 'copies cannot be mixed' "$graft" train $small -d people --copies 1 --augment mixup
 expect 0 'best' 'balanced weights' "$graft" train $small -d people --val 0.25 --class-weights balanced -o weighed
 printf 'class,weight\na,1\n' >weights.csv

@@ -50,10 +50,11 @@ awk -F, 'NR == 1 || $3 == "train" { print $1 }' close/split.csv >trained.csv
 expect 0 'soft labels for 20' 'pseudo --crop' "$graft" pseudo close -d trained.csv --crop boxes.csv --threshold 0 --labels soft -o s.csv
 expect 0 'best' 'pseudo-labels and crops' "$graft" train $toy --epochs 1 --val 4 --crop boxes.csv --pseudo s.csv -o both
 expect 2 'was trained on whole pictures' '--crop for a model of whole pictures' "$graft" predict whole pictures --crop boxes.csv
+expect 2 'was trained on whole pictures' '--crop cam for one' "$graft" predict whole pictures --crop cam
+expect 3 "'close/whole/model.safetensors' is not there" '--crop cam without the model that looks' "$graft" val close -d list.csv --crop cam
 head -n 20 boxes.csv >few.csv
 expect 3 '5 of 24 pictures have no box' 'pictures without a box' "$graft" predict close pictures --crop few.csv
 expect 3 '5 of 24 pictures have no box' 'training pictures without a box' "$graft" train $toy --crop few.csv -o no
-expect 2 'then `graft crops RUN' '--crop cam' "$graft" train $toy --crop cam -o no
 expect 2 '--cache keeps whole pictures' '--cache and --crop' "$graft" train $toy --crop boxes.csv --cache ram -o no
 expect 0 'going on with' 'resuming' "$graft" train --resume close --epochs 3
 sed 's/,a,/,a,/; 2s/,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.]*,/,0,0,0.5,0.5,/' boxes.csv >x && mv x boxes.csv
@@ -65,3 +66,79 @@ expect 3 'is several models' 'crops by several models' sh -c "'$graft' train $to
 mkdir broken && cp pictures/0.bmp broken && echo nothing >broken/1.bmp
 expect 0 'not cropped' 'a picture that cannot be read' "$graft" crops whole -d broken -o broken.csv
 holds 'keeps its whole' grep -q '^broken/1.bmp,0,0,1,1,,0$' broken.csv
+
+# One command for the three, and one option for boxes: the same bits.
+cam="$graft train $toy --epochs 2 --crop cam -o cam"
+expect 0 '3 of 3' 'train --crop cam' $cam
+mkdir beside
+"$graft" crops cam/whole -d list.csv -o beside/boxes.csv >log 2>&1
+"$graft" train $toy --epochs 2 --crop beside/boxes.csv -o three >log 2>&1
+"$graft" train $toy --epochs 2 -o first >log 2>&1
+# equal MODEL MODEL: the same weights; the headers, which say how they were made, differ.
+tensors() { tail -c +$(($(od -An -tu8 -N8 "$1") + 9)) "$1"; }
+equal() { tensors "$1" >1.bin && tensors "$2" >2.bin && cmp 1.bin 2.bin; }
+holds 'whole pictures as without it' equal first/model.safetensors cam/whole/model.safetensors
+holds 'the boxes of crops' cmp beside/boxes.csv cam/boxes.csv
+holds 'crops as with their file' equal three/model.safetensors cam/model.safetensors
+holds 'validated alike' cmp three/val_predictions.csv cam/val_predictions.csv
+holds 'what the first validated' sh -c 'cut -d, -f1-3 cam/split.csv >s && cut -d, -f1-3 cam/whole/split.csv | cmp - s'
+holds 'args.json says it' grep -q '"crop":"cam"' cam/args.json
+"$graft" runs . --json >listed 2>log
+holds 'one run of the list' sh -c 'grep -q "/cam\"" listed && ! grep -q cam/whole listed'
+for of in cam beside/boxes.csv; do
+    name=$(basename "$of" .csv)
+    "$graft" predict cam pictures --crop "$of" --csv "p-$name.csv" >log 2>&1
+    "$graft" val cam -d list.csv --crop "$of" --json >"v-$name" 2>log
+    "$graft" explain cam pictures/3.bmp --crop "$of" -o "e-$name.png" >log 2>&1
+    "$graft" pseudo cam -d trained.csv --crop "$of" --threshold 0 --labels soft -o "l-$name.csv" >log 2>&1
+done
+for pair in p-cam.csv=p-boxes.csv v-cam=v-boxes e-cam.png=e-boxes.png l-cam.csv=l-boxes.csv; do
+    holds "--crop cam as --crop FILE: $pair" cmp "${pair%=*}" "${pair#*=}"
+done
+expect 3 "here --crop cam lets 'cam/whole/model.safetensors'" 'predict says --crop cam' "$graft" predict cam pictures
+expect 3 'of predict, val, pseudo and explain --crop cam' 'so does one that has it not' "$graft" features cam -d list.csv -o f.npy
+expect 3 '1 of 2 inputs could not be read' 'a picture that cannot be read' "$graft" predict cam broken --crop cam
+holds 'is named once' [ "$(grep -c 'broken/1.bmp: not a picture' log)" = 1 ]
+
+# Stopped after the first run, and after the boxes; by a signal somewhere.
+mv cam done
+left() { rm -rf cam && mkdir cam && cp -r done/whole done/args.json cam && : >cam/events.jsonl; }
+whole_again() { for f in boxes.csv whole/model.safetensors val_predictions.csv model.safetensors; do cmp "cam/$f" "done/$f" || return 1; done; }
+left
+expect 0 '2 of 3' 'goes on with the boxes' "$graft" train --resume cam
+holds 'to the same bits' whole_again
+left && cp done/boxes.csv cam
+expect 0 '3 of 3' 'goes on with the crops' "$graft" train --resume cam
+holds 'to the same bits again' whole_again
+# The data lose a picture that was held out: what the first run learnt from is not validated all the same.
+left && cp done/boxes.csv cam && cp list.csv all.csv
+grep -vF "$(awk -F, '$3 == "val" { print $1; exit }' done/split.csv)," all.csv >list.csv
+expect 0 'are not among the data any more' 'goes on with fewer pictures' "$graft" train --resume cam
+holds 'in the same parts' sh -c '! cut -d, -f1-3 cam/split.csv | grep -vxFf s && [ $(grep -c ,val, cam/split.csv) = 3 ]'
+mv all.csv list.csv
+left
+expect 2 "go on with \`graft train --resume cam\`" 'another one in its place' $cam
+rm -rf cam
+$cam >log 2>&1 &
+process=$!
+until [ -e cam/whole/last.ckpt.safetensors ] || ! kill -0 $process 2>/dev/null; do sleep 0.05; done
+kill -INT $process 2>/dev/null
+wait $process 2>/dev/null
+expect 0 'on the boxes' 'after a signal' "$graft" train --resume cam
+holds 'to the same bits after it' whole_again
+expect 0 'is removed' 'runs rm' "$graft" runs rm cam --yes
+holds 'and nothing stays' [ ! -e cam ]
+
+# Folds look for their own boxes; what cannot be is said before anything is trained.
+expect 0 'out of fold' 'folds of --crop cam' "$graft" train $toy --epochs 1 --folds 2 --crop cam -o cams
+expect 0 'pictures/3.bmp' 'predict by all of them' "$graft" predict cams pictures --crop cam --csv both.csv
+"$graft" predict cams/fold-1 pictures --crop cams/fold-1/boxes.csv --csv wanted.csv >log 2>&1
+"$graft" predict cams/fold-1 pictures --crop cam --csv found.csv >log 2>&1
+holds 'each by its own' cmp found.csv wanted.csv
+expect 2 'so --no-save has no place' '--crop cam and --no-save' "$graft" train $toy --crop cam --no-save -o no
+expect 2 '--cache keeps whole pictures' '--crop cam and --cache' "$graft" train $toy --crop cam --cache ram -o no
+expect 2 'use a larger --imgsz' 'a map of one place' "$graft" train $toy --imgsz 32 --crop cam -o no
+mkdir set && idx train
+expect 2 'not of arrays' '--crop cam of arrays' "$graft" train --weights none -d set --crop cam -o no
+expect 3 "cannot open './cam'" 'a file called cam' "$graft" train $toy --crop ./cam -o no
+holds 'nothing was begun' [ ! -e no ]

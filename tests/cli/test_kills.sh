@@ -1,6 +1,6 @@
 #!/bin/sh
-# tests/cli/test_kills.sh GRAFT: folds, ensemble, features, svm, knn and predict, killed at points all over their time and
-# started again: what lies there is whole or not there, and the end is the undisturbed command's.
+# tests/cli/test_kills.sh GRAFT: folds, crops, ensemble, features, svm, knn and predict, killed at points all over their
+# time and started again: what lies there is whole or not there, and the end is the undisturbed command's.
 . "$(dirname "$0")/common.sh"
 
 # 24 pictures of 4x4, of class a bright, of class b dark.
@@ -43,7 +43,7 @@ killed() {
         kill -KILL $process 2>/dev/null
         wait $process 2>/dev/null || kills=$((kills + 1))
         same out undisturbed part >log 2>&1 || { echo "killed after $after us" >>log; not_ok "$name: something half written"; return; }
-        if [ "$again" != same ] && [ -e out/run/folds.csv ]; then $again >log 2>&1; else "$@" >log 2>&1; fi ||
+        if [ "$again" != same ] && [ -e out/run/args.json ]; then $again >log 2>&1; else "$@" >log 2>&1; fi ||
             { echo "killed after $after us of $whole" >>log; not_ok "$name: started again"; return; }
         same out undisturbed whole >log 2>&1 || { echo "killed after $after us of $whole" >>log; not_ok "$name: another end"; return; }
         [ -z "$(find out -name '*.tmp-*')" ] || { find out -name '*.tmp-*' >log; not_ok "$name: scratch files stay"; return; }
@@ -59,6 +59,7 @@ toy='--weights none -d list.csv --imgsz 32 --lr 0.02 -b 8 --dropout 0 --threads 
 killed 'train --folds' "$graft train --resume out/run" \
     "$graft" train $toy --epochs 2 --folds 2 --freeze head --cache-features kept -o out/run
 cp -r undisturbed/run folds
+killed 'train --crop cam' "$graft train --resume out/run" "$graft" train $toy --epochs 1 --imgsz 64 --crop cam -o out/run
 killed 'features' same "$graft" features folds/fold-0/model.safetensors -d list.csv -o out/features.npy
 killed 'svm' same "$graft" svm folds/fold-0/model.safetensors -d list.csv --folds 2 -o out/svm
 killed 'ensemble' same "$graft" ensemble folds --rule stack -o out/both

@@ -221,13 +221,15 @@ static void test_bad_lists(void **state)
         {"path,left,top,width,height\nwhole.png,0,0,1,nan\n", "'nan' is no part of the picture"},
         {"path,left,top,width,height\nwhole.png,0.5,0,0.6,1\n", "reaches beyond the picture"},
         {"path,left,top,width,height\nwhole.png,0.5,0,0,1\n", "is empty"},
-        {"path,left,top,width,height\nwhole.png,0,0,1,1\n./whole.png,0,0,1,1\n", "are of the same picture"}};
+        {"path,left,top,width,height\nwhole.png,0,0,1,1\n./whole.png,0,0,0.5,1\n", "of the same picture, and differ"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        float box[4];
+        struct dataset d = {0};
+        assert_int_equal(sample_add(&d, "whole.png", 0, PART_TRAIN, NULL), GRAFT_OK);
         assert_int_equal(file_write_all("bad.csv", cases[i].text, strlen(cases[i].text)), GRAFT_OK);
-        assert_int_equal(box_read("bad.csv", "whole.png", box), GRAFT_BAD_FILE);
+        assert_int_equal(boxes_read(&d, "bad.csv"), GRAFT_BAD_FILE);
         if (strstr(graft_message(), cases[i].message) == NULL)
             fail_msg("'%s' is not in '%s'", cases[i].message, graft_message());
+        dataset_free(&d);
     }
 }
 
