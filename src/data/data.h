@@ -155,7 +155,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
 
 // Batches in order, prepared by worker threads two ahead.  `order` lists sample indices (borrowed).  A sample that
 // fails is left out, reported in `failed`, and the next one takes its place: every batch but the last is full.  A batch
-// stands for the next n + n_failed entries of `order`.
+// stands for the next n + n_failed entries of `order`.  GRAFT_BAD_FILE where float arrays are not of the spec's size.
 struct failed_sample {
     uint32_t index;
     char *message;

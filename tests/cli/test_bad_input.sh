@@ -26,12 +26,25 @@ expect 2 "'other': train takes its data with -d" 'data without -d' $train other
 expect 3 "cannot create folder 'file': Not a directory" 'a file for a folder' sh -c "echo x >file && $train --epochs 1 -o file"
 holds 'nothing was begun' [ ! -e runs ]
 
+# Arrays that nothing resizes.
+$train --lr 1e-4 --epochs 1 -o run >log 2>&1
+floats small 16
+floats large 64
+for side in 16 64; do
+    [ $side = 16 ] && data=small || data=large
+    text="of ${side}x$side, which nothing resizes, and the model takes 32x32"
+    expect 3 "$text" "val on arrays of $side" "$graft" val run -d $data --split all
+    expect 3 "$text" "features of arrays of $side" "$graft" features run -d $data -o f.npy
+    expect 3 "$text" "svm on arrays of $side" "$graft" svm run -d $data --folds 2 -o machine
+done
+expect 0 '4 pictures' 'features at the size of the arrays' "$graft" features run -d large --imgsz 64 -o f.npy
+expect 0 'x.npy#3' 'predict takes the size from an array' "$graft" predict run large/x.npy
+
 # Going on.
 mkdir empty
 for folder in empty file nowhere set; do
     expect 3 "'$folder' is not the folder of a run" "going on with $folder" "$graft" train --resume $folder
 done
-$train --lr 1e-4 --epochs 1 -o run >log 2>&1
 again() { # EXIT TEXT NAME CHANGE [OPTION]...: with two epochs, in a copy of the run in which something is other
     rm -rf copy && cp -r run copy
     exit=$1 text=$2 name=$3
