@@ -194,6 +194,11 @@ graft_status run_predict(const graft_options *o)
     struct file_map map = {0};
     if (array) { // float32 (n, h, w, c), preprocessed
         TRY_GOTO(array_open(o->inputs[1], &map, &d));
+        if (imgsz != 0 && imgsz != d.array_h)
+            TRY_GOTO(fail(GRAFT_BAD_OPTION,
+                          "--imgsz %ld: the array '%s' is preprocessed already, at %dx%d, and nothing resizes it; "
+                          "leave the option out, or give pictures",
+                          imgsz, o->inputs[1], d.array_h, d.array_w));
         imgsz = d.array_h;
     } else
         TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));

@@ -39,6 +39,7 @@ for side in 16 64; do
 done
 expect 0 '4 pictures' 'features at the size of the arrays' "$graft" features run -d large --imgsz 64 -o f.npy
 expect 0 'x.npy#3' 'predict takes the size from an array' "$graft" predict run large/x.npy
+expect 2 '--imgsz 32: the array' 'and refuses another' "$graft" predict run large/x.npy --imgsz 32
 
 # Going on.
 mkdir empty
