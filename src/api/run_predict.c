@@ -306,21 +306,58 @@ static graft_status val_result(const struct outcome *r, const struct metrics *m)
     return GRAFT_OK;
 }
 
-// Fits the temperature on these pictures and puts it into the model's file.
-static graft_status calibrate(const char *path, struct model *m, const struct outcome *r)
+// --calibrate of a run's model: the run may be training, and is not to change the model between its being measured and
+// written.  *lock stays -1 where there is no run.
+static graft_status calibrate_lock(const char *name, int *lock)
 {
-    const double temperature = temperature_fit(r->probabilities, r->labels, r->done, m->n_classes);
+    char *in = path_join(name, "model.safetensors");
+    const size_t parent = (size_t)(path_name(name) - name);
+    char *folder = in != NULL && file_exists(in) ? mem_text(name)
+                   : parent > 0                  ? mem_format("%.*s", (int)(parent > 1 ? parent - 1 : parent), name)
+                                                 : mem_text(".");
+    char *args = in != NULL && folder != NULL ? path_join(folder, "args.json") : NULL;
+    graft_status status = args != NULL ? GRAFT_OK : fail_memory("a path");
+    if (status == GRAFT_OK && file_exists(args))
+        status = file_lock(folder, lock);
+    mem_free(in);
+    mem_free(folder);
+    mem_free(args);
+    return status;
+}
+
+// Before anything is measured: the file can keep a temperature, and the model is measured as it will be used.
+static graft_status calibrate_check(const graft_options *o, const char *path, const struct model *m)
+{
+    static const char *const otherwise[] = {"resize", "icc", "heads"};
+    for (size_t i = 0; i < COUNT_OF(otherwise); i++)
+        if (option_set(o, otherwise[i]))
+            return fail(GRAFT_BAD_OPTION,
+                        "--calibrate: the temperature stays in the model, --%s is of this call alone, and the one "
+                        "would not fit without the other; leave --%s out",
+                        otherwise[i], otherwise[i]);
     if (m->trained == NULL || !path_has_suffix(path, ".safetensors"))
         return fail(GRAFT_BAD_OPTION,
                     "--calibrate: '%s' is not a graft model, which could keep a temperature; `graft convert` "
                     "makes one",
                     path);
+    if (m->checkpoint)
+        return fail(GRAFT_BAD_OPTION,
+                    "--calibrate: '%s' is the state that `graft train --resume` goes on from, and stays as it is; name "
+                    "the model.safetensors beside it",
+                    path);
+    return GRAFT_OK;
+}
+
+// Fits the temperature on these pictures and puts it, and nothing else, into the model's file.
+static graft_status calibrate(const char *path, struct model *m, const struct outcome *r)
+{
+    const double temperature = temperature_fit(r->probabilities, r->labels, r->done, m->n_classes);
     if (temperature == 0)
         return fail(GRAFT_BAD_FILE,
                     "no temperature can be fitted on %zu pictures: at least %d are needed, and one mistake", r->done,
                     CALIBRATION_LEAST);
     TRY(model_set_temperature(m, temperature));
-    TRY(model_save(m, path, m->trained));
+    TRY(model_retell(path, m->trained));
     log_info("temperature %.3f is now in %s", temperature, path);
     return GRAFT_OK;
 }
@@ -329,7 +366,7 @@ graft_status run_val(const graft_options *o)
 {
     static const char *const parts[] = {"train", "val", "test", "all", NULL};
     long seed, threads;
-    int part = -1;
+    int part = -1, lock = -1;
     struct subject s = {0};
     struct dataset d = {0};
     uint32_t *order = NULL;
@@ -345,7 +382,12 @@ graft_status run_val(const graft_options *o)
     if (o->n_inputs != 1 || option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
+    if (option_set(o, "calibrate"))
+        TRY_GOTO(calibrate_lock(o->inputs[0], &lock));
     TRY_GOTO(subject_open(o, o->inputs[0], 0, &s));
+    const char *path = s.file != NULL ? s.file : o->inputs[0];
+    if (option_set(o, "calibrate"))
+        TRY_GOTO(calibrate_check(o, path, &s.model));
     TRY_GOTO(data_open(o, s.model.n_classes, &s.model, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     TRY_GOTO(crop_option(o, &d));
@@ -365,7 +407,7 @@ graft_status run_val(const graft_options *o)
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     if (option_set(o, "calibrate"))
-        TRY_GOTO(calibrate(s.file != NULL ? s.file : o->inputs[0], &s.model, &r));
+        TRY_GOTO(calibrate(path, &s.model, &r));
     r.temperature = model_temperature(&s.model);
     const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, s.model.n_classes);
     TRY_GOTO(val_result(&r, &metrics));
@@ -375,5 +417,6 @@ done:
     mem_free(r.labels);
     subject_close(&s);
     dataset_free(&d);
+    file_unlock(lock);
     return status;
 }

@@ -46,7 +46,7 @@ static graft_status best_write(struct trainer *t, const struct epoch_result *r, 
     graft_status status =
         path != NULL && trained != NULL ? model_save(t->model, path, trained) : fail_memory("the model's metadata");
     if (status == GRAFT_OK)
-        status = file_hash(path, &t->best.model, NULL, 0);
+        status = model_hash(path, &t->best.model);
     mem_free(path);
     mem_free(trained);
     TRY(status);

@@ -25,7 +25,7 @@ struct position {
 struct best {
     double value;   // of what is monitored; NAN: none yet
     int epoch;
-    uint64_t model; // XXH64 of its model.safetensors
+    uint64_t model; // model_hash of its model.safetensors
 };
 struct held { // the best epoch's model and predictions, until the next checkpoint writes them
     bool any;

@@ -41,6 +41,27 @@ expect 0 '4 pictures' 'features at the size of the arrays' "$graft" features run
 expect 0 'x.npy#3' 'predict takes the size from an array' "$graft" predict run large/x.npy
 expect 2 '--imgsz 32: the array' 'and refuses another' "$graft" predict run large/x.npy --imgsz 32
 
+# A temperature goes into a run's model and changes nothing else.
+calibrate() { "$graft" val "$@" -d set -d set --split all --calibrate; }
+cp -r run warm && cp warm/last.ckpt.safetensors state
+expect 2 'is the state that' 'no temperature for a checkpoint' calibrate warm/last.ckpt.safetensors
+holds 'which stays as it is' cmp state warm/last.ckpt.safetensors
+for option in '--resize squash' --icc '--heads main'; do
+    expect 2 "--calibrate: the temperature stays in the model, ${option%% *} is" "no temperature with $option" calibrate warm $option
+done
+holds 'which leave the model as it is' cmp run/model.safetensors warm/model.safetensors
+exec 9>>warm/.lock && flock 9 # as a run in it would
+expect 3 "'warm' is in use by another run" 'no temperature while the run goes on' calibrate warm/model.safetensors
+expect 0 'log-loss' 'which may be looked at' "$graft" val warm -d set --val 24
+exec 9>&-
+expect 0 'is now in warm/model.safetensors' 'a temperature of a run' calibrate warm
+holds 'in the model' sh -c '! cmp -s run/model.safetensors warm/model.safetensors'
+expect 0 'is now in warm/model.safetensors' 'another in its place' calibrate warm/model.safetensors --tta 2
+for run in run warm; do tail -c 13000000 $run/model.safetensors >$run/tensors; done
+holds 'beside the same tensors' cmp run/tensors warm/tensors
+expect 0 'the run is in warm' 'resuming after it' "$graft" train --resume warm --epochs 2
+holds 'knows the best model' sh -c '! grep -q "is not the model of epoch" log'
+
 # Going on.
 mkdir empty
 for folder in empty file nowhere set; do
