@@ -62,6 +62,11 @@ holds 'beside the same tensors' cmp run/tensors warm/tensors
 expect 0 'the run is in warm' 'resuming after it' "$graft" train --resume warm --epochs 2
 holds 'knows the best model' sh -c '! grep -q "is not the model of epoch" log'
 
+# A validation without a loss: of weights that the last step blew up.
+expect 1 'the validation loss is not a number at epoch 1, step 1; no model was saved yet' 'a validation without a loss' \
+    $train -m vgg16.keras -b 24 --lr 1e6 --epochs 2 --dropout 0 -o blown
+holds 'and without an epoch' sh -c '! grep -q "\"epoch\"" blown/events.jsonl && [ ! -e blown/model.safetensors ]'
+
 # Going on.
 mkdir empty
 for folder in empty file nowhere set; do
