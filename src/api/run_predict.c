@@ -88,12 +88,27 @@ struct outcome {
 };
 
 
+// A class is always the likeliest of numbers; of what are none (a weight that is not finite, a sum that overflows) it
+// would be the first, whatever the picture.
+static bool of_numbers(const struct prediction *p, int classes)
+{
+    return all_numbers(p->probabilities, classes) && (p->logits == NULL || all_numbers(p->logits, classes));
+}
+
 static graft_status report(void *user, uint32_t index, const struct prediction *prediction, const char *error)
 {
     struct outcome *r = user;
     const int classes = r->model->n_classes;
     const char *path = r->data->samples[index].path;
+    char numberless[512];
     graft_status status = GRAFT_OK;
+    if (prediction != NULL && !of_numbers(prediction, classes)) {
+        snprintf(numberless, sizeof numberless,
+                 "%.400s: the model's outputs for it are no numbers; `graft val` tells whether they are for others",
+                 path);
+        error = numberless;
+        prediction = NULL;
+    }
     const float *p = prediction != NULL ? prediction->probabilities : NULL;
     if (p != NULL && r->temperature > 0) {
         memcpy(r->calibrated, p, (size_t)classes * sizeof *p);
@@ -236,7 +251,7 @@ graft_status run_predict(const graft_options *o)
     if (r.submission.n > 0)
         TRY_GOTO(submission_write(&r.submission, option_text(o, "csv"), clip));
     if (r.bad > 0)
-        status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", r.bad, d.count);
+        status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs gave no result (their reasons are above)", r.bad, d.count);
 done:
     submission_fini(&r.submission);
     file_writer_abandon(&r.csv.writer);
@@ -258,6 +273,11 @@ static graft_status collect(void *user, uint32_t index, const struct prediction 
         log_warning("left out: %s", error);
         return GRAFT_OK;
     }
+    if (!of_numbers(p, r->model->n_classes))
+        return fail(GRAFT_FAILED,
+                    "the model's outputs for '%s' are no numbers, so no figure would mean anything: its training has "
+                    "diverged, or its file is damaged; use an earlier model, or train again at a smaller --lr",
+                    r->data->samples[index].path);
     memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p->probabilities,
            (size_t)r->model->n_classes * sizeof(float));
     r->labels[r->done++] = r->data->samples[index].label;
