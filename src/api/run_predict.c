@@ -159,15 +159,9 @@ static graft_status report(void *user, uint32_t index, const struct prediction *
 
 static graft_status logits_write(const char *path, const float *logits, size_t n, int classes)
 {
-    char head[128];
     struct file_writer w;
-    const int text = snprintf(head + 10, sizeof head - 10,
-                              "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n, classes);
-    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); // version 1.0, a header of 118 bytes
-    memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
-    head[sizeof head - 1] = '\n';
     TRY(file_writer_open(path, &w));
-    graft_status status = file_writer_put(&w, head, sizeof head);
+    graft_status status = npy_head_write(&w, n, classes);
     if (status == GRAFT_OK)
         status = file_writer_put(&w, logits, n * (size_t)classes * sizeof *logits);
     if (status == GRAFT_OK)
