@@ -4,72 +4,64 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "data/data.h"
 #include "infer/calibrate.h"
 #include "infer/metrics.h"
 #include "infer/submission.h"
+#include "infer/table.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// A CSV that appears whole or not at all; a row is put together in memory.
+// A CSV that appears whole or not at all.  Every text in it is quoted, as it has been from the start.
 struct csv_file {
     struct file_writer writer;
-    char *row;
-    size_t size, capacity;
+    struct text row;
+    float *clipped; // (classes)
 };
-
-static graft_status csv_put(struct csv_file *f, const char *text, size_t size)
-{
-    if (!mem_grow(&f->row, &f->capacity, f->size + size, 1))
-        return fail_memory("a row of the CSV");
-    memcpy(f->row + f->size, text, size);
-    f->size += size;
-    return GRAFT_OK;
-}
-
-static graft_status csv_field(struct csv_file *f, const char *field)
-{
-    TRY(csv_put(f, "\"", 1));
-    for (; *field != '\0'; field++)
-        TRY(csv_put(f, *field == '"' ? "\"\"" : field, *field == '"' ? 2 : 1));
-    return csv_put(f, "\"", 1);
-}
 
 static graft_status csv_row_end(struct csv_file *f)
 {
-    TRY(csv_put(f, "\n", 1));
-    const graft_status status = file_writer_put(&f->writer, f->row, f->size);
-    f->size = 0;
+    text_put(&f->row, "\n");
+    TRY(text_status(&f->row));
+    const graft_status status = file_writer_put(&f->writer, f->row.data, f->row.size);
+    f->row.size = 0;
     return status;
 }
 
 static graft_status csv_open(struct csv_file *f, const char *path, const struct model *m, bool answers)
 {
+    f->row.quotes = true;
+    f->clipped = mem_alloc((size_t)m->n_classes * sizeof *f->clipped);
+    if (f->clipped == NULL)
+        return fail_memory("a row of the CSV");
     TRY(file_writer_open(path, &f->writer));
-    TRY(csv_put(f, "path", 4));
-    for (int c = 0; c < m->n_classes; c++) {
-        TRY(csv_put(f, ",", 1));
-        TRY(csv_field(f, m->classes[c]));
-    }
+    table_put_head(&f->row, false, false, m->classes, m->n_classes);
     if (answers)
-        TRY(csv_put(f, ",answer", 7));
+        text_put(&f->row, ",answer");
     return csv_row_end(f);
 }
 
 static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes, double clip,
                             const char *answer)
 {
-    char number[32];
-    TRY(csv_field(f, path));
     for (int c = 0; c < classes; c++)
-        TRY(csv_put(f, number, (size_t)snprintf(number, sizeof number, ",%.7g", fmin(fmax(p[c], clip), 1 - clip))));
+        f->clipped[c] = (float)fmin(fmax(p[c], clip), 1 - clip);
+    table_put_row(&f->row, path, NULL, NO_FOLD, f->clipped, classes);
     if (answer != NULL) {
-        TRY(csv_put(f, ",", 1));
-        TRY(csv_field(f, answer));
+        text_put(&f->row, ",");
+        text_put_field(&f->row, answer);
     }
     return csv_row_end(f);
+}
+
+static void csv_fini(struct csv_file *f)
+{
+    file_writer_abandon(&f->writer);
+    text_fini(&f->row);
+    mem_free(f->clipped);
 }
 
 struct outcome {
@@ -248,8 +240,7 @@ graft_status run_predict(const graft_options *o)
         status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs gave no result (their reasons are above)", r.bad, d.count);
 done:
     submission_fini(&r.submission);
-    file_writer_abandon(&r.csv.writer);
-    mem_free(r.csv.row);
+    csv_fini(&r.csv);
     mem_free(r.logits);
     mem_free(r.calibrated);
     mem_free(order);
