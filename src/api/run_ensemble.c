@@ -422,27 +422,17 @@ static json_t *result_make(const struct gathering *g, const char *output)
 static graft_status predictions_write(const struct gathering *g, const char *folder)
 {
     const struct table *first = &g->entries[0].oof;
+    const bool folds = g->labelled && first->fold != NULL;
     struct text t = {0};
     char *path = path_join(folder, g->labelled ? FOLDS_PREDICTIONS : "predictions.csv");
     graft_status status = GRAFT_OK;
-    text_put(&t, g->labelled ? first->fold != NULL ? "path,label,fold" : "path,label" : "path");
-    for (int c = 0; c < g->n_classes; c++) {
-        text_put(&t, ",");
-        text_put_field(&t, g->classes[c]);
-    }
-    for (size_t r = 0; r < g->common; r++) {
-        text_put(&t, "\n");
-        text_put_field(&t, first->path[g->entries[0].row[r]]);
-        if (g->labelled) {
-            text_put(&t, ",");
-            text_put_field(&t, g->classes[g->labels[r]]);
-        }
-        if (g->labelled && first->fold != NULL)
-            text_put(&t, ",%d", g->part[r]);
-        for (int c = 0; c < g->n_classes; c++)
-            text_put(&t, ",%.7g", (double)g->combined[r * (size_t)g->n_classes + (size_t)c]);
-    }
+    table_put_head(&t, g->labelled, folds, g->classes, g->n_classes);
     text_put(&t, "\n");
+    for (size_t r = 0; r < g->common; r++) {
+        table_put_row(&t, first->path[g->entries[0].row[r]], g->labelled ? g->classes[g->labels[r]] : NULL,
+                      folds ? g->part[r] : NO_FOLD, g->combined + r * (size_t)g->n_classes, g->n_classes);
+        text_put(&t, "\n");
+    }
     status = text_write(&t, path);
     mem_free(path);
     return status;

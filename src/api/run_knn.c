@@ -115,18 +115,12 @@ static graft_status average(struct neighbours *b, enum mean rule, bool even)
 static graft_status predictions_write(const struct neighbours *b, const struct dataset *d, const char *path)
 {
     struct text t = {0};
-    text_put(&t, "path");
-    for (int c = 0; c < b->classes; c++) {
-        text_put(&t, ",");
-        text_put_field(&t, b->class_names[c]);
-    }
-    for (size_t i = 0; i < b->n; i++) {
-        text_put(&t, "\n");
-        text_put_field(&t, d->samples[b->sample[i]].path);
-        for (int c = 0; c < b->classes; c++)
-            text_put(&t, ",%.7g", (double)b->out[i * (size_t)b->classes + (size_t)c]);
-    }
+    table_put_head(&t, false, false, b->class_names, b->classes);
     text_put(&t, "\n");
+    for (size_t i = 0; i < b->n; i++) {
+        table_put_row(&t, d->samples[b->sample[i]].path, NULL, NO_FOLD, b->out + i * (size_t)b->classes, b->classes);
+        text_put(&t, "\n");
+    }
     return text_write(&t, path);
 }
 

@@ -4,72 +4,64 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "data/data.h"
 #include "infer/calibrate.h"
 #include "infer/metrics.h"
 #include "infer/submission.h"
+#include "infer/table.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// A CSV that appears whole or not at all; a row is put together in memory.
+// A CSV that appears whole or not at all.  Every text in it is quoted, as it has been from the start.
 struct csv_file {
     struct file_writer writer;
-    char *row;
-    size_t size, capacity;
+    struct text row;
+    float *clipped; // (classes)
 };
-
-static graft_status csv_put(struct csv_file *f, const char *text, size_t size)
-{
-    if (!mem_grow(&f->row, &f->capacity, f->size + size, 1))
-        return fail_memory("a row of the CSV");
-    memcpy(f->row + f->size, text, size);
-    f->size += size;
-    return GRAFT_OK;
-}
-
-static graft_status csv_field(struct csv_file *f, const char *field)
-{
-    TRY(csv_put(f, "\"", 1));
-    for (; *field != '\0'; field++)
-        TRY(csv_put(f, *field == '"' ? "\"\"" : field, *field == '"' ? 2 : 1));
-    return csv_put(f, "\"", 1);
-}
 
 static graft_status csv_row_end(struct csv_file *f)
 {
-    TRY(csv_put(f, "\n", 1));
-    const graft_status status = file_writer_put(&f->writer, f->row, f->size);
-    f->size = 0;
+    text_put(&f->row, "\n");
+    TRY(text_status(&f->row));
+    const graft_status status = file_writer_put(&f->writer, f->row.data, f->row.size);
+    f->row.size = 0;
     return status;
 }
 
 static graft_status csv_open(struct csv_file *f, const char *path, const struct model *m, bool answers)
 {
+    f->row.quotes = true;
+    f->clipped = mem_alloc((size_t)m->n_classes * sizeof *f->clipped);
+    if (f->clipped == NULL)
+        return fail_memory("a row of the CSV");
     TRY(file_writer_open(path, &f->writer));
-    TRY(csv_put(f, "path", 4));
-    for (int c = 0; c < m->n_classes; c++) {
-        TRY(csv_put(f, ",", 1));
-        TRY(csv_field(f, m->classes[c]));
-    }
+    table_put_head(&f->row, false, false, m->classes, m->n_classes);
     if (answers)
-        TRY(csv_put(f, ",answer", 7));
+        text_put(&f->row, ",answer");
     return csv_row_end(f);
 }
 
 static graft_status csv_row(struct csv_file *f, const char *path, const float *p, int classes, double clip,
                             const char *answer)
 {
-    char number[32];
-    TRY(csv_field(f, path));
     for (int c = 0; c < classes; c++)
-        TRY(csv_put(f, number, (size_t)snprintf(number, sizeof number, ",%.7g", fmin(fmax(p[c], clip), 1 - clip))));
+        f->clipped[c] = (float)fmin(fmax(p[c], clip), 1 - clip);
+    table_put_row(&f->row, path, NULL, NO_FOLD, f->clipped, classes);
     if (answer != NULL) {
-        TRY(csv_put(f, ",", 1));
-        TRY(csv_field(f, answer));
+        text_put(&f->row, ",");
+        text_put_field(&f->row, answer);
     }
     return csv_row_end(f);
+}
+
+static void csv_fini(struct csv_file *f)
+{
+    file_writer_abandon(&f->writer);
+    text_fini(&f->row);
+    mem_free(f->clipped);
 }
 
 struct outcome {
@@ -88,12 +80,27 @@ struct outcome {
 };
 
 
+// A class is always the likeliest of numbers; of what are none (a weight that is not finite, a sum that overflows) it
+// would be the first, whatever the picture.
+static bool of_numbers(const struct prediction *p, int classes)
+{
+    return all_numbers(p->probabilities, classes) && (p->logits == NULL || all_numbers(p->logits, classes));
+}
+
 static graft_status report(void *user, uint32_t index, const struct prediction *prediction, const char *error)
 {
     struct outcome *r = user;
     const int classes = r->model->n_classes;
     const char *path = r->data->samples[index].path;
+    char numberless[512];
     graft_status status = GRAFT_OK;
+    if (prediction != NULL && !of_numbers(prediction, classes)) {
+        snprintf(numberless, sizeof numberless,
+                 "%.400s: the model's outputs for it are no numbers; `graft val` tells whether they are for others",
+                 path);
+        error = numberless;
+        prediction = NULL;
+    }
     const float *p = prediction != NULL ? prediction->probabilities : NULL;
     if (p != NULL && r->temperature > 0) {
         memcpy(r->calibrated, p, (size_t)classes * sizeof *p);
@@ -144,15 +151,9 @@ static graft_status report(void *user, uint32_t index, const struct prediction *
 
 static graft_status logits_write(const char *path, const float *logits, size_t n, int classes)
 {
-    char head[128];
     struct file_writer w;
-    const int text = snprintf(head + 10, sizeof head - 10,
-                              "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n, classes);
-    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); // version 1.0, a header of 118 bytes
-    memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
-    head[sizeof head - 1] = '\n';
     TRY(file_writer_open(path, &w));
-    graft_status status = file_writer_put(&w, head, sizeof head);
+    graft_status status = npy_head_write(&w, n, classes);
     if (status == GRAFT_OK)
         status = file_writer_put(&w, logits, n * (size_t)classes * sizeof *logits);
     if (status == GRAFT_OK)
@@ -194,6 +195,11 @@ graft_status run_predict(const graft_options *o)
     struct file_map map = {0};
     if (array) { // float32 (n, h, w, c), preprocessed
         TRY_GOTO(array_open(o->inputs[1], &map, &d));
+        if (imgsz != 0 && imgsz != d.array_h)
+            TRY_GOTO(fail(GRAFT_BAD_OPTION,
+                          "--imgsz %ld: the array '%s' is preprocessed already, at %dx%d, and nothing resizes it; "
+                          "leave the option out, or give pictures",
+                          imgsz, o->inputs[1], d.array_h, d.array_w));
         imgsz = d.array_h;
     } else
         TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
@@ -231,11 +237,10 @@ graft_status run_predict(const graft_options *o)
     if (r.submission.n > 0)
         TRY_GOTO(submission_write(&r.submission, option_text(o, "csv"), clip));
     if (r.bad > 0)
-        status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs could not be read (their reasons are above)", r.bad, d.count);
+        status = fail(GRAFT_BAD_FILE, "%zu of %zu inputs gave no result (their reasons are above)", r.bad, d.count);
 done:
     submission_fini(&r.submission);
-    file_writer_abandon(&r.csv.writer);
-    mem_free(r.csv.row);
+    csv_fini(&r.csv);
     mem_free(r.logits);
     mem_free(r.calibrated);
     mem_free(order);
@@ -253,6 +258,11 @@ static graft_status collect(void *user, uint32_t index, const struct prediction 
         log_warning("left out: %s", error);
         return GRAFT_OK;
     }
+    if (!of_numbers(p, r->model->n_classes))
+        return fail(GRAFT_FAILED,
+                    "the model's outputs for '%s' are no numbers, so no figure would mean anything: its training has "
+                    "diverged, or its file is damaged; use an earlier model, or train again at a smaller --lr",
+                    r->data->samples[index].path);
     memcpy(r->probabilities + r->done * (size_t)r->model->n_classes, p->probabilities,
            (size_t)r->model->n_classes * sizeof(float));
     r->labels[r->done++] = r->data->samples[index].label;
@@ -301,21 +311,58 @@ static graft_status val_result(const struct outcome *r, const struct metrics *m)
     return GRAFT_OK;
 }
 
-// Fits the temperature on these pictures and puts it into the model's file.
-static graft_status calibrate(const char *path, struct model *m, const struct outcome *r)
+// --calibrate of a run's model: the run may be training, and is not to change the model between its being measured and
+// written.  *lock stays -1 where there is no run.
+static graft_status calibrate_lock(const char *name, int *lock)
 {
-    const double temperature = temperature_fit(r->probabilities, r->labels, r->done, m->n_classes);
+    char *in = path_join(name, "model.safetensors");
+    const size_t parent = (size_t)(path_name(name) - name);
+    char *folder = in != NULL && file_exists(in) ? mem_text(name)
+                   : parent > 0                  ? mem_format("%.*s", (int)(parent > 1 ? parent - 1 : parent), name)
+                                                 : mem_text(".");
+    char *args = in != NULL && folder != NULL ? path_join(folder, "args.json") : NULL;
+    graft_status status = args != NULL ? GRAFT_OK : fail_memory("a path");
+    if (status == GRAFT_OK && file_exists(args))
+        status = file_lock(folder, lock);
+    mem_free(in);
+    mem_free(folder);
+    mem_free(args);
+    return status;
+}
+
+// Before anything is measured: the file can keep a temperature, and the model is measured as it will be used.
+static graft_status calibrate_check(const graft_options *o, const char *path, const struct model *m)
+{
+    static const char *const otherwise[] = {"resize", "icc", "heads"};
+    for (size_t i = 0; i < COUNT_OF(otherwise); i++)
+        if (option_set(o, otherwise[i]))
+            return fail(GRAFT_BAD_OPTION,
+                        "--calibrate: the temperature stays in the model, --%s is of this call alone, and the one "
+                        "would not fit without the other; leave --%s out",
+                        otherwise[i], otherwise[i]);
     if (m->trained == NULL || !path_has_suffix(path, ".safetensors"))
         return fail(GRAFT_BAD_OPTION,
                     "--calibrate: '%s' is not a graft model, which could keep a temperature; `graft convert` "
                     "makes one",
                     path);
+    if (m->checkpoint)
+        return fail(GRAFT_BAD_OPTION,
+                    "--calibrate: '%s' is the state that `graft train --resume` goes on from, and stays as it is; name "
+                    "the model.safetensors beside it",
+                    path);
+    return GRAFT_OK;
+}
+
+// Fits the temperature on these pictures and puts it, and nothing else, into the model's file.
+static graft_status calibrate(const char *path, struct model *m, const struct outcome *r)
+{
+    const double temperature = temperature_fit(r->probabilities, r->labels, r->done, m->n_classes);
     if (temperature == 0)
         return fail(GRAFT_BAD_FILE,
                     "no temperature can be fitted on %zu pictures: at least %d are needed, and one mistake", r->done,
                     CALIBRATION_LEAST);
     TRY(model_set_temperature(m, temperature));
-    TRY(model_save(m, path, m->trained));
+    TRY(model_retell(path, m->trained));
     log_info("temperature %.3f is now in %s", temperature, path);
     return GRAFT_OK;
 }
@@ -324,7 +371,7 @@ graft_status run_val(const graft_options *o)
 {
     static const char *const parts[] = {"train", "val", "test", "all", NULL};
     long seed, threads;
-    int part = -1;
+    int part = -1, lock = -1;
     struct subject s = {0};
     struct dataset d = {0};
     uint32_t *order = NULL;
@@ -340,7 +387,12 @@ graft_status run_val(const graft_options *o)
     if (o->n_inputs != 1 || option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
+    if (option_set(o, "calibrate"))
+        TRY_GOTO(calibrate_lock(o->inputs[0], &lock));
     TRY_GOTO(subject_open(o, o->inputs[0], 0, &s));
+    const char *path = s.file != NULL ? s.file : o->inputs[0];
+    if (option_set(o, "calibrate"))
+        TRY_GOTO(calibrate_check(o, path, &s.model));
     TRY_GOTO(data_open(o, s.model.n_classes, &s.model, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     TRY_GOTO(crop_option(o, &d));
@@ -360,7 +412,7 @@ graft_status run_val(const graft_options *o)
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));
     if (option_set(o, "calibrate"))
-        TRY_GOTO(calibrate(s.file != NULL ? s.file : o->inputs[0], &s.model, &r));
+        TRY_GOTO(calibrate(path, &s.model, &r));
     r.temperature = model_temperature(&s.model);
     const struct metrics metrics = metrics_of(r.probabilities, r.labels, r.done, s.model.n_classes);
     TRY_GOTO(val_result(&r, &metrics));
@@ -370,5 +422,6 @@ done:
     mem_free(r.labels);
     subject_close(&s);
     dataset_free(&d);
+    file_unlock(lock);
     return status;
 }

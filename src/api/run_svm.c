@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "infer/metrics.h"
 #include "infer/svm.h"
+#include "infer/table.h"
 #include "train/folds.h"
 #include <stdio.h>
 #include <string.h>
@@ -47,21 +48,13 @@ static graft_status predictions_write(const struct table_of *t, const struct dat
 {
     struct text text = {0};
     char *path = path_join(folder, FOLDS_PREDICTIONS);
-    text_put(&text, "path,label,fold");
-    for (int c = 0; c < d->n_classes; c++) {
-        text_put(&text, ",");
-        text_put_field(&text, d->classes[c]);
-    }
-    for (size_t i = 0; i < t->n; i++) {
-        text_put(&text, "\n");
-        text_put_field(&text, d->samples[t->index[i]].path);
-        text_put(&text, ",");
-        text_put_field(&text, d->classes[t->label[i]]);
-        text_put(&text, ",%d", t->fold[i]);
-        for (int c = 0; c < d->n_classes; c++)
-            text_put(&text, ",%.7g", (double)p[i * (size_t)d->n_classes + (size_t)c]);
-    }
+    table_put_head(&text, true, true, d->classes, d->n_classes);
     text_put(&text, "\n");
+    for (size_t i = 0; i < t->n; i++) {
+        table_put_row(&text, d->samples[t->index[i]].path, d->classes[t->label[i]], t->fold[i],
+                      p + i * (size_t)d->n_classes, d->n_classes);
+        text_put(&text, "\n");
+    }
     const graft_status status = text_write(&text, path);
     mem_free(path);
     return status;

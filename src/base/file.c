@@ -314,6 +314,11 @@ graft_status file_size(const char *path, uint64_t *out)
 
 graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t tail_size)
 {
+    return file_hash_from(path, 0, out, tail, tail_size);
+}
+
+graft_status file_hash_from(const char *path, uint64_t begin, uint64_t *out, uint8_t *tail, size_t tail_size)
+{
     enum { PIECE = 1 << 18 };
     struct hash h;
     graft_status status = GRAFT_OK;
@@ -323,6 +328,8 @@ graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t ta
     hash_init(&h);
     if (fd < 0)
         TRY_GOTO(fail_system("open", path));
+    if (begin > 0 && (begin > INT64_MAX || lseek(fd, (off_t)begin, SEEK_SET) < 0))
+        TRY_GOTO(fail_system("read", path));
     piece = mem_alloc(PIECE + tail_size);
     if (piece == NULL)
         TRY_GOTO(fail_memory(path));

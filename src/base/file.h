@@ -60,6 +60,8 @@ uint64_t file_space(const char *folder);                     // bytes left on it
 graft_status file_size(const char *path, uint64_t *out);
 // XXH64 of the content but its last `tail_size` bytes, which go to `tail`.  Read in pieces, so no memory is taken.
 graft_status file_hash(const char *path, uint64_t *out, uint8_t *tail, size_t tail_size);
+// The same of what follows the first `begin` bytes.
+graft_status file_hash_from(const char *path, uint64_t begin, uint64_t *out, uint8_t *tail, size_t tail_size);
 // Takes the folder for this process: `*fd` holds it until it is closed or the process dies, however it dies.  Fails
 // with GRAFT_BAD_FILE when another process has it.
 graft_status file_lock(const char *folder, int *fd);

@@ -76,7 +76,7 @@ void text_put_bytes(struct text *t, const void *data, size_t size)
 
 void text_put_field(struct text *t, const char *field)
 {
-    if (strpbrk(field, ",\"\n\r") == NULL) {
+    if (!t->quotes && strpbrk(field, ",\"\n\r") == NULL) {
         text_put_bytes(t, field, strlen(field));
         return;
     }

@@ -16,6 +16,7 @@ struct text { // zeroed is ready for use; `data` ends with a zero byte once some
     char *data;
     size_t size, capacity;
     bool broken; // memory ran out
+    bool quotes; // text_put_field quotes every field
 };
 void text_put(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_put_bytes(struct text *t, const void *data, size_t size);

@@ -66,6 +66,8 @@ void dataset_free(struct dataset *d);
 graft_status class_list_read(const char *path, char ***out, int *n); // a name a line; heap: names and the list
 // A .npy of float32 (n, h, w, c), preprocessed, as unlabelled samples that borrow `map` (the caller closes it).
 graft_status array_open(const char *path, struct file_map *map, struct dataset *out);
+// What a .npy of float32 (n, width) begins with; its rows follow.
+graft_status npy_head_write(struct file_writer *w, size_t n, int width);
 // Unlabelled pictures: files, folders (with the folders in them), archives, CSVs with a column of paths.
 graft_status inputs_open(const char *const *paths, size_t n, struct dataset *out);
 // The same with the groups of CSVs; `group` as in data_options.
@@ -155,7 +157,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
 
 // Batches in order, prepared by worker threads two ahead.  `order` lists sample indices (borrowed).  A sample that
 // fails is left out, reported in `failed`, and the next one takes its place: every batch but the last is full.  A batch
-// stands for the next n + n_failed entries of `order`.
+// stands for the next n + n_failed entries of `order`.  GRAFT_BAD_FILE where float arrays are not of the spec's size.
 struct failed_sample {
     uint32_t index;
     char *message;

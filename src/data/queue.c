@@ -94,8 +94,13 @@ static void failed_clear(struct queue *q)
 graft_status queue_new(const struct dataset *d, const struct input_spec *spec, const struct augmentation *how,
                        const uint32_t *order, size_t n, int batch, int workers, struct queue **out)
 {
-    struct queue *q = mem_zero(1, sizeof *q);
     *out = NULL;
+    if (d->array_float && (d->array_c != 3 || d->array_h != spec->size || d->array_w != spec->size))
+        return fail(GRAFT_BAD_FILE,
+                    "'%s' is a preprocessed array of %dx%d, which nothing resizes, and the model takes %dx%d: give "
+                    "arrays of that size, or pictures (uint8 arrays too), which are resized",
+                    d->count > 0 ? d->samples[0].path : "the data", d->array_h, d->array_w, spec->size, spec->size);
+    struct queue *q = mem_zero(1, sizeof *q);
     if (q == NULL)
         return fail_memory("the batch queue");
     q->data = d;

@@ -191,6 +191,17 @@ static graft_status npy_parse(bytes file, const char *name, struct array *a)
     return GRAFT_OK;
 }
 
+graft_status npy_head_write(struct file_writer *w, size_t n, int width)
+{
+    char head[128];
+    const int text = snprintf(head + 10, sizeof head - 10,
+                              "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n, width);
+    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); // version 1.0, a header of 118 bytes
+    memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
+    head[sizeof head - 1] = '\n';
+    return file_writer_put(w, head, sizeof head);
+}
+
 static int64_t integer_at(const struct array *a, size_t i)
 {
     uint64_t value = 0;

@@ -25,7 +25,7 @@ void blend_add(struct blend *b, size_t row, const float *p, double weight)
     if (weight == 0)
         return;
     for (int c = 0; c < b->classes; c++)
-        sum[c] += weight * (b->rule == MEAN_GEOMETRIC ? log(fmax(p[c], FLT_TRUE_MIN)) : p[c]);
+        sum[c] += weight * (b->rule == MEAN_GEOMETRIC ? log(p[c] < FLT_TRUE_MIN ? FLT_TRUE_MIN : p[c]) : p[c]);
 }
 
 void blend_end(const struct blend *b, size_t row, double weights, float *p)

@@ -9,7 +9,7 @@
 #include <float.h>
 #include <math.h>
 
-static double log_of(float p) { return log(fmax(p, FLT_TRUE_MIN)); } // a probability that underflowed
+static double log_of(float p) { return log(p < FLT_TRUE_MIN ? FLT_TRUE_MIN : p); } // a probability that underflowed
 
 // First and second derivative of the loss at `b`.
 static void slopes(const float *probabilities, const int *labels, size_t n, int classes, double b, double out[2])

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "infer/described.h"
 #include "infer/fit.h"
+#include "infer/metrics.h"
 #include "infer/table.h"
 #include "weights/weights.h"
 #include <float.h>
@@ -252,6 +253,12 @@ static double mean_of(const struct ensemble *e, const float *const *p, int c)
 void ensemble_combine(const struct ensemble *e, const float *const *p, float *out)
 {
     double top = -INFINITY, total = 0;
+    for (int m = 0; m < e->n_members; m++)
+        if (!all_numbers(p[m], e->n_classes)) { // logarithms are clipped, which would make numbers of them
+            for (int c = 0; c < e->n_classes; c++)
+                out[c] = NAN;
+            return;
+        }
     if (e->rule == ENSEMBLE_STACK) {
         stack_apply(e->stack, p, e->n_members, e->n_classes, out);
         return;

@@ -6,7 +6,6 @@
 #include "base/memory.h"
 #include "infer/layer_names.h"
 #include "base/text.h"
-#include <stdio.h>
 #include <string.h>
 
 void layer_features_fini(struct layer_features *f)
@@ -202,17 +201,6 @@ static graft_status text_flush(struct text *t, struct file_writer *w)
     return status;
 }
 
-static graft_status npy_begin(struct file_writer *w, size_t n, int width)
-{
-    char head[128];
-    const int text = snprintf(head + 10, sizeof head - 10,
-                              "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %d), }", n, width);
-    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10); // version 1.0, a header of 118 bytes
-    memset(head + 10 + text, ' ', sizeof head - 10 - (size_t)text);
-    head[sizeof head - 1] = '\n';
-    return file_writer_put(w, head, sizeof head);
-}
-
 // Beside a .npy: whose rows they are.
 static graft_status rows_write(const struct layer_features *f, const struct dataset *d, const uint32_t *order, size_t n,
                                const char *path)
@@ -250,7 +238,7 @@ graft_status layer_features_write(const struct layer_features *f, const struct d
         return fail(GRAFT_BAD_OPTION, "-o %s: features are written as .npy, .csv or .libsvm", path);
     TRY(file_writer_open(path, &w));
     if (npy)
-        TRY_GOTO(npy_begin(&w, n - f->bad, f->width));
+        TRY_GOTO(npy_head_write(&w, n - f->bad, f->width));
     if (csv) {
         text_put(&t, "path,label");
         for (int c = 0; c < f->width; c++)

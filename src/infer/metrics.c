@@ -13,6 +13,14 @@ int best_class(const float *p, int classes)
     return best;
 }
 
+bool all_numbers(const float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
 struct metrics metrics_of(const float *probabilities, const int *labels, size_t n, int classes)
 {
     struct metrics m = {.n = n};
@@ -21,16 +29,17 @@ struct metrics metrics_of(const float *probabilities, const int *labels, size_t 
         double sum = 0, own = 0;
         int above = 0;
         for (int c = 0; c < classes; c++) {
-            const double clipped = fmin(fmax(p[c], FLT_EPSILON), 1 - FLT_EPSILON);
+            const double clipped = isnan(p[c]) ? NAN : fmin(fmax(p[c], FLT_EPSILON), 1 - FLT_EPSILON);
             sum += clipped;
             if (c == labels[i])
                 own = clipped;
             else
                 above += p[c] >= p[labels[i]];
         }
+        const bool number = !isnan(sum); // nothing is above what is none
         m.log_loss -= log(own / sum);
-        m.top1 += above < 1;
-        m.top5 += above < 5;
+        m.top1 += number && above < 1;
+        m.top5 += number && above < 5;
     }
     if (n > 0) {
         m.log_loss /= (double)n;
@@ -70,6 +79,8 @@ void calibration_bins_of(const float *probabilities, const int *labels, size_t n
     for (size_t i = 0; i < n; i++) {
         const float *p = probabilities + i * (size_t)classes;
         const int best = best_class(p, classes);
+        if (!isfinite(p[best])) // of no bin
+            continue;
         int bin = (int)(p[best] * CALIBRATION_BINS);
         bin = bin < 0 ? 0 : bin >= CALIBRATION_BINS ? CALIBRATION_BINS - 1 : bin;
         bins[bin].n++;

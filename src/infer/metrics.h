@@ -1,6 +1,7 @@
 // infer/metrics.h: what predictions are worth.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct metrics {
@@ -8,9 +9,11 @@ struct metrics {
     size_t n;
 };
 // probabilities (n, classes), labels (n).  log_loss as scikit-learn's for float32: clipped to [eps, 1 - eps], eps =
-// 1.19e-7, rows renormalised, mean of -log p.  Ties in the ranking count against us.
+// 1.19e-7, rows renormalised, mean of -log p.  Ties in the ranking count against us.  A row with what is no number is
+// never a hit, and makes log_loss none.
 struct metrics metrics_of(const float *probabilities, const int *labels, size_t n, int classes);
 int best_class(const float *probabilities, int classes);
+bool all_numbers(const float *x, int n); // finite, every one
 // count (classes, classes), rows labels, columns predictions; zeroed by the caller.
 void confusion_of(const float *probabilities, const int *labels, size_t n, int classes, size_t *count);
 struct class_metrics {

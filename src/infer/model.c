@@ -363,6 +363,38 @@ graft_status model_set_temperature(struct model *m, double temperature)
     return GRAFT_OK;
 }
 
+graft_status model_retell(const char *path, const char *trained)
+{
+    struct tensor_set set = {0};
+    json_t *meta = NULL;
+    char *text = NULL;
+    graft_status status = GRAFT_OK;
+    TRY_GOTO(weights_read(path, &set));
+    if (set.metadata == NULL)
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s is not a graft model any more: it says nothing of itself", path));
+    TRY_GOTO(json_parse((bytes){(const uint8_t *)set.metadata, strlen(set.metadata)}, path, &meta));
+    if (json_object_set_new(meta, "graft.trained", json_string(trained)) != 0 || (text = json_text(meta)) == NULL)
+        TRY_GOTO(fail_memory("the model's metadata"));
+    TRY_GOTO(safetensors_write(path, &set, text));
+done:
+    mem_free(text);
+    json_decref(meta);
+    tensor_set_free(&set);
+    return status;
+}
+
+graft_status model_hash(const char *path, uint64_t *out)
+{
+    struct file_map map;
+    TRY(file_map_open(path, &map)); // of which the first page alone is touched
+    struct reader r = reader_of(map.data);
+    const uint64_t header = read_u64(&r), size = map.data.size;
+    file_map_close(&map);
+    if (r.failed || header > size - 8)
+        return fail(GRAFT_BAD_FILE, "%s is not a safetensors file", path);
+    return file_hash_from(path, 8 + header, out, NULL, 0);
+}
+
 graft_status model_reload(struct model *m, const char *path)
 {
     struct tensor_set set = {0};

@@ -50,6 +50,10 @@ void model_close(struct model *m);
 // The temperature that its training left in what the file says; 0: none.
 double model_temperature(const struct model *m);
 graft_status model_set_temperature(struct model *m, double temperature); // replaces it there (m->trained)
+// The file says `trained` of its training from now on; all else in it stays as it is.  Atomic.
+graft_status model_retell(const char *path, const char *trained);
+// XXH64 of a safetensors file's tensors alone, whatever is said of them.  Read in pieces, so no memory is taken.
+graft_status model_hash(const char *path, uint64_t *out);
 graft_status model_reload(struct model *m, const char *path);
 // The canonical tensors and graft's metadata, atomically.  `trained` (JSON text) describes the training; may be NULL.
 graft_status model_save(const struct model *m, const char *path, const char *trained);

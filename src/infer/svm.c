@@ -64,7 +64,7 @@ void svm_probabilities(const double *platt, const double *f, int classes, float 
     for (int c = 0; c < classes; c++)
         sum += p[c] = (float)sigmoid(platt[2 * c], platt[2 * c + 1], f[c]);
     for (int c = 0; c < classes; c++)
-        p[c] = sum > 0 ? (float)(p[c] / sum) : 1.0f / (float)classes;
+        p[c] = sum == 0 ? 1.0f / (float)classes : (float)(p[c] / sum); // so that what is no number stays none
 }
 
 // ---- Platt

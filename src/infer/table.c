@@ -1,4 +1,4 @@
-// infer/table.c: reading predictions, distrustfully: they may come from anywhere.
+// infer/table.c: reading predictions, distrustfully: they may come from anywhere; and writing them.
 
 #include "infer/table.h"
 #include "base/csv.h"
@@ -144,6 +144,28 @@ done:
     if (status != GRAFT_OK)
         table_free(out);
     return status;
+}
+
+void table_put_head(struct text *t, bool label, bool fold, char *const *classes, int n)
+{
+    text_put(t, "path%s%s", label ? ",label" : "", fold ? ",fold" : "");
+    for (int c = 0; c < n; c++) {
+        text_put(t, ",");
+        text_put_field(t, classes[c]);
+    }
+}
+
+void table_put_row(struct text *t, const char *path, const char *label, int fold, const float *p, int n)
+{
+    text_put_field(t, path);
+    if (label != NULL) {
+        text_put(t, ",");
+        text_put_field(t, label);
+    }
+    if (fold != NO_FOLD)
+        text_put(t, ",%d", fold);
+    for (int c = 0; c < n; c++)
+        text_put(t, ",%.7g", (double)p[c]);
 }
 
 static int place_of(const char *name, char *const *classes, int n)

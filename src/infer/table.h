@@ -3,6 +3,8 @@
 
 #include "base/names.h"
 #include "base/status.h"
+#include "base/text.h"
+#include <limits.h>
 
 // Grammar:  header: path [label] [fold] class...;  a row a picture.  The first column names the picture, whatever it is
 // called.  A label is a class's name, or its number.
@@ -22,6 +24,10 @@ struct table {
 graft_status table_read(const char *file, struct table *out);
 void table_free(struct table *t); // a zeroed one is fine
 int table_find(const struct table *t, const char *path); // -1: not in it
+// Writing them.  Neither ends its line: a caller may have more columns.  `label` NULL, `fold` NO_FOLD: no such column.
+enum { NO_FOLD = INT_MIN }; // another program's CSV may have negative ones
+void table_put_head(struct text *t, bool label, bool fold, char *const *classes, int n);
+void table_put_row(struct text *t, const char *path, const char *label, int fold, const float *p, int n);
 // Columns in the order of `classes`; GRAFT_BAD_FILE, naming them, where the names are others.
 graft_status table_order(struct table *t, char *const *classes, int n, const char *whose);
 // Fails, naming the classes that only one of two has; their order does not matter.

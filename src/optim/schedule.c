@@ -67,13 +67,14 @@ void schedule_at(const struct schedule_options *o, const struct plateau *p, cons
 void plateau_begin(const struct schedule_options *o, struct plateau *p) { *p = (struct plateau){.rate = o->rate}; }
 
 // Keras: an absolute gain of 1e-4 counts, and the rate drops when `patience` epochs brought none.  PyTorch: a relative
-// gain of 1e-4, and one epoch more; a drop of less than 1e-8 is not made.
+// gain of 1e-4, and one epoch more; a drop of less than 1e-8 is not made.  What is not finite is no gain, ever: as the
+// first value it would be a best that no other could beat.
 void plateau_epoch(const struct schedule_options *o, struct plateau *p, double value, bool rises)
 {
     const bool torch = o->rules == RULES_TORCH;
     const double limit =
         torch ? (rises ? p->best * (1 + 1e-4) : p->best * (1 - 1e-4)) : p->best + (rises ? 1e-4 : -1e-4);
-    if (!p->started || (rises ? value > limit : value < limit)) {
+    if (isfinite(value) && (!p->started || (rises ? value > limit : value < limit))) {
         p->best = value;
         p->started = true;
         p->waited = 0;

@@ -179,7 +179,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         at->steps++;
         if (!isfinite(loss)) {
             batch_tell(t, &b);
-            TRY_GOTO(diverged(t, epoch, at->steps));
+            TRY_GOTO(diverged(t, "the loss", epoch, at->steps));
         }
         at->loss_sum += loss * b.n;
         at->trained += (size_t)b.n;
@@ -201,7 +201,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         at->closed = true;
     }
     if (!finite_parameters(t)) // the last step's update has no loss after it to show what it did
-        TRY_GOTO(diverged(t, epoch, at->steps));
+        TRY_GOTO(diverged(t, "the loss", epoch, at->steps));
     if (at->trained == 0)
         TRY_GOTO(
             fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
@@ -233,9 +233,12 @@ graft_status take_prediction(void *user, uint32_t index, const struct prediction
     const int classes = t->model->n_classes, label = t->data->samples[index].label;
     if (p == NULL)
         return trainer_skip(t, index, error);
+    const bool number = isfinite(t->val_loss_sum);
     for (int k = 0; k < t->model->graph.n_outputs; k++) // the loss that training minimises
         if (t->model->graph.outputs[k].weight > 0)
             t->val_loss_sum += t->model->graph.outputs[k].weight * cross_entropy(p->output[k], classes, label);
+    if (number && !isfinite(t->val_loss_sum)) // a picture may be the reason, so the first is named
+        log_warning("the network's outputs for '%s' are no numbers", t->data->samples[index].path);
     memcpy(t->val_probabilities + t->n_predicted * (size_t)classes, p->probabilities, (size_t)classes * sizeof(float));
     t->val_labels[t->n_predicted] = label;
     t->val_index[t->n_predicted++] = index;
@@ -260,6 +263,8 @@ graft_status epoch_validate(struct trainer *t, struct epoch_result *r)
         return fail(GRAFT_BAD_FILE, "none of the %zu validation pictures can be read", t->n_val);
     r->val = metrics_of(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
     r->val_loss = t->val_loss_sum / (double)t->n_predicted;
+    if (!isfinite(r->val_loss) || !isfinite(r->val.log_loss)) // as after a last step that no loss of training follows
+        return diverged(t, "the validation loss", r->epoch, t->at.steps);
     r->temperature = temperature_fit(t->val_probabilities, t->val_labels, t->n_predicted, t->model->n_classes);
     return GRAFT_OK;
 }

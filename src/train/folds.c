@@ -410,11 +410,7 @@ static graft_status predictions_write(struct collection *c, json_t *results, siz
     graft_status status = GRAFT_OK;
     if (p == NULL || labels == NULL || path == NULL)
         TRY_GOTO(fail_memory("predictions"));
-    text_put(&t, "path,label,fold");
-    for (int i = 0; i < k; i++) {
-        text_put(&t, ",");
-        text_put_field(&t, c->tables[0].classes[i]);
-    }
+    table_put_head(&t, true, true, c->tables[0].classes, k);
     text_put(&t, "\n");
     for (size_t i = 0; i < c->n; i++) {
         const struct member *m = &c->members[i];
@@ -424,12 +420,7 @@ static graft_status predictions_write(struct collection *c, json_t *results, siz
         const float *row = from->p + (size_t)m->row * (size_t)k;
         memcpy(p + n * (size_t)k, row, (size_t)k * sizeof *p);
         labels[n++] = from->label[m->row];
-        text_put_field(&t, m->path);
-        text_put(&t, ",");
-        text_put_field(&t, m->label);
-        text_put(&t, ",%d", m->fold);
-        for (int j = 0; j < k; j++)
-            text_put(&t, ",%.7g", (double)row[j]);
+        table_put_row(&t, m->path, m->label, m->fold, row, k);
         text_put(&t, "\n");
     }
     TRY_GOTO(text_status(&t));

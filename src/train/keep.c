@@ -24,10 +24,10 @@ bool finite_parameters(const struct trainer *t)
     return wrong == 0;
 }
 
-graft_status diverged(const struct trainer *t, int epoch, long step)
+graft_status diverged(const struct trainer *t, const char *loss, int epoch, long step)
 {
     return fail(GRAFT_FAILED,
-                "the loss is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", epoch, step,
+                "%s is not a number at epoch %d, step %ld; %s.  Try a smaller rate, such as --lr %g", loss, epoch, step,
                 t->best.epoch > 0 && t->options->save ? "the last good model is kept" : "no model was saved yet",
                 t->options->recipe.schedule.rate / 10);
 }
@@ -46,7 +46,7 @@ static graft_status best_write(struct trainer *t, const struct epoch_result *r, 
     graft_status status =
         path != NULL && trained != NULL ? model_save(t->model, path, trained) : fail_memory("the model's metadata");
     if (status == GRAFT_OK)
-        status = file_hash(path, &t->best.model, NULL, 0);
+        status = model_hash(path, &t->best.model);
     mem_free(path);
     mem_free(trained);
     TRY(status);
@@ -131,7 +131,7 @@ graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r)
     json_t *state = NULL;
     TRY(held_write(t)); // the checkpoint says which model is the best
     if (!finite_parameters(t))
-        return diverged(t, t->at.epochs + (t->at.steps > 0), t->at.steps);
+        return diverged(t, "the loss", t->at.epochs + (t->at.steps > 0), t->at.steps);
     char *trained = trained_text(t->trained, r);
     graft_status status = trained != NULL ? trainer_state(t, &state) : fail_memory("the model's metadata");
     if (status == GRAFT_OK)

@@ -202,8 +202,9 @@ static graft_status model_epoch(const char *path, int *out)
     return status;
 }
 
-// The best model is the one the checkpoint knows, or a later one that the run wrote before it stopped; that one comes
-// again, the same.  Anything else cannot stand for the best.
+// The best model is the one the checkpoint knows by its tensors, since `val --calibrate` changes what it says of itself
+// (older runs know the whole file), or a later one that the run wrote before it stopped; that one comes again, the
+// same.  Anything else cannot stand for the best.
 static void best_check(struct trainer *t)
 {
     char *path = path_join(t->folder.path, "model.safetensors");
@@ -213,7 +214,8 @@ static void best_check(struct trainer *t)
         mem_free(path);
         return;
     }
-    if ((file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == t->best.model) ||
+    if ((model_hash(path, &hash) == GRAFT_OK && hash == t->best.model) ||
+        (file_hash(path, &hash, NULL, 0) == GRAFT_OK && hash == t->best.model) ||
         (model_epoch(path, &epoch) == GRAFT_OK && epoch > t->at.epochs)) {
         mem_free(path);
         return;

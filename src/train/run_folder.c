@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "infer/table.h"
 #include "train/checkpoint.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -307,20 +308,13 @@ static graft_status predictions_write(const struct run_folder *f, const struct m
                                       size_t n, const uint32_t *index, const float *p)
 {
     struct text t = {0};
-    text_put(&t, "path,label");
-    for (int c = 0; c < m->n_classes; c++) {
-        text_put(&t, ",");
-        text_put_field(&t, m->classes[c]);
-    }
-    for (size_t i = 0; i < n; i++) {
-        text_put(&t, "\n");
-        text_put_field(&t, d->samples[index[i]].path);
-        text_put(&t, ",");
-        text_put_field(&t, m->classes[d->samples[index[i]].label]);
-        for (int c = 0; c < m->n_classes; c++)
-            text_put(&t, ",%.7g", p[i * (size_t)m->n_classes + (size_t)c]);
-    }
+    table_put_head(&t, true, false, m->classes, m->n_classes);
     text_put(&t, "\n");
+    for (size_t i = 0; i < n; i++) {
+        const struct sample *s = &d->samples[index[i]];
+        table_put_row(&t, s->path, m->classes[s->label], NO_FOLD, p + i * (size_t)m->n_classes, m->n_classes);
+        text_put(&t, "\n");
+    }
     return folder_replace(&t, f, "val_predictions.csv");
 }
 

@@ -25,7 +25,7 @@ struct position {
 struct best {
     double value;   // of what is monitored; NAN: none yet
     int epoch;
-    uint64_t model; // XXH64 of its model.safetensors
+    uint64_t model; // model_hash of its model.safetensors
 };
 struct held { // the best epoch's model and predictions, until the next checkpoint writes them
     bool any;
@@ -99,7 +99,7 @@ graft_status trainer_skip(struct trainer *t, uint32_t index, const char *reason)
 graft_status take_prediction(void *trainer, uint32_t index, const struct prediction *p, const char *error);
 // keep.c
 bool finite_parameters(const struct trainer *t);
-graft_status diverged(const struct trainer *t, int epoch, long step); // the failure
+graft_status diverged(const struct trainer *t, const char *loss, int epoch, long step); // the failure
 graft_status checkpoint_event(struct trainer *t);
 graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r);
 // After so many epochs: whether it is time, so that epochs of a moment are not outlasted by what they leave.

@@ -47,6 +47,14 @@ people() {
         n=$((n + 1))
     done
 }
+# npy FILE TYPE SHAPE: the head of an array, as NumPy writes it; its data are to be appended.
+npy() { { printf '\223NUMPY\1\0\166\0' && printf '%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': ($3), }"; } >"$1"; }
+# floats FOLDER SIDE: x.npy and y.npy of four preprocessed pictures of two classes, all black.
+floats() {
+    mkdir "$1"
+    npy "$1/x.npy" '<f4' "4, $2, $2, 3" && head -c $((4 * $2 * $2 * 3 * 4)) /dev/zero >>"$1/x.npy"
+    npy "$1/y.npy" '|u1' '4,' && printf '\0\1\0\1' >>"$1/y.npy"
+}
 # Two classes that a network tells apart at once: 24 grey pictures of 8x8, bright and dark, made without any tool.
 idx() { # name: an IDX pair of them
     printf '\0\0\10\3\0\0\0\30\0\0\0\10\0\0\0\10' >set/$1-images-idx3-ubyte

@@ -26,12 +26,64 @@ expect 2 "'other': train takes its data with -d" 'data without -d' $train other
 expect 3 "cannot create folder 'file': Not a directory" 'a file for a folder' sh -c "echo x >file && $train --epochs 1 -o file"
 holds 'nothing was begun' [ ! -e runs ]
 
+# Arrays that nothing resizes.
+$train --lr 1e-4 --epochs 1 -o run >log 2>&1
+floats small 16
+floats large 64
+for side in 16 64; do
+    [ $side = 16 ] && data=small || data=large
+    text="of ${side}x$side, which nothing resizes, and the model takes 32x32"
+    expect 3 "$text" "val on arrays of $side" "$graft" val run -d $data --split all
+    expect 3 "$text" "features of arrays of $side" "$graft" features run -d $data -o f.npy
+    expect 3 "$text" "svm on arrays of $side" "$graft" svm run -d $data --folds 2 -o machine
+done
+expect 0 '4 pictures' 'features at the size of the arrays' "$graft" features run -d large --imgsz 64 -o f.npy
+expect 0 'x.npy#3' 'predict takes the size from an array' "$graft" predict run large/x.npy
+expect 2 '--imgsz 32: the array' 'and refuses another' "$graft" predict run large/x.npy --imgsz 32
+
+# A temperature goes into a run's model and changes nothing else.
+calibrate() { "$graft" val "$@" -d set -d set --split all --calibrate; }
+cp -r run warm && cp warm/last.ckpt.safetensors state
+expect 2 'is the state that' 'no temperature for a checkpoint' calibrate warm/last.ckpt.safetensors
+holds 'which stays as it is' cmp state warm/last.ckpt.safetensors
+for option in '--resize squash' --icc '--heads main'; do
+    expect 2 "--calibrate: the temperature stays in the model, ${option%% *} is" "no temperature with $option" calibrate warm $option
+done
+holds 'which leave the model as it is' cmp run/model.safetensors warm/model.safetensors
+exec 9>>warm/.lock && flock 9 # as a run in it would
+expect 3 "'warm' is in use by another run" 'no temperature while the run goes on' calibrate warm/model.safetensors
+expect 0 'log-loss' 'which may be looked at' "$graft" val warm -d set --val 24
+exec 9>&-
+expect 0 'is now in warm/model.safetensors' 'a temperature of a run' calibrate warm
+holds 'in the model' sh -c '! cmp -s run/model.safetensors warm/model.safetensors'
+expect 0 'is now in warm/model.safetensors' 'another in its place' calibrate warm/model.safetensors --tta 2
+for run in run warm; do tail -c 13000000 $run/model.safetensors >$run/tensors; done
+holds 'beside the same tensors' cmp run/tensors warm/tensors
+expect 0 'the run is in warm' 'resuming after it' "$graft" train --resume warm --epochs 2
+holds 'knows the best model' sh -c '! grep -q "is not the model of epoch" log'
+
+# Outputs that are no numbers: of a model whose classifier has a bias of NaN; of weights that the last step blew up.
+mkdir none && cp run/model.safetensors none/model.safetensors
+header=$(($(od -An -t u8 -N 8 none/model.safetensors)))
+bias=$(head -c $((8 + header)) none/model.safetensors |
+    sed 's/.*"classifier.bias":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/' | tail -n 1)
+printf '\377\377\377\377' | dd of=none/model.safetensors bs=1 seek=$((8 + header + bias)) conv=notrunc 2>/dev/null
+good=$here/golden/data/rgb.png
+expect 3 "rgb.png: the model's outputs for it are no numbers" 'predict' "$graft" predict none "$good" --csv none.csv
+holds 'no row of them' [ "$(wc -l <none.csv)" = 1 ]
+expect 3 '"error":' 'predict --json' "$graft" predict none "$good" --json
+expect 3 'are no numbers' 'predict --tta' "$graft" predict none "$good" --tta 2 --tta-mean geometric
+expect 1 'so no figure would mean anything' 'val' "$graft" val none -d set --val 24
+expect 1 'so no figure would mean anything' 'val --tta' "$graft" val none -d set --val 24 --tta 2 --tta-mean geometric
+expect 1 'the validation loss is not a number at epoch 1, step 1; no model was saved yet' 'a validation without a loss' \
+    $train -m vgg16.keras -b 24 --lr 1e6 --epochs 2 --dropout 0 -o blown
+holds 'and without an epoch' sh -c '! grep -q "\"epoch\"" blown/events.jsonl && [ ! -e blown/model.safetensors ]'
+
 # Going on.
 mkdir empty
 for folder in empty file nowhere set; do
     expect 3 "'$folder' is not the folder of a run" "going on with $folder" "$graft" train --resume $folder
 done
-$train --lr 1e-4 --epochs 1 -o run >log 2>&1
 again() { # EXIT TEXT NAME CHANGE [OPTION]...: with two epochs, in a copy of the run in which something is other
     rm -rf copy && cp -r run copy
     exit=$1 text=$2 name=$3

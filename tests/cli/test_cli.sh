@@ -235,10 +235,10 @@ expect 0 'tree/below/2.png' 'predict a folder and its folders' "$graft" predict 
 expect 0 'tree/below/2.png' 'predict a CSV' "$graft" predict run/model.safetensors list.csv
 echo old >out.csv
 expect 4 'No space left' 'no room for a CSV' "$graft" predict run/model.safetensors tree --csv /dev/full
-expect 3 'could not be read' 'a CSV of the good ones' "$graft" predict run/model.safetensors tree pets/a/page.jpg --csv out.csv
+expect 3 'gave no result' 'a CSV of the good ones' "$graft" predict run/model.safetensors tree pets/a/page.jpg --csv out.csv
 if [ "$(wc -l <out.csv)" = 3 ] && head -n 1 out.csv | grep -qx 'path,"0","1"' && grep -q '^"tree/below/2.png",[0-9.e-]*,[0-9.e-]*$' out.csv &&
     [ -z "$(find . -name 'out.csv.tmp-*')" ]; then ok 'its rows'; else cp out.csv log; not_ok 'its rows'; fi
-expect 3 'could not be read' 'predict reports the bad' "$graft" predict run/model.safetensors pets/a/page.jpg
+expect 3 'gave no result' 'predict reports the bad' "$graft" predict run/model.safetensors pets/a/page.jpg
 
 # Reports read the run folder alone.
 expect 0 'run/report.html' 'report of a run' "$graft" report run

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "infer/ensemble.h"
 #include "infer/fit.h"
 #include "infer/metrics.h"
 #include "infer/scores.h"
@@ -322,9 +323,36 @@ static void test_texts(void **state)
     model_close(&model);
 }
 
+// What is no number stays none through every mean: clipped to the least positive number it would be one.
+static void test_no_numbers(void **state)
+{
+    (void)state;
+    const float fine[] = {0.25f, 0.75f}, none[] = {NAN, NAN};
+    for (int rule = 0; mean_names[rule] != NULL; rule++) {
+        struct blend b;
+        float p[2];
+        assert_int_equal(blend_init(&b, (enum mean)rule, 1, 2), GRAFT_OK);
+        blend_add(&b, 0, fine, 1);
+        blend_add(&b, 0, none, 1);
+        blend_end(&b, 0, 2, p);
+        assert_true(isnan(p[0]) && isnan(p[1]));
+        blend_fini(&b);
+    }
+    const double weights[2 * 5] = {0};
+    for (int rule = ENSEMBLE_ARITHMETIC; rule <= ENSEMBLE_STACK; rule++) {
+        struct ensemble_member members[2] = {{.weight = 1}, {.weight = 1}};
+        const struct ensemble e = {.rule = (enum ensemble_rule)rule, .n_classes = 2, .members = members, .n_members = 2,
+                                   .stack = (double *)weights};
+        float p[2];
+        ensemble_combine(&e, (const float *const[]){fine, none}, p);
+        assert_true(isnan(p[0]) && isnan(p[1]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_geometric_of_nothing),
+                                       cmocka_unit_test(test_no_numbers),
                                        cmocka_unit_test(test_weights),
                                        cmocka_unit_test(test_stack), cmocka_unit_test(test_of_some_rows),
                                        cmocka_unit_test(test_views), cmocka_unit_test(test_bad_picture),

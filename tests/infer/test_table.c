@@ -55,6 +55,37 @@ static void test_read(void **state)
     table_free(&t);
 }
 
+// What is written is read back, whatever the names are; predict's file quotes them all.
+static void test_write(void **state)
+{
+    (void)state;
+    char *classes[] = {"cat, grey", "\"dog\""};
+    const float p[] = {0.25f, 0.75f, 1, 0};
+    for (int columns = 0; columns < 8; columns++) {
+        const bool label = columns & 1, fold = columns & 2;
+        struct text text = {.quotes = columns & 4};
+        struct table t;
+        table_put_head(&text, label, fold, classes, 2);
+        text_put(&text, "\n");
+        table_put_row(&text, "a\n,.jpg", label ? classes[1] : NULL, fold ? 3 : NO_FOLD, p, 2);
+        text_put(&text, "\n");
+        table_put_row(&text, "b.jpg", label ? classes[0] : NULL, fold ? -1 : NO_FOLD, p + 2, 2);
+        text_put(&text, "\n");
+        assert_int_equal(text_status(&text), GRAFT_OK);
+        assert_true((strstr(text.data, "\"b.jpg\"") != NULL) == text.quotes);
+        assert_int_equal(read_text(text.data, &t), GRAFT_OK);
+        assert_true(t.n == 2 && t.n_classes == 2 && (t.label != NULL) == label && (t.fold != NULL) == fold);
+        assert_string_equal(t.classes[0], classes[0]);
+        assert_string_equal(t.classes[1], classes[1]);
+        assert_true(table_find(&t, "a\n,.jpg") == 0 && table_find(&t, "b.jpg") == 1);
+        assert_memory_equal(t.p, p, sizeof p);
+        assert_true(!label || (t.label[0] == 1 && t.label[1] == 0));
+        assert_true(!fold || (t.fold[0] == 3 && t.fold[1] == -1));
+        table_free(&t);
+        text_fini(&text);
+    }
+}
+
 static void test_order(void **state)
 {
     (void)state;
@@ -100,7 +131,7 @@ static void test_bad(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_order),
-                                       cmocka_unit_test(test_bad)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_write),
+                                       cmocka_unit_test(test_order), cmocka_unit_test(test_bad)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -272,6 +272,11 @@ static void check_framework(enum rules rules, const char *file)
         plateau_epoch(&o, &p, values[epoch], false);
     }
     assert_true(p.rate < 0.05); // it dropped, more than once
+    // What is not finite is never the best, first or later, and is waited through as any epoch without a gain.
+    plateau_begin(&o, &p);
+    for (int epoch = 0; epoch < 4; epoch++)
+        plateau_epoch(&o, &p, (double[]){NAN, INFINITY, 0.5, -INFINITY}[epoch], false);
+    assert_true(p.started && p.best == 0.5 && p.waited == 1 && p.rate == 0.1);
     tensor_set_free(&set);
 }
 

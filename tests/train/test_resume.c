@@ -334,6 +334,34 @@ static void test_best_model_is_lost(void **state)
     assert_true(file_exists("bestless/model.safetensors"));
 }
 
+// What the best model says of itself may change, as `val --calibrate` does it: it stays the best.  Another model of the
+// same epoch is not it.
+static void test_best_model_says_otherwise(void **state)
+{
+    (void)state;
+    uint64_t tensors, after;
+    struct tiny t = tiny_of("retold");
+    t.epochs = 1;
+    tiny_expect(&t, GRAFT_OK);
+    assert_int_equal(model_hash("retold/model.safetensors", &tensors), GRAFT_OK);
+    assert_int_equal(model_retell("retold/model.safetensors", "{\"epoch\": 1, \"temperature\": 2.5}"), GRAFT_OK);
+    assert_int_equal(model_hash("retold/model.safetensors", &after), GRAFT_OK);
+    assert_int_equal(tensors, after);
+    t.epochs = 2;
+    tiny_expect(&t, GRAFT_OK);
+    char *log = text_of_file("tiny.log");
+    assert_null(strstr(log, "is not the model"));
+    free(log);
+    FILE *file = fopen("retold/model.safetensors", "r+b");
+    assert_non_null(file);
+    assert_true(fseek(file, -1, SEEK_END) == 0 && fputc(0x55, file) == 0x55 && fclose(file) == 0);
+    t.epochs = 3;
+    tiny_expect(&t, GRAFT_OK);
+    log = text_of_file("tiny.log");
+    assert_non_null(strstr(log, "is not the model of epoch"));
+    free(log);
+}
+
 static void wait_for_ever(void *user)
 {
     (void)user;
@@ -524,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_every_call_goes_wrong),    cmocka_unit_test(test_random_kills),
         cmocka_unit_test(test_cancelled_at_every_step),  cmocka_unit_test(test_recipes_go_on),
         cmocka_unit_test(test_finished_goes_on),         cmocka_unit_test(test_best_model_is_lost),
+        cmocka_unit_test(test_best_model_says_otherwise),
         cmocka_unit_test(test_folder_is_taken),          cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
     cmocka_set_test_filter(getenv("GRAFT_ONLY")); // NULL: all

@@ -269,6 +269,12 @@ static void test_metrics(void **state)
     assert_true(one.n == 2 && one.precision == 0 && one.recall == 0 && one.f1 == 0);
     // bins 10: 0.7 right; 9: 0.6 wrong; 14: 1 wrong; 7: 0.5 (the tie's first class) wrong
     assert_true(fabs(calibration_error(p, labels, 4, 2) - (0.3 + 0.6 + 1 + 0.5) / 4) < 1e-6);
+    // what is no number is never right, whichever class has it
+    const float none[] = {NAN, NAN, NAN, 0.6f, 0.4f, NAN};
+    const int all[] = {0, 1, 0};
+    const struct metrics of_none = metrics_of(none, all, 3, 2);
+    assert_true(isnan(of_none.log_loss) && of_none.top1 == 0 && of_none.top5 == 0);
+    assert_true(isfinite(calibration_error(none, all, 3, 2)));
 }
 
 int main(void)
