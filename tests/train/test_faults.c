@@ -149,9 +149,33 @@ static void test_pictures_change(void **state)
     assert_true(opens("changed/model.safetensors"));
 }
 
+// Validation pictures that are left out make no epoch shorter, however many they are.
+static void test_unreadable_validation(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    assert_int_equal(file_make_folder("odd/train/a"), GRAFT_OK);
+    assert_int_equal(file_make_folder("odd/train/b"), GRAFT_OK);
+    assert_int_equal(file_make_folder("odd/val/a"), GRAFT_OK);
+    assert_int_equal(file_make_folder("odd/val/b"), GRAFT_OK);
+    for (int i = 0; i < 12; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "odd/%s/%c/%d.png", i < 4 ? "train" : "val", "ab"[i % 2], i);
+        if (i < 6)
+            copy(i % 2 == 0 ? "alpha.png" : "rgb.png", path);
+        else
+            assert_int_equal(file_write_all(path, "nothing", 7), GRAFT_OK);
+    }
+    assert_int_equal(RUN("train", &seen, "data", "odd", "weights", "none", "imgsz", "32", "batch", "3", "epochs", "2",
+                         "threads", "1", "output", "odder"), GRAFT_OK);
+    assert_int_equal(seen.steps, 4);
+    assert_int_equal(seen.steps_told, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_disk), cmocka_unit_test(test_failure_leaves_best),
-                                       cmocka_unit_test(test_pictures_change)};
+                                       cmocka_unit_test(test_pictures_change),
+                                       cmocka_unit_test(test_unreadable_validation)};
     return cmocka_run_group_tests_name("faults", tests, toy_setup, toy_teardown);
 }
