@@ -299,6 +299,29 @@ static void test_recipes_go_on(void **state)
     }
 }
 
+// What goes on beyond an --unfreeze-epoch says what trains there, and makes plans of nothing else.
+static void test_goes_on_in_its_phase(void **state)
+{
+    (void)state;
+    struct recipe recipe = tiny_guide(TINY_EPOCHS);
+    struct tiny t = tiny_of("phased");
+    recipe.unfreeze = "2:all";
+    t.recipe = &recipe;
+    t.freeze = 1;
+    t.stop_after = 6; // of four steps an epoch
+    tiny_expect(&t, GRAFT_CANCELLED);
+    char *log = text_of_file("tiny.log");
+    assert_non_null(strstr(log, "training: head; from epoch 2 on all layers"));
+    assert_non_null(strstr(log, "\nepoch 2: "));
+    free(log);
+    t.stop_after = 0;
+    tiny_expect(&t, GRAFT_OK);
+    log = text_of_file("tiny.log");
+    if (strstr(log, "training: all layers (") == NULL || strstr(log, "\nepoch 2: ") != NULL)
+        fail_msg("%s", log);
+    free(log);
+}
+
 static void test_finished_goes_on(void **state)
 {
     (void)state;
@@ -523,6 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_call_goes_wrong),    cmocka_unit_test(test_random_kills),
         cmocka_unit_test(test_cancelled_at_every_step),  cmocka_unit_test(test_recipes_go_on),
+        cmocka_unit_test(test_goes_on_in_its_phase),
         cmocka_unit_test(test_finished_goes_on),         cmocka_unit_test(test_best_model_is_lost),
         cmocka_unit_test(test_folder_is_taken),          cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
