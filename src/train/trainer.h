@@ -79,7 +79,8 @@ struct trainer {
     struct histograms histograms;
 };
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
-void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
+// recipe.c: in the log; `parts`: of a batch, that --memory cuts it into.
+void recipe_tell(const struct recipe *r, int batch, int parts, int epochs);
 // plans.c.  plans_prepare: the phases and the batch, the last phase fitting the memory; plans_make: the plans for the
 // position, in its phase; phase_enter: before an epoch, what --unfreeze-epoch lets train from now on; partial_make: the
 // plan of a last batch of `batch` pictures.
