@@ -420,6 +420,7 @@ static void test_from_outside(void **state)
     CHANGED("--model vgg16 (was not set)", "resume", "parted", "model", "vgg16");
     CHANGED("--dropout 0.1 (was not set)", "resume", "parted", "dropout", "0.1");
     CHANGED("--bn stats (was train)", "resume", "parted", "bn", "stats");
+    CHANGED("--data given otherwise", "resume", "parted", "data", "set", "data", "set");
     toy_set("set", TOY_N - 2, TOY_SIDE);
     CHANGED("are gone (x.npy#38, ...)", "resume", "parted");
     toy_set("set", TOY_N, TOY_SIDE + 1);
