@@ -12,6 +12,7 @@
 #include "infer/metrics.h"
 #include "infer/table.h"
 #include "train/folds.h"
+#include "train/run_folder.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -486,12 +487,13 @@ graft_status run_ensemble(const graft_options *o)
     g.rule = (enum rule)rule;
     if (o->n_inputs == 0)
         return fail(GRAFT_BAD_OPTION, "which members? graft ensemble MEMBER... [-o DIR]");
-    if (folder != NULL && file_exists(folder) && !ensemble_is(folder)) {
+    if (folder != NULL) {
         char *other = path_join(folder, "args.json");
         const bool taken = other == NULL || file_exists(other);
         mem_free(other);
         if (taken)
             return fail(GRAFT_BAD_OPTION, "'%s' holds a run; name another folder with -o", folder);
+        TRY(run_folder_check(folder, ENSEMBLE_FILE));
     }
     g.entries = mem_zero(o->n_inputs, sizeof *g.entries);
     if (g.entries == NULL)

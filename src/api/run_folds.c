@@ -219,6 +219,7 @@ graft_status folds_anew(const graft_options *o)
         TRY_GOTO(fail(GRAFT_BAD_OPTION,
                       "'%s' holds a run already; go on with `graft train --resume %s`, or name another folder with -o",
                       folder, folder));
+    TRY_GOTO(run_folder_check(folder, NULL));
     TRY_GOTO(folds_train(o, folder));
 done:
     mem_free(folder);

@@ -14,8 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char DESCRIPTION[] = "ensemble.json"; // of the folder
-
 enum { ENSEMBLE_VERSION = 1 };
 static const char *const rule_names[] = {"arithmetic", "geometric", "stack"};
 
@@ -38,7 +36,7 @@ void ensemble_free(struct ensemble *e)
     *e = (struct ensemble){0};
 }
 
-bool ensemble_is(const char *path) { return described_is(path, DESCRIPTION); }
+bool ensemble_is(const char *path) { return described_is(path, ENSEMBLE_FILE); }
 
 // A JSON array of names into a heap list.
 static graft_status names_of(const json_t *array, char ***out, int *n)
@@ -165,7 +163,7 @@ static graft_status object_read(const json_t *o, const char *folder, void *out)
 graft_status ensemble_read(const char *path, struct ensemble *out)
 {
     *out = (struct ensemble){0};
-    const graft_status status = described_read(path, DESCRIPTION, object_read, out);
+    const graft_status status = described_read(path, ENSEMBLE_FILE, object_read, out);
     if (status != GRAFT_OK)
         ensemble_free(out);
     return status;
@@ -208,7 +206,7 @@ graft_status ensemble_write(const struct ensemble *e, const char *folder)
     json_t *classes = json_array(), *members = json_array();
     json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "graft.ensemble", ENSEMBLE_VERSION, "rule", rule_names[e->rule],
                           "classes", classes, "members", members);
-    char *path = path_join(folder, DESCRIPTION);
+    char *path = path_join(folder, ENSEMBLE_FILE);
     graft_status status = GRAFT_OK;
     if (o == NULL || path == NULL)
         TRY_GOTO(fail_memory("the ensemble"));

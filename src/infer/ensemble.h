@@ -21,6 +21,7 @@ struct ensemble {
     int n_members;
     double *stack; // fit.h's
 };
+#define ENSEMBLE_FILE "ensemble.json"
 bool ensemble_is(const char *path); // a folder with ensemble.json, or that file
 graft_status ensemble_read(const char *path, struct ensemble *out);
 void ensemble_free(struct ensemble *e); // a zeroed one is fine

@@ -415,6 +415,21 @@ static void test_from_outside(void **state)
     assert_non_null(strstr(graft_message(), "graft train --resume parted"));
     assert_int_equal(RUN("train", &second, BASE, "epochs", "3", "output", "parted"), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "--resume parted"));
+    static const char *const others[][2] = {
+        {"folds.csv", "--resume kept"}, {"svm.json", "-o"}, {"ensemble.json", "-o"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) { // what other commands have made stays
+        char path[64];
+        tiny_clear("kept");
+        assert_int_equal(file_make_folder("kept"), GRAFT_OK);
+        snprintf(path, sizeof path, "kept/%s", others[i][0]);
+        assert_int_equal(file_write_all(path, "{}", 2), GRAFT_OK);
+        assert_int_equal(RUN("train", &second, BASE, "epochs", "1", "output", "kept"), GRAFT_BAD_OPTION);
+        assert_non_null(strstr(graft_message(), others[i][0]));
+        assert_non_null(strstr(graft_message(), others[i][1]));
+        assert_int_equal(RUN("train", &second, "data", "set", "weights", "none", "folds", "2", "output", "kept"),
+                         GRAFT_BAD_OPTION);
+        assert_false(file_exists("kept/args.json"));
+    }
 
     CHANGED("--lr 0.03 (was 0.02)", "resume", "parted", "lr", "0.03");
     CHANGED("--model vgg16 (was not set)", "resume", "parted", "model", "vgg16");
