@@ -451,25 +451,26 @@ static graft_status predictions_write(const struct gathering *g, const char *fol
 
 static graft_status write(const struct gathering *g, const char *folder, const json_t *result)
 {
-    struct ensemble e;
+    struct ensemble e = {0};
     char *path = path_join(folder, "results.json");
     bool models = true;
     graft_status status = path != NULL ? file_make_folder(folder) : fail_memory("a path");
-    if (status == GRAFT_OK && g->common > 0)
-        status = predictions_write(g, folder);
-    if (status == GRAFT_OK)
-        status = json_write_file(path, result);
-    mem_free(path);
-    TRY(status);
+    TRY_GOTO(status);
     for (int i = 0; i < g->n; i++)
         models &= g->entries[i].n_files > 0;
-    if (!models) {
+    TRY_GOTO(ensemble_of(g, g->weights, g->stack, &e));
+    if (models)
+        TRY_GOTO(ensemble_check(&e, folder));
+    if (g->common > 0)
+        TRY_GOTO(predictions_write(g, folder));
+    TRY_GOTO(json_write_file(path, result));
+    if (models)
+        TRY_GOTO(ensemble_write(&e, folder));
+    else
         log_info("a CSV predicts no other pictures, so '%s' holds predictions and no model", folder);
-        return GRAFT_OK;
-    }
-    TRY(ensemble_of(g, g->weights, g->stack, &e));
-    status = ensemble_write(&e, folder);
+done:
     mem_free(e.members);
+    mem_free(path);
     return status;
 }
 

@@ -136,6 +136,18 @@ expect 2 'holds a run' 'an ensemble over a run' "$graft" ensemble folds -o folds
 expect 2 'holds a fold run' 'a run over a fold run' "$graft" train $toy --epochs 1 -o folds
 expect 2 'holds an ensemble' 'a run over an ensemble' "$graft" train $toy --epochs 1 -o pair
 expect 2 'holds an ensemble' 'folds over an ensemble' "$graft" train $toy --folds 3 --group person -o pair
+cp -r pair turned
+ln -s "$work/turned/member-0-0.safetensors" zero.safetensors && ln -s "$work/turned/member-1-0.safetensors" one.safetensors
+expect 2 'another member would take its place' 'an ensemble of its own members, turned' "$graft" ensemble \
+    turned/member-1-0.safetensors turned/member-0-0.safetensors -o turned
+expect 2 'another member would take its place' 'an ensemble over a member by another name' "$graft" ensemble \
+    folds/fold-0/model.safetensors zero.safetensors -o turned
+holds 'which stays' diff -r pair turned
+expect 0 'nothing can be scored' 'an ensemble where its members lie' "$graft" ensemble turned/member-0-0.safetensors \
+    one.safetensors -o turned
+holds 'its models' sh -c 'for m in 0 1; do cmp pair/member-$m-0.safetensors turned/member-$m-0.safetensors || exit; done'
+holds 'nothing but models' [ -z "$(find turned -type l -o -name '*.tmp-*')" ]
+rm -r turned zero.safetensors one.safetensors
 sed 's/"geometric"/"harmonic"/' pair/ensemble.json >pair/x && mv pair/x pair/ensemble.json
 expect 3 "rule 'harmonic'" 'a bad ensemble' "$graft" predict pair pictures
 sed 's/"harmonic"/"geometric"/; s/member-0-0/..\/member/' pair/ensemble.json >pair/x && mv pair/x pair/ensemble.json

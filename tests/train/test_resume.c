@@ -155,7 +155,7 @@ static void fault_begin(void *user)
     (void)user;
     kept = file_ops;
     file_ops = (struct file_table){fault_open, fault_write, fault_fsync, fault_close, fault_rename, fault_unlink,
-                                   fault_truncate};
+                                   fault_truncate, link};
 }
 
 // The run with one call going wrong, then taken up again as often as it takes, then compared.
