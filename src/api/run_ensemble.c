@@ -286,19 +286,17 @@ static graft_status ensemble_of(const struct gathering *g, const double *weights
 static graft_status combine(struct gathering *g, const double *weights, double *stack, int part)
 {
     struct ensemble e;
-    const size_t k = (size_t)g->n_classes;
-    const float **row = mem_alloc((size_t)g->n * sizeof *row);
-    graft_status status = row != NULL ? ensemble_of(g, weights, stack, &e) : fail_memory("predictions");
-    for (size_t r = 0; status == GRAFT_OK && r < g->common; r++) {
-        if (part >= 0 && g->part[r] != part)
-            continue;
-        for (int i = 0; i < g->n; i++)
-            row[i] = g->p[i] + r * k;
-        ensemble_combine(&e, row, g->combined + r * k);
-    }
-    if (status == GRAFT_OK)
+    size_t n = 0;
+    uint32_t *rows = mem_alloc((g->common + 1) * sizeof *rows);
+    graft_status status = rows != NULL ? ensemble_of(g, weights, stack, &e) : fail_memory("predictions");
+    for (size_t r = 0; status == GRAFT_OK && r < g->common; r++)
+        if (part < 0 || g->part[r] == part)
+            rows[n++] = (uint32_t)r;
+    if (status == GRAFT_OK) {
+        status = ensemble_combine(&e, g->p, rows, n, g->combined);
         mem_free(e.members);
-    mem_free(row);
+    }
+    mem_free(rows);
     return status;
 }
 

@@ -8,8 +8,6 @@
 #include "infer/fit.h"
 #include "infer/table.h"
 #include "weights/weights.h"
-#include <float.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -301,37 +299,45 @@ done:
 
 // ---- its predictions
 
-// The weighted mean of class c's probabilities, or of their logarithms.
-static double mean_of(const struct ensemble *e, const float *const *p, int c)
+static enum mean mean_rule(const struct ensemble *e)
 {
-    double sum = 0, weights = 0;
-    for (int m = 0; m < e->n_members; m++) {
-        const double weight = e->members[m].weight;
-        weights += weight;
-        if (weight > 0)
-            sum += weight * (e->rule == ENSEMBLE_GEOMETRIC ? log(fmax(p[m][c], FLT_TRUE_MIN)) : p[m][c]);
-    }
-    return sum / weights;
+    return e->rule == ENSEMBLE_GEOMETRIC ? MEAN_GEOMETRIC : MEAN_ARITHMETIC;
 }
 
-void ensemble_combine(const struct ensemble *e, const float *const *p, float *out)
+static graft_status combine_stack(const struct ensemble *e, const float *const *p, const uint32_t *rows, size_t n,
+                                  float *out)
 {
-    double top = -INFINITY, total = 0;
-    if (e->rule == ENSEMBLE_STACK) {
-        stack_apply(e->stack, p, e->n_members, e->n_classes, out);
-        return;
+    const size_t k = (size_t)e->n_classes;
+    const float **row = mem_alloc((size_t)e->n_members * sizeof *row);
+    if (row == NULL)
+        return fail_memory("predictions");
+    for (size_t i = 0; i < n; i++) {
+        for (int m = 0; m < e->n_members; m++)
+            row[m] = p[m] + rows[i] * k;
+        stack_apply(e->stack, row, e->n_members, e->n_classes, out + rows[i] * k);
     }
-    if (e->rule == ENSEMBLE_ARITHMETIC) {
-        for (int c = 0; c < e->n_classes; c++)
-            out[c] = (float)mean_of(e, p, c);
-        return;
+    mem_free(row);
+    return GRAFT_OK;
+}
+
+graft_status ensemble_combine(const struct ensemble *e, const float *const *p, const uint32_t *rows, size_t n,
+                              float *out)
+{
+    const size_t k = (size_t)e->n_classes;
+    struct blend b;
+    double weights = 0;
+    if (e->rule == ENSEMBLE_STACK)
+        return combine_stack(e, p, rows, n, out);
+    TRY(blend_init(&b, mean_rule(e), n, e->n_classes));
+    for (int m = 0; m < e->n_members; m++) {
+        for (size_t i = 0; i < n; i++)
+            blend_add(&b, i, p[m] + rows[i] * k, e->members[m].weight);
+        weights += e->members[m].weight;
     }
-    for (int c = 0; c < e->n_classes; c++)
-        top = fmax(top, mean_of(e, p, c));
-    for (int c = 0; c < e->n_classes; c++)
-        total += exp(mean_of(e, p, c) - top);
-    for (int c = 0; c < e->n_classes; c++)
-        out[c] = (float)(exp(mean_of(e, p, c) - top) / total);
+    for (size_t i = 0; i < n; i++)
+        blend_end(&b, i, weights, out + rows[i] * k);
+    blend_fini(&b);
+    return GRAFT_OK;
 }
 
 // One model's, in the ensemble's order of classes, added to the member's mean.
@@ -381,15 +387,15 @@ graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, 
 {
     const size_t k = (size_t)e->n_classes, size = d->count * k;
     float *all = mem_alloc(((size_t)e->n_members * size + 1) * sizeof *all);
-    const float **row = mem_alloc((size_t)e->n_members * sizeof *row);
+    const float **p = mem_alloc((size_t)e->n_members * sizeof *p); // by member
     struct blend b = {0};
     graft_status status = scores_init(out, d->count, e->n_classes);
-    if (status == GRAFT_OK && (all == NULL || row == NULL))
+    if (status == GRAFT_OK && (all == NULL || p == NULL))
         status = fail_memory("predictions");
     for (int m = 0; status == GRAFT_OK && m < e->n_members; m++) {
         const struct ensemble_member *member = &e->members[m];
-        status =
-            blend_init(&b, e->rule == ENSEMBLE_GEOMETRIC ? MEAN_GEOMETRIC : MEAN_ARITHMETIC, d->count, e->n_classes);
+        p[m] = all + (size_t)m * size;
+        status = blend_init(&b, mean_rule(e), d->count, e->n_classes);
         for (int i = 0; status == GRAFT_OK && i < member->n_files; i++) {
             log_info("member %d of %d, model %d of %d: %s", m + 1, e->n_members, i + 1, member->n_files,
                      member->files[i]);
@@ -399,13 +405,10 @@ graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, 
             blend_end(&b, order[i], member->n_files, all + (size_t)m * size + order[i] * k);
         blend_fini(&b);
     }
-    for (size_t i = 0; status == GRAFT_OK && i < n; i++) {
-        for (int m = 0; m < e->n_members; m++)
-            row[m] = all + (size_t)m * size + order[i] * k;
-        ensemble_combine(e, row, out->p + order[i] * k);
-    }
+    if (status == GRAFT_OK)
+        status = ensemble_combine(e, p, order, n, out->p);
     mem_free(all);
-    mem_free(row);
+    mem_free(p);
     if (status != GRAFT_OK)
         scores_fini(out);
     return status;

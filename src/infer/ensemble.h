@@ -38,5 +38,6 @@ typedef graft_status (*member_open)(void *user, const char *file, struct model *
 // As scores_make of one model; the members' classes are matched by name.
 graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, const uint32_t *order, size_t n,
                              const struct scoring *how, member_open open, void *user, struct scores *out);
-// How `members` rows of probabilities make one.
-void ensemble_combine(const struct ensemble *e, const float *const *p, float *out);
+// How the members' probabilities make one: of those `rows` of p[member] and out, all (any, classes).
+graft_status ensemble_combine(const struct ensemble *e, const float *const *p, const uint32_t *rows, size_t n,
+                              float *out);

@@ -84,6 +84,35 @@ static void test_means(void **state)
         near(out[c], json_real_value(json_array_get(json_object_get(golden, "first_geometric"), (size_t)c)));
 }
 
+// The same as an ensemble's members, a part of the rows at a time.
+static void test_means_of_members(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {"weighted", "weighted_geometric"};
+    static const double weights[] = {5, 3, 2};
+    static float out[N * CLASSES];
+    static uint32_t rows[N];
+    const float *const p[] = {members[0], members[1], members[2]};
+    struct ensemble_member of[MEMBERS] = {0};
+    for (int m = 0; m < MEMBERS; m++)
+        of[m].weight = weights[m];
+    for (uint32_t i = 0; i < N; i++)
+        rows[i] = i;
+    for (int rule = 0; rule < 2; rule++) {
+        static float alone[N * CLASSES];
+        const struct ensemble e = {
+            .rule = (enum ensemble_rule)rule, .n_classes = CLASSES, .members = of, .n_members = MEMBERS};
+        memset(out, 0, sizeof out);
+        assert_int_equal(ensemble_combine(&e, p, rows + N / 3, N - N / 3, out), GRAFT_OK);
+        for (size_t i = 0; i < N / 3 * CLASSES; i++)
+            assert_true(out[i] == 0);
+        assert_int_equal(ensemble_combine(&e, p, rows, N / 3, out), GRAFT_OK);
+        near(metrics_of(out, labels, N, CLASSES).log_loss, json_real_value(json_object_get(golden, rules[rule])));
+        loss_of(rule == 0 ? MEAN_ARITHMETIC : MEAN_GEOMETRIC, weights, alone);
+        assert_memory_equal(out, alone, sizeof out);
+    }
+}
+
 static void test_geometric_of_nothing(void **state)
 {
     (void)state;
@@ -431,7 +460,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_ensemble_is_whole),
                                        cmocka_unit_test(test_ensemble_of_its_own),
-                                       cmocka_unit_test(test_means), cmocka_unit_test(test_geometric_of_nothing),
+                                       cmocka_unit_test(test_means), cmocka_unit_test(test_means_of_members),
+                                       cmocka_unit_test(test_geometric_of_nothing),
                                        cmocka_unit_test(test_weights),
                                        cmocka_unit_test(test_stack), cmocka_unit_test(test_of_some_rows),
                                        cmocka_unit_test(test_views), cmocka_unit_test(test_bad_picture),
