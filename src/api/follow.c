@@ -6,29 +6,54 @@
 #include "base/memory.h"
 #include "report/report.h"
 #include "report/tensorboard.h"
+#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { PRICE = 100, FIRST = 60 }; // after work of t seconds, PRICE t pass before the next; seconds before the first
 
-// For `graft watch`, at most once a second.  Not flushed: it is worth nothing after a power cut.
+static void number_put(FILE *file, const char *name, double x)
+{
+    if (isfinite(x))
+        fprintf(file, ",\"%s\":%.15g", name, x);
+    else
+        fprintf(file, ",\"%s\":null", name); // JSON has no other word for it
+}
+
+static bool progress_print(const char *path, const graft_progress *p)
+{
+    FILE *file = fopen(path, "we");
+    if (file == NULL)
+        return false;
+    fprintf(file, "{\"stage\":\"%s\",\"epoch\":%d,\"epochs\":%d,\"step\":%ld,\"steps\":%ld", p->stage, p->epoch,
+            p->epochs, p->step, p->steps);
+    number_put(file, "loss", p->loss);
+    number_put(file, "images_per_second", p->images_per_second);
+    number_put(file, "seconds_left", p->seconds_left);
+    number_put(file, "accuracy", p->accuracy);
+    number_put(file, "wait", p->wait);
+    number_put(file, "memory", p->memory);
+    fprintf(file, "}\n");
+    const bool whole = ferror(file) == 0;
+    return fclose(file) == 0 && whole;
+}
+
+// For `graft watch`, at most once a second.  Renamed into place, since it is read meanwhile; not flushed: it is worth
+// nothing after a power cut.
 static void progress_write(void *user, const graft_progress *p)
 {
     struct follower *f = user;
     const double now = now_seconds();
-    char *path = f->folder != NULL && now >= f->progress_next ? path_join(f->folder, "progress.json") : NULL;
-    FILE *file = path != NULL ? fopen(path, "we") : NULL;
-    if (file != NULL) {
-        fprintf(file,
-                "{\"stage\":\"%s\",\"epoch\":%d,\"epochs\":%d,\"step\":%ld,\"steps\":%ld,\"loss\":%.6g,"
-                "\"images_per_second\":%.2f,\"seconds_left\":%.0f,"
-                "\"accuracy\":%.6g,\"wait\":%.4g,\"memory\":%.0f}\n",
-                p->stage, p->epoch, p->epochs, p->step, p->steps, p->loss, p->images_per_second, p->seconds_left,
-                p->accuracy, p->wait, p->memory);
-        fclose(file);
-        f->progress_next = now + 1;
-    }
+    if (f->folder == NULL || now < f->progress_next)
+        return;
+    char *path = path_join(f->folder, "progress.json"), // what a kill leaves beside it is swept with the folder
+         *beside = path != NULL ? mem_format("%s.tmp-%ld", path, (long)getpid()) : NULL;
+    if (beside != NULL && (!progress_print(beside, p) || file_ops.rename(beside, path) != 0))
+        file_ops.unlink(beside);
     mem_free(path);
+    mem_free(beside);
+    f->progress_next = now + 1;
 }
 
 void follower_begin(struct follower *f)

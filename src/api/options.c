@@ -225,14 +225,14 @@ static bool listed(const char *const *names, const char *name)
     return *names != NULL;
 }
 
-// Of one that was given several times: the same values in the same order, or it is a change.
+// Of one that was given several times, now or then: the same values in the same order, or it is a change.
 static graft_status list_merge(graft_options *o, int i, const json_t *kept, char *changes, size_t size)
 {
     const char *name = o->command->options[i].name, **now;
     const bool given = o->value[i] != NULL;
     int n;
     TRY(option_texts(o, name, &now, &n));
-    bool same = (size_t)n == json_array_size(kept);
+    bool same = (size_t)n == json_array_size(kept); // a single one is none
     for (int k = 0; same && k < n; k++)
         same = strcmp(now[k], json_string_value(json_array_get(kept, (size_t)k))) == 0;
     mem_free(now);
@@ -244,11 +244,19 @@ static graft_status list_merge(graft_options *o, int i, const json_t *kept, char
     return GRAFT_OK;
 }
 
+static int count_of(const graft_options *o, int i) // of values
+{
+    int n = o->value[i] != NULL;
+    for (size_t k = 0; k < o->n_more; k++)
+        n += o->more[k].option == i;
+    return n;
+}
+
 static graft_status option_merge(graft_options *o, int i, const json_t *kept, const char *const *free_names,
                                  char *changes, size_t size)
 {
     const graft_option_info *info = &o->command->options[i];
-    if (json_is_array(kept))
+    if (json_is_array(kept) || count_of(o, i) > 1)
         return list_merge(o, i, kept, changes, size);
     const char *text = json_is_true(kept) ? "" : json_string_value(kept);
     const char *was = text != NULL ? text : "not set", *now = o->value[i];

@@ -12,6 +12,7 @@
 #include "infer/metrics.h"
 #include "infer/table.h"
 #include "train/folds.h"
+#include "train/run_folder.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -285,19 +286,17 @@ static graft_status ensemble_of(const struct gathering *g, const double *weights
 static graft_status combine(struct gathering *g, const double *weights, double *stack, int part)
 {
     struct ensemble e;
-    const size_t k = (size_t)g->n_classes;
-    const float **row = mem_alloc((size_t)g->n * sizeof *row);
-    graft_status status = row != NULL ? ensemble_of(g, weights, stack, &e) : fail_memory("predictions");
-    for (size_t r = 0; status == GRAFT_OK && r < g->common; r++) {
-        if (part >= 0 && g->part[r] != part)
-            continue;
-        for (int i = 0; i < g->n; i++)
-            row[i] = g->p[i] + r * k;
-        ensemble_combine(&e, row, g->combined + r * k);
-    }
-    if (status == GRAFT_OK)
+    size_t n = 0;
+    uint32_t *rows = mem_alloc((g->common + 1) * sizeof *rows);
+    graft_status status = rows != NULL ? ensemble_of(g, weights, stack, &e) : fail_memory("predictions");
+    for (size_t r = 0; status == GRAFT_OK && r < g->common; r++)
+        if (part < 0 || g->part[r] == part)
+            rows[n++] = (uint32_t)r;
+    if (status == GRAFT_OK) {
+        status = ensemble_combine(&e, g->p, rows, n, g->combined);
         mem_free(e.members);
-    mem_free(row);
+    }
+    mem_free(rows);
     return status;
 }
 
@@ -440,25 +439,26 @@ static graft_status predictions_write(const struct gathering *g, const char *fol
 
 static graft_status write(const struct gathering *g, const char *folder, const json_t *result)
 {
-    struct ensemble e;
+    struct ensemble e = {0};
     char *path = path_join(folder, "results.json");
     bool models = true;
     graft_status status = path != NULL ? file_make_folder(folder) : fail_memory("a path");
-    if (status == GRAFT_OK && g->common > 0)
-        status = predictions_write(g, folder);
-    if (status == GRAFT_OK)
-        status = json_write_file(path, result);
-    mem_free(path);
-    TRY(status);
+    TRY_GOTO(status);
     for (int i = 0; i < g->n; i++)
         models &= g->entries[i].n_files > 0;
-    if (!models) {
+    TRY_GOTO(ensemble_of(g, g->weights, g->stack, &e));
+    if (models)
+        TRY_GOTO(ensemble_check(&e, folder));
+    if (g->common > 0)
+        TRY_GOTO(predictions_write(g, folder));
+    TRY_GOTO(json_write_file(path, result));
+    if (models)
+        TRY_GOTO(ensemble_write(&e, folder));
+    else
         log_info("a CSV predicts no other pictures, so '%s' holds predictions and no model", folder);
-        return GRAFT_OK;
-    }
-    TRY(ensemble_of(g, g->weights, g->stack, &e));
-    status = ensemble_write(&e, folder);
+done:
     mem_free(e.members);
+    mem_free(path);
     return status;
 }
 
@@ -476,12 +476,13 @@ graft_status run_ensemble(const graft_options *o)
     g.rule = (enum rule)rule;
     if (o->n_inputs == 0)
         return fail(GRAFT_BAD_OPTION, "which members? graft ensemble MEMBER... [-o DIR]");
-    if (folder != NULL && file_exists(folder) && !ensemble_is(folder)) {
+    if (folder != NULL) {
         char *other = path_join(folder, "args.json");
         const bool taken = other == NULL || file_exists(other);
         mem_free(other);
         if (taken)
             return fail(GRAFT_BAD_OPTION, "'%s' holds a run; name another folder with -o", folder);
+        TRY(run_folder_check(folder, ENSEMBLE_FILE));
     }
     g.entries = mem_zero(o->n_inputs, sizeof *g.entries);
     if (g.entries == NULL)

@@ -202,6 +202,7 @@ graft_status folds_anew(const graft_options *o)
         TRY_GOTO(fail_memory("a path"));
     if (file_exists(list) || checkpoint_any(folder))
         TRY_GOTO(run_folder_taken(folder));
+    TRY_GOTO(run_folder_check(folder, NULL));
     TRY_GOTO(folds_train(o, folder));
 done:
     mem_free(folder);

@@ -9,6 +9,7 @@
 #include "infer/svm.h"
 #include "infer/table.h"
 #include "train/folds.h"
+#include "train/run_folder.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -134,6 +135,7 @@ graft_status run_svm(const graft_options *o)
     mem_free(args);
     if (taken)
         return fail(GRAFT_BAD_OPTION, "'%s' holds a run; name another folder with -o", folder);
+    TRY(run_folder_check(folder, SVM_FILE));
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     TRY_GOTO(data_open(o, 0, NULL, &d));

@@ -20,7 +20,12 @@
 #include <unistd.h>
 
 static int open_file(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
-struct file_table file_ops = {open_file, write, fsync, close, rename, unlink, truncate};
+// link() would make another name of a symbolic link, which leads nowhere from another folder.
+static int link_file(const char *from, const char *to)
+{
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW);
+}
+struct file_table file_ops = {open_file, write, fsync, close, rename, unlink, truncate, link_file};
 static const char temporary_mark[] = ".tmp-";
 
 graft_status fail_system(const char *verb, const char *path)
@@ -141,11 +146,10 @@ static graft_status sweep_of(const char *path)
     return status;
 }
 
-graft_status file_writer_open(const char *path, struct file_writer *out)
+// Everything but the file.
+static graft_status writer_begin(const char *path, bool direct, struct file_writer *out)
 {
-    struct stat st;
-    *out = (struct file_writer){.fd = -1};
-    out->direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+    *out = (struct file_writer){.fd = -1, .direct = direct};
     out->path = mem_text(path);
     out->temporary = out->direct ? mem_text(path) : mem_format("%s%s%ld", path, temporary_mark, (long)getpid());
     if (out->path == NULL || out->temporary == NULL) {
@@ -157,15 +161,57 @@ graft_status file_writer_open(const char *path, struct file_writer *out)
         file_writer_abandon(out);
         return swept;
     }
-    out->fd = file_ops.open(out->temporary, O_WRONLY | O_CLOEXEC | (out->direct ? 0 : O_CREAT | O_TRUNC), 0666);
-    if (out->fd < 0) {
-        const graft_status status = fail_system(out->direct ? "open" : "create", out->temporary);
-        mem_free(out->temporary);
-        out->temporary = NULL;
-        file_writer_abandon(out);
-        return status;
-    }
     return GRAFT_OK;
+}
+
+static graft_status writer_create(struct file_writer *w)
+{
+    w->fd = file_ops.open(w->temporary, O_WRONLY | O_CLOEXEC | (w->direct ? 0 : O_CREAT | O_TRUNC), 0666);
+    if (w->fd >= 0)
+        return GRAFT_OK;
+    const graft_status status = fail_system(w->direct ? "open" : "create", w->temporary);
+    mem_free(w->temporary);
+    w->temporary = NULL;
+    file_writer_abandon(w);
+    return status;
+}
+
+graft_status file_writer_open(const char *path, struct file_writer *out)
+{
+    struct stat st;
+    TRY(writer_begin(path, stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode), out));
+    return writer_create(out);
+}
+
+// All of it is on the disk.
+static graft_status writer_end(struct file_writer *w)
+{
+    if (w->fd < 0)
+        return GRAFT_OK;
+    if (!w->direct && file_ops.fsync(w->fd) != 0)
+        return fail_system("flush", w->temporary);
+    const int fd = w->fd;
+    w->fd = -1;
+    return file_ops.close(fd) == 0 ? GRAFT_OK : fail_system("close", w->temporary);
+}
+
+graft_status file_writer_copy(const char *from, const char *path, struct file_writer *out)
+{
+    struct file_map map = {0};
+    graft_status status = GRAFT_OK;
+    TRY(writer_begin(path, false, out));
+    file_ops.unlink(out->temporary); // of a process that had our number, on another machine
+    if (file_ops.link(from, out->temporary) == 0)
+        return GRAFT_OK;
+    TRY_GOTO(file_map_open(from, &map));
+    TRY_GOTO(writer_create(out));
+    TRY_GOTO(file_writer_put(out, map.data.ptr, map.data.size));
+    TRY_GOTO(writer_end(out));
+done:
+    file_map_close(&map);
+    if (status != GRAFT_OK)
+        file_writer_abandon(out);
+    return status;
 }
 
 graft_status file_put(int fd, const char *path, const void *data, size_t size)
@@ -211,14 +257,12 @@ graft_status file_flush_folder(const char *path)
 graft_status file_writer_commit(struct file_writer *w)
 {
     graft_status status = GRAFT_OK;
-    if (!w->direct && file_ops.fsync(w->fd) != 0)
-        TRY_GOTO(fail_system("flush", w->temporary));
-    const int fd = w->fd;
-    w->fd = -1;
-    if (file_ops.close(fd) != 0)
-        TRY_GOTO(fail_system("close", w->temporary));
+    const bool copied = w->fd < 0;
+    TRY_GOTO(writer_end(w));
     if (!w->direct && file_ops.rename(w->temporary, w->path) != 0)
         TRY_GOTO(fail_system("rename", w->temporary));
+    if (copied)
+        file_ops.unlink(w->temporary); // rename() leaves both of two names of the same file
     mem_free(w->temporary);
     w->temporary = NULL;
     status = w->direct || w->loose ? GRAFT_OK : file_flush_folder(w->path);

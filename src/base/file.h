@@ -13,6 +13,7 @@ struct file_table { // system calls of writing; tests replace them to fail any c
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);
     int (*truncate)(const char *path, off_t size);
+    int (*link)(const char *from, const char *to); // of what `from` leads to
 };
 extern struct file_table file_ops;
 // "cannot VERB 'PATH': errno's text"; GRAFT_NO_RESOURCE where the disk or the memory is the reason, else
@@ -37,10 +38,13 @@ struct file_writer {
     char *path, *temporary;
     bool direct; // temporary is path
     bool loose;  // the folder is not flushed
-    int fd;
+    int fd;      // -1: of a copy, which is whole already
     uint64_t size;
 };
 graft_status file_writer_open(const char *path, struct file_writer *out);
+// One that has the content of the file `from` already: by a link to it where the disk allows, else copied and flushed.
+// `from` may be `path`, or be replaced by another writer's commit meanwhile.
+graft_status file_writer_copy(const char *from, const char *path, struct file_writer *out);
 graft_status file_writer_put(struct file_writer *w, const void *data, size_t size);
 graft_status file_writer_commit(struct file_writer *w); // releases in any case
 void file_writer_abandon(struct file_writer *w);        // after a failed put; a zeroed one is fine

@@ -9,13 +9,9 @@
 #include "infer/metrics.h"
 #include "infer/table.h"
 #include "weights/weights.h"
-#include <float.h>
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static const char DESCRIPTION[] = "ensemble.json"; // of the folder
 
 enum { ENSEMBLE_VERSION = 1 };
 static const char *const rule_names[] = {"arithmetic", "geometric", "stack"};
@@ -39,7 +35,7 @@ void ensemble_free(struct ensemble *e)
     *e = (struct ensemble){0};
 }
 
-bool ensemble_is(const char *path) { return described_is(path, DESCRIPTION); }
+bool ensemble_is(const char *path) { return described_is(path, ENSEMBLE_FILE); }
 
 // A JSON array of names into a heap list.
 static graft_status names_of(const json_t *array, char ***out, int *n)
@@ -166,26 +162,73 @@ static graft_status object_read(const json_t *o, const char *folder, void *out)
 graft_status ensemble_read(const char *path, struct ensemble *out)
 {
     *out = (struct ensemble){0};
-    const graft_status status = described_read(path, DESCRIPTION, object_read, out);
+    const graft_status status = described_read(path, ENSEMBLE_FILE, object_read, out);
     if (status != GRAFT_OK)
         ensemble_free(out);
     return status;
 }
 
-// A model file is never changed in place, only replaced, so another name for it stays what it is.
-static graft_status place(const char *from, const char *to)
+static int file_count(const struct ensemble *e)
 {
-    struct file_map map;
-    unlink(to);
-    if (link(from, to) == 0)
-        return GRAFT_OK;
-    TRY(file_map_open(from, &map));
-    const graft_status status = file_write_all(to, map.data.ptr, map.data.size);
-    file_map_close(&map);
+    int n = 0;
+    for (int m = 0; m < e->n_members; m++)
+        n += e->members[m].n_files;
+    return n;
+}
+
+static char *member_name(int m, int i) { return mem_format("member-%d-%d.safetensors", m, i); } // heap
+
+// Whether the file of that name in the folder becomes one of the members'.
+static graft_status is_target(const struct ensemble *e, const char *name, bool *found)
+{
+    *found = false;
+    for (int m = 0; m < e->n_members && !*found; m++)
+        for (int i = 0; i < e->members[m].n_files && !*found; i++) {
+            char *target = member_name(m, i);
+            if (target == NULL)
+                return fail_memory("a path");
+            *found = strcmp(target, name) == 0;
+            mem_free(target);
+        }
+    return GRAFT_OK;
+}
+
+// Where the file lies is where it goes to, or where none goes to.
+static graft_status file_check(const struct ensemble *e, const char *folder, int m, int i)
+{
+    const char *file = e->members[m].files[i];
+    char *real = realpath(file, NULL), *listed = NULL, *own = member_name(m, i);
+    bool taken = false;
+    graft_status status = GRAFT_OK;
+    if (real == NULL)
+        TRY_GOTO(fail_system("find", file));
+    if (own == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    TRY_GOTO(path_listed(real, folder, &listed));
+    if (strcmp(listed, own) != 0)
+        TRY_GOTO(is_target(e, listed, &taken));
+    if (taken)
+        TRY_GOTO(fail(GRAFT_BAD_OPTION, "'%s' lies in '%s', where another member would take its place; name another "
+                      "folder with -o", file, folder));
+done:
+    free(real);
+    mem_free(listed);
+    mem_free(own);
     return status;
 }
 
-static graft_status member_write(const struct ensemble_member *m, int number, const char *folder, json_t *members)
+graft_status ensemble_check(const struct ensemble *e, const char *folder)
+{
+    for (int m = 0; m < e->n_members; m++)
+        for (int i = 0; i < e->members[m].n_files; i++)
+            TRY(file_check(e, folder, m, i));
+    return GRAFT_OK;
+}
+
+// The models beside their places, and what the description says of them.  A model file is never changed in place, only
+// replaced, so another name for it stays what it is.
+static graft_status member_copy(const struct ensemble_member *m, int number, const char *folder, json_t *members,
+                                struct file_writer *writers)
 {
     json_t *files = json_array(), *o = json_pack("{s:f, s:o}", "weight", m->weight, "files", files);
     if (o == NULL)
@@ -194,29 +237,44 @@ static graft_status member_write(const struct ensemble_member *m, int number, co
         json_object_set_new(o, "name", json_string("(a name that is not UTF-8)"));
     graft_status status = json_array_append_new(members, o) == 0 ? GRAFT_OK : fail_memory("the ensemble");
     for (int i = 0; status == GRAFT_OK && i < m->n_files; i++) {
-        char *name = mem_format("member-%d-%d.safetensors", number, i),
-             *to = name != NULL ? path_join(folder, name) : NULL;
-        status = to == NULL || json_array_append_new(files, json_string(name)) != 0 ? fail_memory("the ensemble")
-                                                                                    : place(m->files[i], to);
+        char *name = member_name(number, i), *to = name != NULL ? path_join(folder, name) : NULL;
+        status = to == NULL || json_array_append_new(files, json_string(name)) != 0
+                     ? fail_memory("the ensemble")
+                     : file_writer_copy(m->files[i], to, &writers[i]);
+        writers[i].loose = true; // the description's writer flushes the folder
         mem_free(name);
         mem_free(to);
     }
     return status;
 }
 
+// From here on the folder is no ensemble until the new one is described, so that what a kill leaves is never taken for
+// the old one.
+static graft_status description_remove(const char *path)
+{
+    if (!file_exists(path))
+        return GRAFT_OK;
+    if (file_ops.unlink(path) != 0)
+        return fail_system("remove", path);
+    return file_flush_folder(path);
+}
+
 graft_status ensemble_write(const struct ensemble *e, const char *folder)
 {
+    const int n = file_count(e);
     json_t *classes = json_array(), *members = json_array();
     json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "graft.ensemble", ENSEMBLE_VERSION, "rule", rule_names[e->rule],
                           "classes", classes, "members", members);
-    char *path = path_join(folder, DESCRIPTION);
+    char *path = path_join(folder, ENSEMBLE_FILE);
+    struct file_writer *writers = mem_zero((size_t)n + 1, sizeof *writers), *at = writers;
     graft_status status = GRAFT_OK;
-    if (o == NULL || path == NULL)
+    if (o == NULL || path == NULL || writers == NULL)
         TRY_GOTO(fail_memory("the ensemble"));
+    TRY_GOTO(ensemble_check(e, folder));
     for (int c = 0; c < e->n_classes; c++)
         json_array_append_new(classes, json_string(e->classes[c]));
-    for (int m = 0; m < e->n_members; m++)
-        TRY_GOTO(member_write(&e->members[m], m, folder, members));
+    for (int m = 0; m < e->n_members; at += e->members[m++].n_files)
+        TRY_GOTO(member_copy(&e->members[m], m, folder, members, at));
     if (e->rule == ENSEMBLE_STACK) {
         const int width = e->n_members * e->n_classes + 1;
         json_t *rows = json_array();
@@ -228,52 +286,65 @@ graft_status ensemble_write(const struct ensemble *e, const char *folder)
         }
         json_object_set_new(o, "stack", rows);
     }
+    TRY_GOTO(description_remove(path));
+    for (int i = 0; i < n; i++)
+        TRY_GOTO(file_writer_commit(&writers[i]));
     TRY_GOTO(json_write_file(path, o));
 done:
+    for (int i = 0; writers != NULL && i < n; i++)
+        file_writer_abandon(&writers[i]);
     json_decref(o);
+    mem_free(writers);
     mem_free(path);
     return status;
 }
 
 // ---- its predictions
 
-// The weighted mean of class c's probabilities, or of their logarithms.
-static double mean_of(const struct ensemble *e, const float *const *p, int c)
+static enum mean mean_rule(const struct ensemble *e)
 {
-    double sum = 0, weights = 0;
-    for (int m = 0; m < e->n_members; m++) {
-        const double weight = e->members[m].weight;
-        weights += weight;
-        if (weight > 0)
-            sum += weight * (e->rule == ENSEMBLE_GEOMETRIC ? log(fmax(p[m][c], FLT_TRUE_MIN)) : p[m][c]);
-    }
-    return sum / weights;
+    return e->rule == ENSEMBLE_GEOMETRIC ? MEAN_GEOMETRIC : MEAN_ARITHMETIC;
 }
 
-void ensemble_combine(const struct ensemble *e, const float *const *p, float *out)
+static graft_status combine_stack(const struct ensemble *e, const float *const *p, const uint32_t *rows, size_t n,
+                                  float *out)
 {
-    double top = -INFINITY, total = 0;
-    for (int m = 0; m < e->n_members; m++)
-        if (!all_numbers(p[m], e->n_classes)) { // logarithms are clipped, which would make numbers of them
-            for (int c = 0; c < e->n_classes; c++)
-                out[c] = NAN;
-            return;
+    const size_t k = (size_t)e->n_classes;
+    const float **row = mem_alloc((size_t)e->n_members * sizeof *row);
+    if (row == NULL)
+        return fail_memory("predictions");
+    for (size_t i = 0; i < n; i++) {
+        bool numbers = true; // logarithms are clipped, which would make numbers of what is none
+        for (int m = 0; m < e->n_members; m++) {
+            row[m] = p[m] + rows[i] * k;
+            numbers &= all_numbers(row[m], e->n_classes);
         }
-    if (e->rule == ENSEMBLE_STACK) {
-        stack_apply(e->stack, p, e->n_members, e->n_classes, out);
-        return;
+        stack_apply(e->stack, row, e->n_members, e->n_classes, out + rows[i] * k);
+        for (size_t c = 0; c < k && !numbers; c++)
+            out[rows[i] * k + c] = NAN;
     }
-    if (e->rule == ENSEMBLE_ARITHMETIC) {
-        for (int c = 0; c < e->n_classes; c++)
-            out[c] = (float)mean_of(e, p, c);
-        return;
+    mem_free(row);
+    return GRAFT_OK;
+}
+
+graft_status ensemble_combine(const struct ensemble *e, const float *const *p, const uint32_t *rows, size_t n,
+                              float *out)
+{
+    const size_t k = (size_t)e->n_classes;
+    struct blend b;
+    double weights = 0;
+    if (e->rule == ENSEMBLE_STACK)
+        return combine_stack(e, p, rows, n, out);
+    TRY(blend_init(&b, mean_rule(e), n, e->n_classes));
+    for (int m = 0; m < e->n_members; m++) {
+        for (size_t i = 0; i < n; i++)
+            blend_add(&b, i, p[m] + rows[i] * k, e->members[m].weight);
+        weights += e->members[m].weight;
     }
-    for (int c = 0; c < e->n_classes; c++)
-        top = fmax(top, mean_of(e, p, c));
-    for (int c = 0; c < e->n_classes; c++)
-        total += exp(mean_of(e, p, c) - top);
-    for (int c = 0; c < e->n_classes; c++)
-        out[c] = (float)(exp(mean_of(e, p, c) - top) / total);
+    for (size_t i = 0; i < n; i++)
+        blend_end(&b, i, weights, out + rows[i] * k);
+    blend_fini(&b);
+    return GRAFT_OK;
 }
 
 // One model's, in the ensemble's order of classes, added to the member's mean.
@@ -323,15 +394,15 @@ graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, 
 {
     const size_t k = (size_t)e->n_classes, size = d->count * k;
     float *all = mem_alloc(((size_t)e->n_members * size + 1) * sizeof *all);
-    const float **row = mem_alloc((size_t)e->n_members * sizeof *row);
+    const float **p = mem_alloc((size_t)e->n_members * sizeof *p); // by member
     struct blend b = {0};
     graft_status status = scores_init(out, d->count, e->n_classes);
-    if (status == GRAFT_OK && (all == NULL || row == NULL))
+    if (status == GRAFT_OK && (all == NULL || p == NULL))
         status = fail_memory("predictions");
     for (int m = 0; status == GRAFT_OK && m < e->n_members; m++) {
         const struct ensemble_member *member = &e->members[m];
-        status =
-            blend_init(&b, e->rule == ENSEMBLE_GEOMETRIC ? MEAN_GEOMETRIC : MEAN_ARITHMETIC, d->count, e->n_classes);
+        p[m] = all + (size_t)m * size;
+        status = blend_init(&b, mean_rule(e), d->count, e->n_classes);
         for (int i = 0; status == GRAFT_OK && i < member->n_files; i++) {
             log_info("member %d of %d, model %d of %d: %s", m + 1, e->n_members, i + 1, member->n_files,
                      member->files[i]);
@@ -341,13 +412,10 @@ graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, 
             blend_end(&b, order[i], member->n_files, all + (size_t)m * size + order[i] * k);
         blend_fini(&b);
     }
-    for (size_t i = 0; status == GRAFT_OK && i < n; i++) {
-        for (int m = 0; m < e->n_members; m++)
-            row[m] = all + (size_t)m * size + order[i] * k;
-        ensemble_combine(e, row, out->p + order[i] * k);
-    }
+    if (status == GRAFT_OK)
+        status = ensemble_combine(e, p, order, n, out->p);
     mem_free(all);
-    mem_free(row);
+    mem_free(p);
     if (status != GRAFT_OK)
         scores_fini(out);
     return status;

@@ -21,10 +21,14 @@ struct ensemble {
     int n_members;
     double *stack; // fit.h's
 };
+#define ENSEMBLE_FILE "ensemble.json"
 bool ensemble_is(const char *path); // a folder with ensemble.json, or that file
 graft_status ensemble_read(const char *path, struct ensemble *out);
 void ensemble_free(struct ensemble *e); // a zeroed one is fine
-// The models go into `folder` (as links where the disk allows, else as copies), the description last.
+// Refuses (GRAFT_BAD_OPTION) models that lie in `folder` where ensemble_write would put another.
+graft_status ensemble_check(const struct ensemble *e, const char *folder);
+// The models go into `folder` (as links where the disk allows, else as copies), the description last.  What stops it
+// leaves the ensemble that was there, or none, and all models that the new one is made of.
 graft_status ensemble_write(const struct ensemble *e, const char *folder);
 graft_status model_file_classes(const char *file, char ***out, int *n); // of a graft model; heap: names and the list
 void names_release(char **names, int n);
@@ -34,5 +38,6 @@ typedef graft_status (*member_open)(void *user, const char *file, struct model *
 // As scores_make of one model; the members' classes are matched by name.
 graft_status ensemble_scores(const struct ensemble *e, const struct dataset *d, const uint32_t *order, size_t n,
                              const struct scoring *how, member_open open, void *user, struct scores *out);
-// How `members` rows of probabilities make one.
-void ensemble_combine(const struct ensemble *e, const float *const *p, float *out);
+// How the members' probabilities make one: of those `rows` of p[member] and out, all (any, classes).
+graft_status ensemble_combine(const struct ensemble *e, const float *const *p, const uint32_t *rows, size_t n,
+                              float *out);

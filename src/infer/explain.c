@@ -6,6 +6,7 @@
 
 #include "infer/explain.h"
 #include "base/memory.h"
+#include "infer/metrics.h"
 #include <math.h>
 #include <string.h>
 
@@ -122,10 +123,7 @@ graft_status explainer_run(struct explainer *e, const float *input, int *classes
         TRY(plan_run(e->plan, &run, NULL));
         for (int i = 0; i < batch; i++) {
             const float *logits = plan_logits(e->plan) + (size_t)i * (size_t)n_classes;
-            int best = 0;
-            for (int c = 1; c < n_classes; c++)
-                best = logits[c] > logits[best] ? c : best;
-            classes[i] = classes[i] < 0 ? best : classes[i];
+            classes[i] = classes[i] < 0 ? best_class(logits, n_classes) : classes[i];
         }
     }
     memset(e->targets, 0, (size_t)batch * (size_t)n_classes * sizeof *e->targets);

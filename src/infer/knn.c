@@ -5,10 +5,12 @@
 #include "infer/knn.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "exec/plan.h"
 #include <math.h>
 #include <string.h>
 
 enum { ROWS = 32, COLUMNS = 256, SPARE = 16 }; // a block; candidates beyond k
+enum { BLOCKS = 8 }; // a thread, between two questions whether to stop
 struct candidate { float d; uint32_t index; };
 
 static int before(const struct candidate *a, const struct candidate *b)
@@ -64,43 +66,51 @@ static void rows_search(const float *x, const float *norm, size_t n, int width, 
     }
 }
 
+// Of one block's rows.  False: no memory.
+static bool block_search(const float *x, const float *norm, size_t n, int width, size_t first, int k, int cosine,
+                         uint32_t *index, float *distance)
+{
+    const size_t last = first + ROWS < n ? first + ROWS : n;
+    const int most = (size_t)(k + SPARE) < n - 1 ? k + SPARE : (int)(n - 1);
+    struct candidate *list = mem_alloc((size_t)ROWS * (size_t)most * sizeof *list);
+    int count[ROWS];
+    if (list == NULL)
+        return false;
+    rows_search(x, norm, n, width, first, last, most, list, count);
+    for (size_t r = first; r < last; r++) {
+        struct candidate *own = list + (r - first) * (size_t)most;
+        int kept = 0;
+        for (int i = 0; i < count[r - first]; i++) { // sorted again by the exact distance: the place ahead is free
+            const uint32_t other = own[i].index;
+            const struct candidate c = {exact(x + r * (size_t)width, x + other * (size_t)width, width, cosine), other};
+            keep(own, &kept, most, c);
+        }
+        for (int i = 0; i < k; i++) {
+            index[r * (size_t)k + (size_t)i] = own[i].index;
+            distance[r * (size_t)k + (size_t)i] = own[i].d;
+        }
+    }
+    mem_free(list);
+    return true;
+}
+
+// The caller's hook is asked between shares of the blocks, since it must be called on the caller's thread.
 static graft_status search(const float *x, const float *norm, size_t n, int width, int k, int cosine, uint32_t *index,
                            float *distance)
 {
-    const int most = (size_t)(k + SPARE) < n - 1 ? k + SPARE : (int)(n - 1);
-    bool failed = false, cancelled = false;
-    const long blocks = (long)((n + ROWS - 1) / ROWS);
-#pragma omp parallel for schedule(dynamic)
-    for (long b = 0; b < blocks; b++) {
-        const size_t first = (size_t)b * ROWS, last = first + ROWS < n ? first + ROWS : n;
-        struct candidate *list = mem_alloc((size_t)ROWS * (size_t)most * sizeof *list);
-        int count[ROWS];
-        if (list == NULL || cancelled) {
-            failed |= list == NULL;
-            mem_free(list);
-            continue;
-        }
-        rows_search(x, norm, n, width, first, last, most, list, count);
-        for (size_t r = first; r < last; r++) {
-            struct candidate *own = list + (r - first) * (size_t)most;
-            int kept = 0;
-            for (int i = 0; i < count[r - first]; i++) { // sorted again by the exact distance: the place ahead is free
-                const uint32_t other = own[i].index;
-                const struct candidate c = {exact(x + r * (size_t)width, x + other * (size_t)width, width, cosine),
-                                            other};
-                keep(own, &kept, most, c);
-            }
-            for (int i = 0; i < k; i++) {
-                index[r * (size_t)k + (size_t)i] = own[i].index;
-                distance[r * (size_t)k + (size_t)i] = own[i].d;
-            }
-        }
-        mem_free(list);
-        cancelled |= hooks_cancelled();
+    const long blocks = (long)((n + ROWS - 1) / ROWS), share = (long)BLOCKS * exec_threads();
+    for (long begin = 0; begin < blocks; begin += share) {
+        const long end = begin + share < blocks ? begin + share : blocks;
+        bool failed = false;
+#pragma omp parallel for schedule(dynamic) reduction(|| : failed)
+        for (long b = begin; b < end; b++)
+            failed = failed || !block_search(x, norm, n, width, (size_t)b * ROWS, k, cosine, index, distance);
+        if (failed)
+            return fail_memory("the neighbours");
+        if (hooks_cancelled())
+            return fail(GRAFT_CANCELLED, "stopped while looking for neighbours");
     }
-    if (cancelled)
-        return fail(GRAFT_CANCELLED, "stopped while looking for neighbours");
-    return failed ? fail_memory("the neighbours") : GRAFT_OK;
+    return GRAFT_OK;
 }
 
 graft_status knn_find(const float *x, size_t n, int width, int k, int cosine, uint32_t *index, float *distance)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "infer/layer_names.h"
+#include "infer/predict.h"
 #include "base/text.h"
 #include <string.h>
 
@@ -85,14 +86,7 @@ struct extraction {
 
 static graft_status batch_take(struct extraction *e, const struct batch *b)
 {
-    const float *input = b->input;
-    if (b->n < e->batch) { // the plan is for a whole batch: filled up with its last picture
-        memcpy(e->padded, b->input, (size_t)b->n * e->item * sizeof *e->padded);
-        for (int i = b->n; i < e->batch; i++)
-            memcpy(e->padded + (size_t)i * e->item, b->input + (size_t)(b->n - 1) * e->item,
-                   e->item * sizeof *e->padded);
-        input = e->padded;
-    }
+    const float *input = batch_filled(b, e->batch, e->item, e->padded);
     TRY(plan_run(e->plan, &(struct run){.input = input, .targets = e->targets}, NULL));
     plan_kept(e->plan, false, e->map);
     for (int i = 0; i < b->n; i++)

@@ -15,6 +15,16 @@ struct prediction prediction_at(const struct model *m, const struct plan *plan, 
     return p;
 }
 
+const float *batch_filled(const struct batch *b, int batch, size_t item, float *padded)
+{
+    if (b->n >= batch)
+        return b->input;
+    memcpy(padded, b->input, (size_t)b->n * item * sizeof *padded);
+    for (int i = b->n; i < batch; i++)
+        memcpy(padded + (size_t)i * item, b->input + (size_t)(b->n - 1) * item, item * sizeof *padded);
+    return padded;
+}
+
 graft_status predict_samples(const struct model *m, struct plan *plan, const struct dataset *d, const uint32_t *order,
                              size_t n, int workers, const char *stage, predicted take, void *user)
 {
@@ -51,14 +61,7 @@ graft_status predict_changed(const struct model *m, struct plan *plan, const str
         for (int i = 0; i < b.n_failed; i++)
             TRY_GOTO(take(user, b.failed[i].index, NULL, b.failed[i].message));
         if (b.n > 0) {
-            const float *input = b.input;
-            if (b.n < batch) {
-                memcpy(padded, b.input, (size_t)b.n * item * sizeof *padded);
-                for (int i = b.n; i < batch; i++)
-                    memcpy(padded + (size_t)i * item, b.input + (size_t)(b.n - 1) * item, item * sizeof *padded);
-                input = padded;
-            }
-            TRY_GOTO(plan_run(plan, &(struct run){.input = input}, NULL));
+            TRY_GOTO(plan_run(plan, &(struct run){.input = batch_filled(&b, batch, item, padded)}, NULL));
             plan_probabilities(plan, probabilities);
             for (int i = 0; i < b.n; i++) {
                 const struct prediction p = prediction_at(m, plan, probabilities, i);

@@ -11,6 +11,9 @@ struct prediction {
 };
 // A row of what `plan` just made; probabilities: (batch, classes), by plan_probabilities.
 struct prediction prediction_at(const struct model *m, const struct plan *plan, const float *probabilities, int row);
+// The input of a plan of `batch` pictures of `item` floats each: a smaller one filled up with its own last picture, in
+// `padded`.
+const float *batch_filled(const struct batch *b, int batch, size_t item, float *padded);
 // What came of a sample: `p` NULL: it could not be read, `error` says why.
 typedef graft_status (*predicted)(void *user, uint32_t index, const struct prediction *p, const char *error);
 // Runs `plan` (PLAN_INFER, reserved) over the samples in `order`.  The last batch is filled up with its own last

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char DESCRIPTION[] = "svm.json"; // of the folder
-
 enum { SVM_VERSION = 1 };
 // Of the first gradient: liblinear's own tolerance is enough to compare values of C; the fine one leaves a weight
 // within 1e-5.
@@ -181,7 +179,7 @@ done:
 
 // ---- the folder
 
-bool svm_is(const char *path) { return described_is(path, DESCRIPTION); }
+bool svm_is(const char *path) { return described_is(path, SVM_FILE); }
 
 static graft_status numbers_read(const json_t *rows, int n, int width, const char *what, double **out)
 {
@@ -237,7 +235,7 @@ static graft_status object_read(const json_t *o, const char *folder, void *out)
 graft_status svm_read(const char *path, struct svm *out)
 {
     *out = (struct svm){0};
-    const graft_status status = described_read(path, DESCRIPTION, object_read, out);
+    const graft_status status = described_read(path, SVM_FILE, object_read, out);
     if (status != GRAFT_OK)
         svm_free(out);
     return status;
@@ -257,7 +255,7 @@ static json_t *numbers_json(const double *values, int n, int width)
 
 graft_status svm_write(const struct svm *s, const char *folder)
 {
-    char *path = path_join(folder, DESCRIPTION);
+    char *path = path_join(folder, SVM_FILE);
     json_t *classes = json_array();
     json_t *o =
         json_pack("{s:i, s:o, s:s?, s:s, s:i, s:f, s:o, s:o}", "graft.svm", SVM_VERSION, "classes", classes, "layer",

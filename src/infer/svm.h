@@ -26,6 +26,7 @@ void svm_probabilities(const double *platt, const double *f, int classes, float 
 // out of fold, by the chosen C.  s->width and n_classes are the caller's.
 graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int *fold, size_t n, int folds, double c,
                      double *accuracy, double *values);
+#define SVM_FILE "svm.json"
 bool svm_is(const char *path); // a folder with svm.json, or that file
 graft_status svm_read(const char *path, struct svm *out);
 graft_status svm_write(const struct svm *s, const char *folder); // its model.safetensors is there already

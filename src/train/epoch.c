@@ -135,12 +135,15 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const struct train_options *o = t->options;
     struct queue *queue = NULL;
     graft_status status = GRAFT_OK;
-    const int batch = plan_batch(t->full), last = (int)((t->n - t->n_skipped) % (size_t)batch);
-    const long steps = (long)((t->n - t->n_skipped + (size_t)batch - 1) / (size_t)batch);
+    const size_t batch = (size_t)plan_batch(t->full);
     struct position *at = &t->at;
-    size_t n;
+    size_t n, there = 0; // of the epoch's pictures, which may repeat; left out was perhaps one of the validation's
     TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
     ASSERT(n == t->n);
+    for (size_t i = 0; i < n; i++)
+        there += !t->skipped[t->order[i]];
+    const int last = (int)(there % batch);
+    const long steps = (long)((there + batch - 1) / batch);
     const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch,
                                      o->fixed || feature_cache_may(t)};
     if (last > 0)
@@ -153,8 +156,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const double seconds_before = at->seconds;
     double waited = 0;
     if (!kept)
-        TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, batch, o->workers,
-                           &queue));
+        TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, (int)batch,
+                           o->workers, &queue));
     for (;;) {
         struct batch b;
         bool end;

@@ -151,14 +151,17 @@ static graft_status store_open(struct trainer *t, const char *folder)
         return fail_memory("the features");
     TRY(store_key(t, &key));
     TRY(file_make_folder(folder));
-    feature_folder_trim(folder, key, MOST > needed ? MOST - needed : 0);
     TRY(feature_store_open(folder, key, row_floats(t), t->options->bf16, &f->store));
-    const size_t held = row * feature_store_count(f->store), left = (size_t)file_space(folder) / SPARE;
-    if (needed > MOST || needed > left + held)
+    const uint64_t held = row * feature_store_count(f->store), own = needed > held ? needed : held,
+                   others = MOST > own ? MOST - own : 0, space = file_space(folder),
+                   gain = feature_folder_trim(folder, key, others, false),
+                   left = (space < UINT64_MAX - gain ? space + gain : space) / SPARE;
+    if (needed > MOST || needed > left + held) // nobody else's go for what cannot be kept
         return fail(GRAFT_NO_RESOURCE,
                     "they would take %.1f GB, and %.1f GB are allowed (half of what is free on the disk, "
                     "and no more than %.0f)",
                     (double)needed / 1e9, (double)(left + held < MOST ? left + held : MOST) / 1e9, (double)MOST / 1e9);
+    feature_folder_trim(folder, key, others, true);
     log_info("features of the frozen layers are kept in %s: %.1f MB for %zu pictures, %zu rows there",
              feature_store_path(f->store), (double)needed / 1e6, t->n + t->n_val, feature_store_count(f->store));
     if (feature_store_count(f->store) > 0 && t->data->prints != NULL)

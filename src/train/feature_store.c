@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -286,34 +287,52 @@ done:
 
 // ---- the folder
 
-void feature_folder_trim(const char *folder, uint64_t key, uint64_t most)
+struct other { char *path; uint64_t size; struct timespec when; };
+struct others { struct other *items; size_t n, capacity; };
+
+static int older(const void *left, const void *right)
+{
+    const struct timespec *a = &((const struct other *)left)->when, *b = &((const struct other *)right)->when;
+    if (a->tv_sec != b->tv_sec)
+        return a->tv_sec < b->tv_sec ? -1 : 1;
+    return a->tv_nsec < b->tv_nsec ? -1 : a->tv_nsec > b->tv_nsec;
+}
+
+// What there is no memory for counts as not there.
+static void others_list(const char *folder, const char *own, struct others *out)
+{
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        struct stat st;
+        if (!path_has_suffix(e->d_name, SUFFIX) || strcmp(e->d_name, own) == 0 ||
+            fstatat(dirfd(d), e->d_name, &st, 0) != 0 || !S_ISREG(st.st_mode) ||
+            !mem_grow(&out->items, &out->capacity, out->n + 1, sizeof *out->items))
+            continue;
+        char *path = path_join(folder, e->d_name);
+        if (path != NULL)
+            out->items[out->n++] = (struct other){path, (uint64_t)st.st_size, st.st_mtim};
+    }
+    if (d != NULL)
+        closedir(d);
+}
+
+uint64_t feature_folder_trim(const char *folder, uint64_t key, uint64_t most, bool remove)
 {
     char own[64];
+    struct others others = {0};
+    uint64_t sum = 0, gone = 0;
     snprintf(own, sizeof own, "%016llx%s", (unsigned long long)key, SUFFIX);
-    for (;;) {
-        DIR *d = opendir(folder);
-        char oldest[300] = "";
-        struct timespec when = {0};
-        uint64_t sum = 0;
-        for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-            struct stat st;
-            if (!path_has_suffix(e->d_name, SUFFIX) || fstatat(dirfd(d), e->d_name, &st, 0) != 0 ||
-                !S_ISREG(st.st_mode))
-                continue;
-            sum += (uint64_t)st.st_size;
-            const bool older = oldest[0] == '\0' || st.st_mtim.tv_sec < when.tv_sec ||
-                               (st.st_mtim.tv_sec == when.tv_sec && st.st_mtim.tv_nsec < when.tv_nsec);
-            if (strcmp(e->d_name, own) != 0 && older) {
-                snprintf(oldest, sizeof oldest, "%s", e->d_name);
-                when = st.st_mtim;
-            }
-        }
-        if (d != NULL)
-            closedir(d);
-        char *path = sum > most && oldest[0] != '\0' ? path_join(folder, oldest) : NULL;
-        const bool gone = path != NULL && file_ops.unlink(path) == 0;
-        mem_free(path);
-        if (!gone)
-            return;
+    others_list(folder, own, &others);
+    for (size_t i = 0; i < others.n; i++)
+        sum += others.items[i].size;
+    if (others.n > 0)
+        qsort(others.items, others.n, sizeof *others.items, older);
+    for (size_t i = 0; i < others.n; i++) {
+        const struct other *o = &others.items[i];
+        if (sum - gone > most && (!remove || file_ops.unlink(o->path) == 0))
+            gone += o->size;
+        mem_free(o->path);
     }
+    mem_free(others.items);
+    return gone;
 }

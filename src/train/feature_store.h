@@ -21,6 +21,6 @@ bool feature_store_has(const struct feature_store *s, uint64_t picture);
 bool feature_store_get(struct feature_store *s, uint64_t picture, const struct feature_part *parts, int n_parts);
 graft_status feature_store_put(struct feature_store *s, uint64_t picture, const struct feature_part *parts,
                                int n_parts);
-// Removes the folder's oldest files of features, other than KEY's, until all of them together take no more than `most`
-// bytes.
-void feature_folder_trim(const char *folder, uint64_t key, uint64_t most);
+// Removes the folder's oldest files of features, other than KEY's, until those that are left, other than KEY's, take no
+// more than `most` bytes together.  Returns the bytes that are gone; without `remove`, that would be.
+uint64_t feature_folder_trim(const char *folder, uint64_t key, uint64_t most, bool remove);

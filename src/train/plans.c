@@ -16,7 +16,7 @@ void plans_free(struct trainer *t)
 }
 
 // For the present phase's freezing.
-graft_status plans_build(struct trainer *t, int batch)
+static graft_status plans_build(struct trainer *t, int batch)
 {
     struct model *m = t->model;
     struct plan_options o = train_plan(t, batch);
@@ -37,8 +37,8 @@ graft_status plans_build(struct trainer *t, int batch)
     return arena_reserve(t->arena);
 }
 
-// The last phase trains most, so it is the one that must fit; the arena is as large as that from the start.
-graft_status plans_make(struct trainer *t, int batch)
+// The last phase trains most, so it is the one that must fit.
+graft_status plans_prepare(struct trainer *t, int *batch)
 {
     struct model *m = t->model;
     t->accumulate = t->options->recipe.optim.accumulate;
@@ -47,18 +47,30 @@ graft_status plans_make(struct trainer *t, int batch)
     TRY(phases_prepare(m, t->phases, t->n_phases, t->options->bn));
     if (t->n_phases > 1)
         TRY(graph_freeze(&m->graph, t->phases[t->n_phases - 1].rows, t->options->bn));
-    TRY(memory_check(t, &batch));
+    TRY(memory_check(t, batch));
+    return t->n_phases > 1 ? graph_freeze(&m->graph, t->phases[0].rows, t->options->bn) : GRAFT_OK;
+}
+
+static int phase_at(const struct trainer *t, int epoch)
+{
+    int phase = 0;
+    while (phase + 1 < t->n_phases && t->phases[phase + 1].epoch <= epoch)
+        phase++;
+    return phase;
+}
+
+graft_status plans_make(struct trainer *t, int batch)
+{
+    t->phase = phase_at(t, t->at.epochs + 1);
     if (t->n_phases > 1)
-        TRY(graph_freeze(&m->graph, t->phases[0].rows, t->options->bn));
+        TRY(graph_freeze(&t->model->graph, t->phases[t->phase].rows, t->options->bn));
     return plans_build(t, batch);
 }
 
 // Before an epoch: what --unfreeze-epoch lets train from now on.
 graft_status phase_enter(struct trainer *t, int epoch)
 {
-    int phase = 0;
-    while (phase + 1 < t->n_phases && t->phases[phase + 1].epoch <= epoch)
-        phase++;
+    const int phase = phase_at(t, epoch);
     if (phase == t->phase)
         return GRAFT_OK;
     const int batch = plan_batch(t->full);

@@ -53,13 +53,16 @@ static void put_schedule(struct line *line, const struct schedule_options *s)
         put(line, ", warm-up of %g epochs", s->warmup);
 }
 
-void recipe_tell(const struct recipe *r, int batch, int epochs)
+void recipe_tell(const struct recipe *r, int batch, int parts, int epochs)
 {
     struct line line = {""};
     put(&line, "recipe: %s: ", r->name);
     put_optimizer(&line, r);
     put_schedule(&line, &r->schedule);
-    put(&line, "; batch %d, %d epochs", batch, epochs);
+    put(&line, "; batch %d", batch);
+    if (parts > 1)
+        put(&line, " in %d parts", parts);
+    put(&line, ", %d epochs", epochs);
     if (r->label_smoothing > 0)
         put(&line, ", label smoothing %g", r->label_smoothing);
     if (r->layer_decay != 1)

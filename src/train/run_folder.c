@@ -8,8 +8,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "infer/ensemble.h"
+#include "infer/svm.h"
 #include "infer/table.h"
 #include "train/checkpoint.h"
+#include "train/folds.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,6 +89,27 @@ graft_status run_folder_taken(const char *folder)
                 folder, folder);
 }
 
+graft_status run_folder_check(const char *folder, const char *own)
+{
+    static const struct { const char *file, *what; } kinds[] = {
+        {FOLDS_FILE, "a fold run"}, {SVM_FILE, "a support vector machine"}, {ENSEMBLE_FILE, "an ensemble"}};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        const char *file = kinds[i].file;
+        if (own != NULL && strcmp(file, own) == 0)
+            continue;
+        char *path = path_join(folder, file);
+        const bool there = path != NULL && file_exists(path), folds = strcmp(file, FOLDS_FILE) == 0;
+        if (path == NULL)
+            return fail_memory("a path");
+        mem_free(path);
+        if (there)
+            return fail(GRAFT_BAD_OPTION, "'%s' holds %s (%s), which would be lost; %s%s%sname another folder with -o",
+                        folder, kinds[i].what, file, folds ? "go on with `graft train --resume " : "",
+                        folds ? folder : "", folds ? "`, or " : "");
+    }
+    return GRAFT_OK;
+}
+
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options)
 {
     *f = (struct run_folder){.lock = -1, .save = options->save};
@@ -97,6 +121,7 @@ graft_status run_folder_open(struct run_folder *f, const struct train_options *o
             return fail_memory("a path");
         TRY(file_make_folder(f->path));
     }
+    TRY(run_folder_check(f->path, NULL));
     TRY(file_lock(f->path, &f->lock));
     run_folder_sweep(f->path);
     if (checkpoint_any(f->path))

@@ -23,7 +23,11 @@ struct run_folder {
     int lock;
     bool save; // else events.jsonl alone is written
 };
-// Makes and takes the folder; refuses one in use or with a checkpoint.  run_folder_adopt: of a run that goes on.
+// Refuses (GRAFT_BAD_OPTION) a folder with what other commands have made: folds, a support vector machine, an ensemble;
+// but for `own`, the file that tells one of them (NULL: none).
+graft_status run_folder_check(const char *folder, const char *own);
+// Makes and takes the folder; refuses one in use, with a checkpoint or what others have made.  run_folder_adopt: of a
+// run that goes on.
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
 void run_folder_sweep(const char *folder);        // removes what killed writers have left in it
 graft_status run_folder_taken(const char *folder); // the failure that it holds a run already

@@ -201,17 +201,8 @@ static graft_status folder_take(struct trainer *t, bool *finished)
     if (o->resume == NULL || o->resume->checkpoint == NULL)
         return run_start(t);
     t->checkpoints.last_good = o->resume->last_good;
-    json_t *made = json_incref(t->choices);
-    const graft_status restored = trainer_restore(t);
-    const bool others = !json_equal(made, t->choices);
-    json_decref(made);
-    TRY(restored);
+    TRY(trainer_restore(t));
     *finished = trainer_done(t) && run_folder_ended(&t->folder);
-    if (others && !*finished) { // by the run's own choices
-        const int batch = plan_batch(t->full);
-        plans_free(t);
-        TRY(plans_build(t, batch));
-    }
     if (*finished)
         log_info("the run in '%s' is finished after %d epochs%s; more --epochs go on", t->folder.path, t->at.epochs,
                  t->stopped ? " (stopped early)" : "");
@@ -246,6 +237,7 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
     struct trainer t = {.model = m, .data = d, .options = options, .best.value = NAN, .begin = now_seconds(),
                         .checkpoint_at = now_seconds(), .folder.lock = -1};
     graft_status status = GRAFT_OK;
+    const bool goes_on = options->resume != NULL && options->resume->checkpoint != NULL;
     int batch = options->batch;
     bool finished;
     t.choices = json_object();
@@ -256,13 +248,17 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
         log_warning("a batch of %d is larger than the %zu training pictures; the batch is %zu", batch, t.n, t.n);
         batch = (int)t.n;
     }
-    TRY_GOTO(plans_make(&t, batch));
+    TRY_GOTO(plans_prepare(&t, &batch));
+    if (!goes_on) // before there is a folder
+        TRY_GOTO(plans_make(&t, batch));
     TRY_GOTO(learner_make(&t));
     if (options->save)
         TRY_GOTO(trained_begin(m, options->args, &t.trained));
     TRY_GOTO(folder_take(&t, &finished));
     if (finished)
         goto done;
+    if (goes_on) // in the phase that it has come to, by its own choices
+        TRY_GOTO(plans_make(&t, batch));
     TRY_GOTO(summary_tell(&t));
     t.media = (struct media){.folder = options->save ? t.folder.path : NULL, .model = m, .data = d, .arena = t.arena,
                              .next = now_seconds() + MEDIA_FIRST};

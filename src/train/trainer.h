@@ -79,11 +79,13 @@ struct trainer {
     struct histograms histograms;
 };
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
-void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
-// plans.c.  plans_make: for the first phase, the last one fitting the memory; phase_enter: before an epoch, what
-// --unfreeze-epoch lets train from now on; partial_make: the plan of a last batch of `batch` pictures.
+// recipe.c: in the log; `parts`: of a batch, that --memory cuts it into.
+void recipe_tell(const struct recipe *r, int batch, int parts, int epochs);
+// plans.c.  plans_prepare: the phases and the batch, the last phase fitting the memory; plans_make: the plans for the
+// position, in its phase; phase_enter: before an epoch, what --unfreeze-epoch lets train from now on; partial_make: the
+// plan of a last batch of `batch` pictures.
+graft_status plans_prepare(struct trainer *t, int *batch);
 graft_status plans_make(struct trainer *t, int batch);
-graft_status plans_build(struct trainer *t, int batch);
 void plans_free(struct trainer *t);
 graft_status phase_enter(struct trainer *t, int epoch);
 graft_status partial_make(struct trainer *t, int batch);

@@ -60,7 +60,7 @@ static void test_atomic_write(void **state)
     for (; status != GRAFT_OK && n < 100; n++) {
         fail_at = -1;
         assert_int_equal(file_write_all(path, "old text", 8), GRAFT_OK);
-        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, unlink, truncate};
+        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, unlink, truncate, link};
         fail_at = n;
         call_number = 0;
         failed_call = "none";

@@ -133,6 +133,21 @@ expect 2 'finds its own' 'weights twice' "$graft" ensemble folds other --rule st
 expect 2 'no --imgsz' 'an ensemble at a size' "$graft" predict pair pictures --imgsz 64
 expect 3 'not a graft model' 'a member that is none' "$graft" ensemble "$here/golden/weights/checkpoint.pth"
 expect 2 'holds a run' 'an ensemble over a run' "$graft" ensemble folds -o folds
+expect 2 'holds a fold run' 'a run over a fold run' "$graft" train $toy --epochs 1 -o folds
+expect 2 'holds an ensemble' 'a run over an ensemble' "$graft" train $toy --epochs 1 -o pair
+expect 2 'holds an ensemble' 'folds over an ensemble' "$graft" train $toy --folds 3 --group person -o pair
+cp -r pair turned
+ln -s "$work/turned/member-0-0.safetensors" zero.safetensors && ln -s "$work/turned/member-1-0.safetensors" one.safetensors
+expect 2 'another member would take its place' 'an ensemble of its own members, turned' "$graft" ensemble \
+    turned/member-1-0.safetensors turned/member-0-0.safetensors -o turned
+expect 2 'another member would take its place' 'an ensemble over a member by another name' "$graft" ensemble \
+    folds/fold-0/model.safetensors zero.safetensors -o turned
+holds 'which stays' diff -r pair turned
+expect 0 'nothing can be scored' 'an ensemble where its members lie' "$graft" ensemble turned/member-0-0.safetensors \
+    one.safetensors -o turned
+holds 'its models' sh -c 'for m in 0 1; do cmp pair/member-$m-0.safetensors turned/member-$m-0.safetensors || exit; done'
+holds 'nothing but models' [ -z "$(find turned -type l -o -name '*.tmp-*')" ]
+rm -r turned zero.safetensors one.safetensors
 sed 's/"geometric"/"harmonic"/' pair/ensemble.json >pair/x && mv pair/x pair/ensemble.json
 expect 3 "rule 'harmonic'" 'a bad ensemble' "$graft" predict pair pictures
 sed 's/"harmonic"/"geometric"/; s/member-0-0/..\/member/' pair/ensemble.json >pair/x && mv pair/x pair/ensemble.json
@@ -196,6 +211,9 @@ else
     expect 0 'pictures/3.bmp' 'predict by that' "$graft" predict svm2 pictures
     expect 2 'as they are' 'views for a machine' "$graft" predict svm pictures --tta 4
     expect 2 'holds a run' 'a machine over a run' "$graft" svm $model -d list.csv -o run
+    expect 2 'holds an ensemble' 'a machine over an ensemble' "$graft" svm $model -d list.csv -o pair
+    expect 2 'holds a support vector machine' 'a run over a machine' "$graft" train $toy --epochs 1 -o svm
+    expect 2 'holds a support vector machine' 'an ensemble over a machine' "$graft" ensemble folds -o svm
     expect 3 'there are 6' 'a machine of too few groups' "$graft" svm $model -d list.csv --group person --folds 7 -o no
     sed 's/"width": *[0-9]*/"width": 7/' svm/svm.json >x && mv x svm/svm.json
     expect 3 'needs 8 numbers' 'a damaged machine' "$graft" predict svm pictures

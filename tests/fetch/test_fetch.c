@@ -430,7 +430,8 @@ static void test_every_call_fails(void **state)
         struct found_file f = {0};
         fresh(state);
         call_number = 0;
-        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, bad_unlink, bad_truncate};
+        file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, bad_unlink, bad_truncate,
+                                       link};
         const graft_status status = get("plain", hashed, &f);
         file_ops = kept_files;
         failed = call_number > fail_at;

@@ -9,9 +9,12 @@
 #include "infer/fit.h"
 #include "infer/metrics.h"
 #include "infer/scores.h"
+#include "scratch.h"
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +28,6 @@ static json_t *golden;
 
 static int setup(void **state)
 {
-    (void)state;
     struct file_map p, l;
     if (file_map_open(GRAFT_SOURCE "/tests/golden/infer/ensemble.f32", &p) != GRAFT_OK ||
         p.data.size != sizeof members ||
@@ -36,14 +38,14 @@ static int setup(void **state)
         labels[i] = l.data.ptr[i];
     file_map_close(&p);
     file_map_close(&l);
-    return json_read_file(GRAFT_SOURCE "/tests/golden/infer/ensemble.json", &golden) == GRAFT_OK ? 0 : -1;
+    const graft_status status = json_read_file(GRAFT_SOURCE "/tests/golden/infer/ensemble.json", &golden);
+    return status == GRAFT_OK ? scratch_enter(state) : -1;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     json_decref(golden);
-    return 0;
+    return scratch_leave(state);
 }
 
 // Float32 results of sums in double: a log-loss of about 1 is good to 1e-7, a probability too.
@@ -80,6 +82,35 @@ static void test_means(void **state)
     near(loss_of(MEAN_GEOMETRIC, uneven, out), json_real_value(json_object_get(golden, "weighted_geometric")));
     for (int c = 0; c < CLASSES; c++)
         near(out[c], json_real_value(json_array_get(json_object_get(golden, "first_geometric"), (size_t)c)));
+}
+
+// The same as an ensemble's members, a part of the rows at a time.
+static void test_means_of_members(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {"weighted", "weighted_geometric"};
+    static const double weights[] = {5, 3, 2};
+    static float out[N * CLASSES];
+    static uint32_t rows[N];
+    const float *const p[] = {members[0], members[1], members[2]};
+    struct ensemble_member of[MEMBERS] = {0};
+    for (int m = 0; m < MEMBERS; m++)
+        of[m].weight = weights[m];
+    for (uint32_t i = 0; i < N; i++)
+        rows[i] = i;
+    for (int rule = 0; rule < 2; rule++) {
+        static float alone[N * CLASSES];
+        const struct ensemble e = {
+            .rule = (enum ensemble_rule)rule, .n_classes = CLASSES, .members = of, .n_members = MEMBERS};
+        memset(out, 0, sizeof out);
+        assert_int_equal(ensemble_combine(&e, p, rows + N / 3, N - N / 3, out), GRAFT_OK);
+        for (size_t i = 0; i < N / 3 * CLASSES; i++)
+            assert_true(out[i] == 0);
+        assert_int_equal(ensemble_combine(&e, p, rows, N / 3, out), GRAFT_OK);
+        near(metrics_of(out, labels, N, CLASSES).log_loss, json_real_value(json_object_get(golden, rules[rule])));
+        loss_of(rule == 0 ? MEAN_ARITHMETIC : MEAN_GEOMETRIC, weights, alone);
+        assert_memory_equal(out, alone, sizeof out);
+    }
 }
 
 static void test_geometric_of_nothing(void **state)
@@ -344,15 +375,120 @@ static void test_no_numbers(void **state)
         const struct ensemble e = {.rule = (enum ensemble_rule)rule, .n_classes = 2, .members = members, .n_members = 2,
                                    .stack = (double *)weights};
         float p[2];
-        ensemble_combine(&e, (const float *const[]){fine, none}, p);
+        const uint32_t row = 0;
+        assert_int_equal(ensemble_combine(&e, (const float *const[]){fine, none}, &row, 1, p), GRAFT_OK);
         assert_true(isnan(p[0]) && isnan(p[1]));
     }
 }
 
+// ---- the folder of an ensemble
+
+static struct file_table kept;
+static long calls, fails_at;
+static bool for_good, no_links; // all calls after it too, as a kill has it; a disk without links
+
+static bool fails(void)
+{
+    const long now = calls++;
+    errno = EIO;
+    return now == fails_at || (for_good && now > fails_at);
+}
+static int bad_open(const char *path, int flags, mode_t mode) { return fails() ? -1 : kept.open(path, flags, mode); }
+static ssize_t bad_write(int fd, const void *data, size_t size) { return fails() ? -1 : kept.write(fd, data, size); }
+static int bad_fsync(int fd) { return fails() ? -1 : kept.fsync(fd); }
+static int bad_close(int fd) { return kept.close(fd) != 0 || fails() ? -1 : 0; }
+static int bad_rename(const char *from, const char *to) { return fails() ? -1 : kept.rename(from, to); }
+static int bad_unlink(const char *path) { return fails() ? -1 : kept.unlink(path); }
+static int bad_link(const char *from, const char *to) { return fails() || no_links ? -1 : kept.link(from, to); }
+
+static bool holds(const char *path, const char *text)
+{
+    struct file_map map;
+    if (file_map_open(path, &map) != GRAFT_OK)
+        return false;
+    const bool same = map.data.size == strlen(text) && memcmp(map.data.ptr, text, map.data.size) == 0;
+    file_map_close(&map);
+    return same;
+}
+
+static graft_status ensemble_of(const char *first, const char *second)
+{
+    static char *classes[] = {"a", "b"};
+    char *files[] = {(char *)first, (char *)second};
+    struct ensemble_member both[] = {{"x", &files[0], 1, 1}, {(char *)second, &files[1], 1, 2}};
+    const struct ensemble e = {ENSEMBLE_ARITHMETIC, classes, 2, both, 2, NULL};
+    return ensemble_write(&e, "ens");
+}
+
+static void old_ensemble(void) // of the models "one" and "two"
+{
+    assert_int_equal(file_make_folder("ens"), GRAFT_OK);
+    assert_int_equal(file_write_all("one", "one", 3), GRAFT_OK);
+    assert_int_equal(file_write_all("two", "two", 3), GRAFT_OK);
+    assert_int_equal(file_write_all("three", "three", 5), GRAFT_OK);
+    assert_int_equal(ensemble_of("one", "two"), GRAFT_OK);
+    assert_true(holds("ens/member-0-0.safetensors", "one") && holds("ens/member-1-0.safetensors", "two"));
+}
+
+// Whatever call fails, alone or with all after it: the models are all there, and the folder is the old ensemble, the
+// new one or none.
+static void test_ensemble_is_whole(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        graft_status status = GRAFT_FAILED;
+        for (long at = 0; status != GRAFT_OK; at++) {
+            assert_true(at < 100);
+            kept = file_ops;
+            old_ensemble();
+            file_ops = (struct file_table){bad_open, bad_write, bad_fsync, bad_close, bad_rename, bad_unlink,
+                                           kept.truncate, bad_link};
+            calls = 0;
+            fails_at = at;
+            for_good = way % 2 != 0;
+            no_links = way / 2 != 0;
+            status = ensemble_of("ens/member-0-0.safetensors", "three"); // one of them lies where it goes to
+            file_ops = kept;
+            if (status == GRAFT_OK && calls <= at)
+                assert_true(ensemble_is("ens"));
+            else if (status == GRAFT_OK) // it did without that call
+                status = GRAFT_FAILED;
+            assert_true(holds("one", "one") && holds("two", "two") && holds("three", "three"));
+            assert_true(holds("ens/member-0-0.safetensors", "one"));
+            const bool new = holds("ens/member-1-0.safetensors", "three");
+            assert_true(new || holds("ens/member-1-0.safetensors", "two"));
+            if (ensemble_is("ens")) {
+                struct ensemble e;
+                assert_int_equal(ensemble_read("ens", &e), GRAFT_OK);
+                assert_string_equal(e.members[1].name, new ? "three" : "two"); // what it is of
+                ensemble_free(&e);
+            }
+        }
+        assert_true(holds("ens/member-1-0.safetensors", "three"));
+    }
+    assert_int_equal(temporary_remove("ens"), 0);
+}
+
+// A member that lies where another goes to would be nowhere afterwards.
+static void test_ensemble_of_its_own(void **state)
+{
+    (void)state;
+    old_ensemble();
+    assert_int_equal(ensemble_of("ens/member-1-0.safetensors", "ens/member-0-0.safetensors"), GRAFT_BAD_OPTION);
+    assert_non_null(strstr(graft_message(), "-o"));
+    assert_int_equal(symlink("ens/member-1-0.safetensors", "link"), 0);
+    assert_int_equal(ensemble_of("link", "one"), GRAFT_BAD_OPTION);
+    assert_true(holds("ens/member-0-0.safetensors", "one") && holds("ens/member-1-0.safetensors", "two"));
+    assert_int_equal(ensemble_of("three", "link"), GRAFT_OK); // which leads to its own place
+    assert_true(holds("ens/member-0-0.safetensors", "three") && holds("ens/member-1-0.safetensors", "two"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_geometric_of_nothing),
-                                       cmocka_unit_test(test_no_numbers),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ensemble_is_whole),
+                                       cmocka_unit_test(test_ensemble_of_its_own),
+                                       cmocka_unit_test(test_means), cmocka_unit_test(test_means_of_members),
+                                       cmocka_unit_test(test_geometric_of_nothing), cmocka_unit_test(test_no_numbers),
                                        cmocka_unit_test(test_weights),
                                        cmocka_unit_test(test_stack), cmocka_unit_test(test_of_some_rows),
                                        cmocka_unit_test(test_views), cmocka_unit_test(test_bad_picture),

@@ -3,7 +3,10 @@
 #include "infer/knn.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "exec/plan.h"
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,9 +98,40 @@ static void test_blocks(void **state)
     assert_true(distance[300 * FEW] == 1); // of a row of nothing, from everything
 }
 
+static pthread_t caller;
+static int asked, asked_elsewhere;
+
+static int stops(void *user)
+{
+    const int others = !pthread_equal(pthread_self(), caller);
+    __atomic_fetch_add(&asked_elsewhere, others, __ATOMIC_RELAXED);
+    return __atomic_add_fetch(&asked, 1, __ATOMIC_RELAXED) == *(int *)user;
+}
+
+// graft.h: hooks are called on the thread that called graft_run.
+static void test_cancelled_by_the_caller(void **state)
+{
+    (void)state;
+    enum { MANY = 1000 };
+    static uint32_t index[MANY];
+    static float distance[MANY];
+    int never = -1, first = 1;
+    caller = pthread_self();
+    exec_set_threads(2);
+    hooks_set(&(graft_hooks){.user = &never, .cancelled = stops});
+    assert_int_equal(knn_find(x, MANY, WIDTH, 1, 0, index, distance), GRAFT_OK);
+    assert_true(asked > 1);
+    assert_int_equal(asked_elsewhere, 0);
+    asked = 0;
+    hooks_set(&(graft_hooks){.user = &first, .cancelled = stops});
+    assert_int_equal(knn_find(x, MANY, WIDTH, 1, 0, index, distance), GRAFT_CANCELLED);
+    assert_int_equal(asked, 1);
+    hooks_set(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_euclidean), cmocka_unit_test(test_cosine),
-                                       cmocka_unit_test(test_blocks)};
+                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_cancelled_by_the_caller)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -1,8 +1,11 @@
 // tests/train/test_faults.c: a disk that fills up and pictures that change while a run is under way.
 
 #include "toy.h"
+#include "api/follow.h"
+#include "base/json.h"
 #include "weights/weights.h"
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,9 +152,67 @@ static void test_pictures_change(void **state)
     assert_true(opens("changed/model.safetensors"));
 }
 
+// Whoever reads progress.json finds a whole object, whatever the numbers are.
+static void test_progress_is_whole(void **state)
+{
+    (void)state;
+    struct follower f;
+    json_t *o;
+    assert_int_equal(file_make_folder("followed"), GRAFT_OK);
+    follower_begin(&f);
+    follower_grown(&f, "followed", false);
+    hooks_progress(&(graft_progress){.stage = "train", .step = 3, .loss = 0.5, .images_per_second = 1234.5});
+    FILE *reader = fopen("followed/progress.json", "r");
+    assert_non_null(reader);
+    f.progress_next = 0; // a second later
+    hooks_progress(&(graft_progress){.stage = "train", .step = 4, .loss = NAN, .seconds_left = INFINITY,
+                                     .accuracy = 0.25, .memory = 12345678901});
+    o = json_loadf(reader, 0, NULL); // what it has begun to read stays
+    fclose(reader);
+    assert_int_equal(json_integer_value(json_object_get(o, "step")), 3);
+    assert_true(json_number_value(json_object_get(o, "loss")) == 0.5);
+    assert_true(json_number_value(json_object_get(o, "images_per_second")) == 1234.5);
+    json_decref(o);
+    if (json_read_file("followed/progress.json", &o) != GRAFT_OK)
+        fail_msg("%s", graft_message());
+    assert_int_equal(json_integer_value(json_object_get(o, "step")), 4);
+    assert_true(json_is_null(json_object_get(o, "loss")) && json_is_null(json_object_get(o, "seconds_left")));
+    assert_true(json_number_value(json_object_get(o, "accuracy")) == 0.25);
+    assert_true(json_number_value(json_object_get(o, "memory")) == 12345678901);
+    json_decref(o);
+    assert_int_equal(files_named("followed", "progress"), 1);
+    follower_end(&f);
+    assert_int_equal(files_named("followed", "progress"), 0);
+}
+
+// Validation pictures that are left out make no epoch shorter, however many they are.
+static void test_unreadable_validation(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    assert_int_equal(file_make_folder("odd/train/a"), GRAFT_OK);
+    assert_int_equal(file_make_folder("odd/train/b"), GRAFT_OK);
+    assert_int_equal(file_make_folder("odd/val/a"), GRAFT_OK);
+    assert_int_equal(file_make_folder("odd/val/b"), GRAFT_OK);
+    for (int i = 0; i < 12; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "odd/%s/%c/%d.png", i < 4 ? "train" : "val", "ab"[i % 2], i);
+        if (i < 6)
+            copy(i % 2 == 0 ? "alpha.png" : "rgb.png", path);
+        else
+            assert_int_equal(file_write_all(path, "nothing", 7), GRAFT_OK);
+    }
+    assert_int_equal(RUN("train", &seen, "data", "odd", "weights", "none", "imgsz", "32", "batch", "3", "epochs", "2",
+                         "threads", "1", "output", "odder"), GRAFT_OK);
+    assert_int_equal(seen.steps, 4);
+    assert_int_equal(seen.steps_told, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_disk), cmocka_unit_test(test_failure_leaves_best),
-                                       cmocka_unit_test(test_pictures_change)};
+                                       cmocka_unit_test(test_pictures_change),
+                                       cmocka_unit_test(test_progress_is_whole),
+                                       cmocka_unit_test(test_unreadable_validation)};
     return cmocka_run_group_tests_name("faults", tests, toy_setup, toy_teardown);
 }

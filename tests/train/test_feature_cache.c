@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -251,12 +252,66 @@ static void test_store(void **state)
     feature_store_close(a);
     const struct timeval old[2] = {{1000, 0}, {1000, 0}};
     assert_int_equal(utimes("store/0000000000000005.features", old), 0);
-    feature_folder_trim("store", 7, 1 << 20);
+    feature_folder_trim("store", 7, 1 << 20, true);
     assert_int_equal(files_named("store", ".features"), 3);
-    feature_folder_trim("store", 7, 2 * HEAD);
-    assert_int_equal(files_named("store", ".features"), 2); // the largest was the oldest
-    feature_folder_trim("store", 7, 0);
+    assert_int_equal(feature_folder_trim("store", 7, HEAD, false), HEAD + 5000 * (long)feature_row_bytes(7, false));
+    assert_int_equal(files_named("store", ".features"), 3);
+    feature_folder_trim("store", 7, HEAD, true);
+    assert_int_equal(files_named("store", ".features"), 2); // the largest was the oldest; one's own does not count
+    feature_folder_trim("store", 7, 0, true);
     assert_int_equal(files_named("store", ".features"), 1); // but for the one that is wanted
+}
+
+// A file of so many bytes that takes none.
+static void hollow(const char *path, off_t size, long when)
+{
+    const struct timeval times[2] = {{when, 0}, {when, 0}};
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(truncate(path, size), 0);
+    assert_int_equal(utimes(path, times), 0);
+}
+
+static bool disk_full;
+int statvfs(const char *restrict path, struct statvfs *restrict out) // in the place of the system's
+{
+    (void)path;
+    *out = (struct statvfs){.f_frsize = 4096, .f_bavail = disk_full ? 0 : 1 << 30};
+    return 0;
+}
+
+static void disk_fill(void *user)
+{
+    (void)user;
+    disk_full = true;
+}
+
+// A run that has no room for its own removes nobody else's; one that gets room by it removes the oldest.
+static void test_room(void **state)
+{
+    (void)state;
+    static const off_t most = (off_t)20 << 30;
+    struct tiny t = cached("roomless", "kept");
+    tiny_clear("kept");
+    assert_int_equal(file_make_folder("kept"), GRAFT_OK);
+    hollow("kept/older.features", 1500, 1000); // half of it is less than any row's kind needs
+    hollow("kept/newer.features", most - 2000, 2000);
+    t.before = disk_fill;
+    tiny_expect(&t, GRAFT_OK);
+    assert_true(logged("not kept: they would take"));
+    assert_true(file_exists("kept/older.features") && file_exists("kept/newer.features"));
+    tiny_compare("roomless", "reference");
+    expect_reference("room", "kept");
+    assert_false(file_exists("kept/older.features"));
+    assert_true(file_exists("kept/newer.features"));
+    tiny_clear("kept");
+    assert_int_equal(file_make_folder("kept"), GRAFT_OK);
+    hollow("kept/older.features", most, 1000); // whose removal makes the room
+    tiny_clear("roomless");
+    tiny_expect(&t, GRAFT_OK);
+    assert_false(file_exists("kept/older.features"));
+    assert_true(logged("are kept in kept"));
 }
 
 // Half the bytes: each number the nearest bf16, of two as near the even one, as torch's .bfloat16() has them.
@@ -433,7 +488,7 @@ static void test_folds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_store), cmocka_unit_test(test_bf16_store),
+        cmocka_unit_test(test_store), cmocka_unit_test(test_room), cmocka_unit_test(test_bf16_store),
         cmocka_unit_test(test_bf16_run),
         cmocka_unit_test(test_made_and_found), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_shared), cmocka_unit_test(test_stopped), cmocka_unit_test(test_full_disk),

@@ -93,6 +93,10 @@ static void test_limit(void **state)
     char accumulate[16], batch[16];
     const int n = atoi(said + strlen("a batch of 18 goes through in "));
     assert_true(n > 1 && 18 % n == 0);
+    char asked[48];
+    snprintf(asked, sizeof asked, "; batch 18 in %d parts, 2 epochs", n);
+    assert_non_null(strstr(parts.log, asked)); // the recipe is what was asked for
+    assert_non_null(strstr(whole.log, "; batch 18, 2 epochs"));
     snprintf(accumulate, sizeof accumulate, "%d", n);
     snprintf(batch, sizeof batch, "%d", 18 / n);
     assert_int_equal(

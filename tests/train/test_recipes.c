@@ -213,7 +213,7 @@ static void test_rates_and_unfreezing(void **state)
     assert_memory_equal(start, found, sizeof start);
     t.epochs = 2;
     tiny_expect(&t, GRAFT_OK);
-    log_has("epoch 2: 250 of 250 parameters train now");
+    log_has("training: all layers (250 of 250 parameters, 2 layers)"); // from its first step on
     conv_of("thawing/last.ckpt.safetensors", found);
     assert_memory_not_equal(start, found, sizeof start);
 }

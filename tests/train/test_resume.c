@@ -155,7 +155,7 @@ static void fault_begin(void *user)
     (void)user;
     kept = file_ops;
     file_ops = (struct file_table){fault_open, fault_write, fault_fsync, fault_close, fault_rename, fault_unlink,
-                                   fault_truncate};
+                                   fault_truncate, link};
 }
 
 // The run with one call going wrong, then taken up again as often as it takes, then compared.
@@ -299,6 +299,29 @@ static void test_recipes_go_on(void **state)
     }
 }
 
+// What goes on beyond an --unfreeze-epoch says what trains there, and makes plans of nothing else.
+static void test_goes_on_in_its_phase(void **state)
+{
+    (void)state;
+    struct recipe recipe = tiny_guide(TINY_EPOCHS);
+    struct tiny t = tiny_of("phased");
+    recipe.unfreeze = "2:all";
+    t.recipe = &recipe;
+    t.freeze = 1;
+    t.stop_after = 6; // of four steps an epoch
+    tiny_expect(&t, GRAFT_CANCELLED);
+    char *log = text_of_file("tiny.log");
+    assert_non_null(strstr(log, "training: head; from epoch 2 on all layers"));
+    assert_non_null(strstr(log, "\nepoch 2: "));
+    free(log);
+    t.stop_after = 0;
+    tiny_expect(&t, GRAFT_OK);
+    log = text_of_file("tiny.log");
+    if (strstr(log, "training: all layers (") == NULL || strstr(log, "\nepoch 2: ") != NULL)
+        fail_msg("%s", log);
+    free(log);
+}
+
 static void test_finished_goes_on(void **state)
 {
     (void)state;
@@ -420,11 +443,27 @@ static void test_from_outside(void **state)
     assert_non_null(strstr(graft_message(), "graft train --resume parted"));
     assert_int_equal(RUN("train", &second, BASE, "epochs", "3", "output", "parted"), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "--resume parted"));
+    static const char *const others[][2] = {
+        {"folds.csv", "--resume kept"}, {"svm.json", "-o"}, {"ensemble.json", "-o"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) { // what other commands have made stays
+        char path[64];
+        tiny_clear("kept");
+        assert_int_equal(file_make_folder("kept"), GRAFT_OK);
+        snprintf(path, sizeof path, "kept/%s", others[i][0]);
+        assert_int_equal(file_write_all(path, "{}", 2), GRAFT_OK);
+        assert_int_equal(RUN("train", &second, BASE, "epochs", "1", "output", "kept"), GRAFT_BAD_OPTION);
+        assert_non_null(strstr(graft_message(), others[i][0]));
+        assert_non_null(strstr(graft_message(), others[i][1]));
+        assert_int_equal(RUN("train", &second, "data", "set", "weights", "none", "folds", "2", "output", "kept"),
+                         GRAFT_BAD_OPTION);
+        assert_false(file_exists("kept/args.json"));
+    }
 
     CHANGED("--lr 0.03 (was 0.02)", "resume", "parted", "lr", "0.03");
     CHANGED("--model vgg16 (was not set)", "resume", "parted", "model", "vgg16");
     CHANGED("--dropout 0.1 (was not set)", "resume", "parted", "dropout", "0.1");
     CHANGED("--bn stats (was train)", "resume", "parted", "bn", "stats");
+    CHANGED("--data given otherwise", "resume", "parted", "data", "set", "data", "set");
     toy_set("set", TOY_N - 2, TOY_SIDE);
     CHANGED("are gone (x.npy#38, ...)", "resume", "parted");
     toy_set("set", TOY_N, TOY_SIDE + 1);
@@ -551,6 +590,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_call_goes_wrong),    cmocka_unit_test(test_random_kills),
         cmocka_unit_test(test_cancelled_at_every_step),  cmocka_unit_test(test_recipes_go_on),
+        cmocka_unit_test(test_goes_on_in_its_phase),
         cmocka_unit_test(test_finished_goes_on),         cmocka_unit_test(test_best_model_is_lost),
         cmocka_unit_test(test_best_model_says_otherwise),
         cmocka_unit_test(test_folder_is_taken),          cmocka_unit_test(test_memory_runs_out),

@@ -77,7 +77,10 @@ static void on_log(void *user, graft_level level, const char *text)
 static void on_progress(void *user, const graft_progress *p)
 {
     struct seen *seen = user;
-    if (strcmp(p->stage, "train") == 0 && ++seen->steps > 0 && seen->on_step != NULL)
+    if (strcmp(p->stage, "train") != 0)
+        return;
+    seen->steps_told = p->steps;
+    if (++seen->steps > 0 && seen->on_step != NULL)
         seen->on_step(seen->steps);
 }
 

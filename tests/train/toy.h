@@ -17,6 +17,7 @@ void toy_set(const char *folder, int n, int side);
 
 struct seen {
     int results, steps, stop_after; // stop_after: cancels once so many training steps were seen; 0: never
+    long steps_told;                // of an epoch, by the latest step
     double first_loss, last_loss;   // of training, of the first result and the latest
     char warnings[4096], log[8192]; // every line, each after a newline
     void (*on_step)(int steps);     // or NULL
