@@ -48,6 +48,7 @@ def pytorch(seed, weights, train, val):
     torch.manual_seed(seed)
     model._fc = torch.nn.Linear(1280, 10)
     model._global_params = model._global_params._replace(drop_connect_rate=0.0)
+    model = model.to(memory_format=torch.channels_last)  # a third faster here
     norms = {id(p) for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters()}
     groups = groups_of(model)
     steps, best = (len(train[1]) + BATCH - 1) // BATCH, (9.0, 0.0)
