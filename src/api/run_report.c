@@ -19,7 +19,7 @@ graft_status run_report(const graft_options *o)
     char *path = output != NULL ? mem_text(output) : path_join(o->inputs[0], "report.html");
     if (path == NULL)
         return fail_memory("a path");
-    graft_status status = report_write(o->inputs[0], path);
+    graft_status status = report_write(o->inputs[0], path, train_defaults);
     if (status == GRAFT_OK)
         result_take(json_pack("{s:s+}", "report", path, ""));
     mem_free(path);

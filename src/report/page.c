@@ -179,7 +179,7 @@ static graft_status page_make(struct page *p)
     return GRAFT_OK;
 }
 
-graft_status report_write(const char *folder, const char *out)
+graft_status report_write(const char *folder, const char *out, option_defaults defaults)
 {
     struct run_data run = {0};
     struct figures figures = {0};
@@ -188,6 +188,8 @@ graft_status report_write(const char *folder, const char *out)
     graft_status status = GRAFT_OK;
     TRY_GOTO(run_data_read(folder, &run));
     TRY_GOTO(figures_make(&run, &figures));
+    if (defaults != NULL && run.args != NULL)
+        TRY_GOTO(defaults(run.args, &p.defaults));
     path = out != NULL ? mem_text(out) : path_join(folder, "report.html");
     if (path == NULL)
         TRY_GOTO(fail_memory("a path"));
@@ -196,6 +198,7 @@ graft_status report_write(const char *folder, const char *out)
 done:
     mem_free(path);
     text_fini(&p.text);
+    json_decref(p.defaults);
     figures_free(&figures);
     run_data_free(&run);
     return status;

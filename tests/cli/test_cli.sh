@@ -241,6 +241,22 @@ expect 3 'could not be read' 'predict reports the bad' "$graft" predict run/mode
 
 # Reports read the run folder alone.
 expect 0 'run/report.html' 'report of a run' "$graft" report run
+# The command of the report makes the run again, and says nothing that is so by itself.
+again() { # RUN: the command of its report, as a person copies it
+    sed -n '/<section id="repeat"/,/<\/section>/p' $1/report.html | tr '\n' '\001' |
+        sed 's/.*<pre><code>//;s/<\/code>.*//;s/&#39;/'"'"'/g;s/&amp;/\&/g' | tr '\001' '\n'
+}
+cp -r set more
+expect 0 'best' 'a run by a recipe' "$graft" train --weights none --recipe best -d set -d more --imgsz 32 --val 24 -b 8 --threads 1 \
+    --epochs 2 --bn train --cache-features features -o "a gain" --json
+grep -o '"img_s":[0-9.]*' log >told
+grep -o '"img_s":[0-9.]*' 'a gain/events.jsonl' >written
+holds 'images/s of the epochs as told and as written' cmp told written
+(cd 'a gain' && again . >../again.sh)
+holds 'the command says both data sets, and not what is so by itself' sh -c "grep -q -- '--data set --data more' again.sh &&
+    grep -q -- '--recipe best' again.sh && grep -q -- '--bn train' again.sh && ! grep -q -- 'pseudo-share\|--lr \|--freeze\|--workers' again.sh"
+expect 0 'best' 'the command of a report runs' sh -c "PATH='$(dirname "$graft"):$PATH'; eval \"\$(cat again.sh) -o again\""
+holds 'and makes the same run' cmp 'a gain/val_predictions.csv' again/val_predictions.csv
 expect 0 'compare.html' 'report of two runs' "$graft" report run run2
 expect 3 'not a run' 'report of no run' "$graft" report set
 expect 2 'which run' 'report of nothing' "$graft" report

@@ -109,7 +109,7 @@ static void has(const char *html, const char *text)
 
 static char *report_of(const char *folder)
 {
-    if (report_write(folder, "out.html") != GRAFT_OK)
+    if (report_write(folder, "out.html", NULL) != GRAFT_OK)
         fail_msg("%s", graft_message());
     char *html = file_text("out.html");
     html_check(html);
@@ -207,7 +207,7 @@ static void test_parts_missing(void **state)
     html = report_of("part");
     has(html, "without validation");
     free(html);
-    assert_int_equal(report_write("nowhere", NULL), GRAFT_BAD_FILE);
+    assert_int_equal(report_write("nowhere", NULL, NULL), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "not a run"));
 }
 
@@ -225,7 +225,7 @@ static void test_cut_files(void **state)
         for (size_t size = strlen(whole); size-- > 0;) {
             whole[size] = '\0';
             file_put_text(path, whole);
-            if (report_write("cut", "out.html") == GRAFT_OK) {
+            if (report_write("cut", "out.html", NULL) == GRAFT_OK) {
                 char *html = file_text("out.html");
                 html_check(html);
                 free(html);
@@ -285,7 +285,7 @@ static void *resize_limited(void *old, size_t size) { return allowed-- > 0 ? who
 static graft_status report_with_everything(void)
 {
     struct tensorboard *t;
-    TRY(report_write("lean", "out.html"));
+    TRY(report_write("lean", "out.html", NULL));
     TRY(report_compare((char *[]){(char *)"lean", (char *)"lean"}, 2, "c.html"));
     TRY(tensorboard_new("lean", &t));
     const graft_status status = tensorboard_follow(t, true);
