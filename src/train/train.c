@@ -47,7 +47,7 @@ static void result_tell(const struct trainer *t, const struct epoch_result *r, b
     int at = snprintf(json, sizeof json,
                       "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f,"
                       "\"seconds\":%.3f,\"best\":%s",
-                      r->epoch, t->options->epochs, r->train_loss, r->rate, t->train_rate, r->seconds,
+                      r->epoch, t->options->epochs, r->train_loss, r->rate, r->images_per_second, r->seconds,
                       better ? "true" : "false");
     if (r->val.n > 0)
         at += snprintf(json + at, sizeof json - (size_t)at,
