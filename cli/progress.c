@@ -100,11 +100,22 @@ static void line_of_download(struct line *line, const graft_progress *p)
 
 static void line_of_stage(struct line *line, const graft_progress *p)
 {
+    char left[24];
     PART(0, "%s %ld/%ld", p->stage, p->step, p->steps);
     if (p->images_per_second > 0)
-        PART(1, "%.1f images/s", p->images_per_second);
-    else
-        PART(1, "loss %.4f", p->loss);
+        PART(2, "%.*f images/s", p->images_per_second < 1000, p->images_per_second);
+    if (p->loss != 0)
+        PART(3, "loss %.4f", p->loss);
+    if (p->images_per_second > 0 && p->seconds_left > 0) {
+        put_time(left, sizeof left, p->seconds_left);
+        PART(1, "%s left", left);
+    }
+}
+
+// By what was measured: in a stage before an epoch's steps there is no loss.
+static void (*line_of(const graft_progress *p))(struct line *, const graft_progress *)
+{
+    return p->file != NULL ? line_of_download : strcmp(p->stage, "train") == 0 ? line_of_train : line_of_stage;
 }
 
 static size_t width_of(const struct line *line)
@@ -163,7 +174,7 @@ void progress_show(const graft_progress *p)
         return;
     shown = now;
     const int columns = terminal_columns(STDERR_FILENO); // asked anew each time: a terminal is resized
-    (p->file != NULL ? line_of_download : p->epochs > 0 ? line_of_train : line_of_stage)(&line, p);
+    line_of(p)(&line, p);
     progress_clear();
     line_put(&line, columns > 0 ? columns : 80);
     fflush(stderr);

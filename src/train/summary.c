@@ -81,15 +81,11 @@ static graft_status time_tell(struct trainer *t)
     double seconds;
     TRY(run_estimate(t, &seconds));
     const int epochs = t->options->epochs - t->at.epochs;
-    if (seconds >= 5400)
-        log_info("time: about %.1f hours for %d epochs, if pictures come as fast as they are learnt from",
-                 seconds / 3600, epochs);
-    else if (seconds >= 90)
-        log_info("time: about %.0f minutes for %d epochs, if pictures come as fast as they are learnt from",
-                 seconds / 60, epochs);
-    else if (seconds >= 0)
-        log_info("time: about %.0f seconds for %d epochs, if pictures come as fast as they are learnt from", seconds,
-                 epochs);
+    const bool hours = seconds >= 5400, minutes = seconds >= 90;
+    if (seconds >= 0)
+        log_info("time: about %.*f %s for %d epoch%s, if pictures come as fast as they are learnt from", hours ? 1 : 0,
+                 seconds / (hours ? 3600 : minutes ? 60 : 1), hours ? "hours" : minutes ? "minutes" : "seconds", epochs,
+                 epochs == 1 ? "" : "s");
     return GRAFT_OK;
 }
 

@@ -27,6 +27,13 @@ for text in 'data: 24 pictures to train on, 24 to validate; 2 classes of 12 (0) 
     is "before the first step: $text" $?
 done
 
+# Head first, features kept: the time of all phases; in the stage that makes features nothing that was not measured.
+on 120 "$run -b 2 --epochs 4 --recipe best --cache-features features -o phases"
+grep -q 'time: about [0-9]* seconds for 4 epochs' shown
+is 'the expected time of all phases' $?
+tr '\r' '\n' <shown | grep 'features 24/24' | grep 'images/s' >line && ! grep -q 'loss\|top-1\|step' line
+is 'the live line while features are made' $?
+
 for columns in 60 40 20; do
     on $columns "$run -o narrow$columns"
     n=$(widest)
