@@ -77,7 +77,8 @@ graft_status run_estimate(struct trainer *t, double *seconds)
     const double trained = flops > 0 ? step * own / flops : step, frozen = step - trained;
     t->later = all / batch;
     if (features_kept(t)) // in this phase
-        *seconds = frozen * (steps - done + validation) + trained * (now * (steps + VALIDATION_SHARE * validation) - done);
+        *seconds = frozen * (steps - done + validation) +
+                   trained * (now * (steps + VALIDATION_SHARE * validation) - done);
     else
         *seconds = step * (now * steps - done) + whole * VALIDATION_SHARE * now * validation;
     *seconds += all * later * (steps + VALIDATION_SHARE * validation);

@@ -134,7 +134,8 @@ void memory_tell(const struct trainer *t)
     const double batches = (double)plan_batch(t->full) * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
     const double peak = (double)mem_resident() + (double)arena_bytes(t->arena) + batches + own_bytes(t->prefix) +
                         own_bytes(t->full) + own_bytes(t->validation) + OVERHEAD;
-    const double all = fmax(fmax(peak, (double)mem_resident_peak()), grows ? t->most_bytes : 0), rest = all - plan - weights;
+    const double all = fmax(fmax(peak, (double)mem_resident_peak()), grows ? t->most_bytes : 0),
+                 rest = all - plan - weights;
     log_info(
         "memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, "
         "averages, pictures and the program; %.0f MB are available",

@@ -99,7 +99,7 @@ graft_status summary_tell(struct trainer *t)
         augment_text(&t->options->augment, parts, sizeof parts);
         log_info("augmentation: %s%s", parts, t->options->fixed ? ", of the copies, the same in every epoch" : "");
     }
-    recipe_tell(&t->options->recipe, plan_batch(t->full), t->options->epochs);
+    recipe_tell(t);
     memory_tell(t);
     return time_tell(t);
 }

@@ -81,7 +81,7 @@ struct trainer {
     struct histograms histograms;
 };
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
-void recipe_tell(const struct recipe *r, int batch, int epochs); // recipe.c: in the log
+void recipe_tell(const struct trainer *t); // recipe.c: in the log
 // plans.c.  plans_make: for the first phase, the last one fitting the memory; phase_enter: before an epoch, what
 // --unfreeze-epoch lets train from now on; partial_make: the plan of a last batch of `batch` pictures.
 graft_status plans_make(struct trainer *t, int batch);

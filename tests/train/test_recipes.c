@@ -283,13 +283,17 @@ static void test_named_recipes(void **state)
 {
     (void)state;
     struct seen seen = {0};
-    assert_int_equal(RUN("train", &seen, BASE, "recipe", "quick", "epochs", "2", "output", "quick"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, BASE, "recipe", "quick", "epochs", "2", "class-weights", "balanced", "dropout",
+                         "0.3", "monitor", "val_top1", "output", "quick"),
+                     GRAFT_OK);
     char *args = text_of_file("quick/args.json");
     assert_non_null(strstr(args, "\"optimizer\":\"adam\""));
     assert_non_null(strstr(args, "\"freeze\":\"head\""));
     assert_non_null(strstr(args, "\"epochs\":\"2\"")); // what was given counts
     assert_non_null(
         strstr(seen.log, "recipe: quick: adam, Keras's rules, lr 0.001; schedule cosine; batch 8, 2 epochs"));
+    assert_non_null(strstr(seen.log, "; BatchNorm: frozen; dropout 0.3; the loss weighted by class; the best epoch by "
+                                     "val_top1"));
     free(args);
     seen = (struct seen){.stop_after = 5};
     assert_int_equal(RUN("train", &seen, BASE, "recipe", "best", "epochs", "2", "output", "best"), GRAFT_CANCELLED);
@@ -298,6 +302,7 @@ static void test_named_recipes(void **state)
     assert_int_equal(seen.steps, 1);
     assert_non_null(strstr(seen.log, "recipe: best"));
     assert_non_null(strstr(seen.log, "unfreezing 2:all"));
+    assert_non_null(strstr(seen.log, "BatchNorm: fixed statistics"));
 }
 
 // Best is what pretrained weights get, until an option of it is said otherwise.
