@@ -207,8 +207,13 @@ graft_status run_events_read(const char *folder, struct run_data *out)
     for (size_t n = strlen(out->folder); n > 1 && out->folder[n - 1] == '/'; n--)
         out->folder[n - 1] = '\0';
     out->name = path_name(out->folder);
+    if (!file_exists(path) && run_folds_is(folder))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is a run with folds, each a run of its own: name %s/fold-0 or another",
+                      out->folder, out->folder));
     if (!file_exists(path))
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not a run: it holds no events.jsonl", folder));
+        TRY_GOTO(!file_exists(folder)
+                     ? fail(GRAFT_BAD_FILE, "there is no folder '%s'; `graft runs` lists the runs", folder)
+                     : fail(GRAFT_BAD_FILE, "'%s' is not a run: it holds no events.jsonl", folder));
     TRY_GOTO(file_map_open(path, &map));
     status = events_parse(out, map.data);
     file_map_close(&map);

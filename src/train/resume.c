@@ -23,6 +23,8 @@ graft_status train_resume_open(const char *folder, struct train_resume *out)
     *out = (struct train_resume){.folder = mem_text(folder), .lock = -1};
     if (args == NULL || out->folder == NULL)
         TRY_GOTO(fail_memory("a path"));
+    if (!file_exists(folder))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "there is no folder '%s'; `graft runs` lists the runs", folder));
     if (!file_exists(args))
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not the folder of a run: it has no args.json", folder));
     TRY_GOTO(file_lock(folder, &out->lock));

@@ -36,6 +36,15 @@ awk -F, 'NR > 1 { print $5 "," $3 }' folds/folds.csv | sort -u | wc -l >pairs
 holds 'no person in two folds' cmp count pairs
 expect 0 '3/3 f' 'runs shows one line' "$graft" runs folds
 holds 'one line' [ "$("$graft" runs folds --json | wc -l)" = 1 ]
+expect 0 'folds/report.html' 'report of a fold run' "$graft" report folds
+holds 'its folds side by side' sh -c "grep -q '3 folds side by side' folds/report.html && grep -q 'fold-2' folds/report.html"
+expect 3 'name folds/fold-0' 'watch of a fold run' "$graft" watch folds
+expect 3 'name folds/fold-0' 'report of a fold run and another' "$graft" report folds run
+expect 3 'name folds/fold-0' 'knn of a fold run' "$graft" knn folds pictures --csv near.csv
+expect 3 'name folds/fold-0' 'explain of a fold run' "$graft" explain folds pictures/3.bmp
+expect 3 "there is no folder 'nowhere'" 'watch of nothing' "$graft" watch nowhere
+expect 3 "there is no folder 'nowhere'" 'report of nothing' "$graft" report nowhere
+expect 3 "there is no folder 'nowhere'" 'nothing to resume' "$graft" train --resume nowhere
 expect 0 'has ended' 'a finished fold run again' "$graft" train --resume folds
 
 # The folds on two machines, another seed: the same folds; put together by --resume.

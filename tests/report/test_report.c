@@ -208,7 +208,7 @@ static void test_parts_missing(void **state)
     has(html, "without validation");
     free(html);
     assert_int_equal(report_write("nowhere", NULL, NULL), GRAFT_BAD_FILE);
-    assert_non_null(strstr(graft_message(), "not a run"));
+    assert_non_null(strstr(graft_message(), "there is no folder 'nowhere'"));
 }
 
 // Every file cut at every byte: a page, or a message; the page always whole.
