@@ -9,10 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PLAIN_SECONDS = 10, MOST_PARTS = 8 };
-#define REDRAW 0.1 // seconds: an eye sees no more
+enum { MOST_PARTS = 8 };
+#define REDRAW 0.1          // seconds: an eye sees no more
+#define DOWNLOAD_SECONDS 10 // between plain lines, where nobody watches
+#define WORK_SECONDS 60     // GRAFT_PROGRESS_SECONDS says otherwise
 
 static bool live, drawn;
+static double begun;
 
 // Not the date, which may jump.
 static double seconds_now(void)
@@ -28,7 +31,18 @@ static bool dumb(void)
     return terminal != NULL && strcmp(terminal, "dumb") == 0;
 }
 
-void progress_begin(void) { live = isatty(STDERR_FILENO) && !dumb(); }
+void progress_begin(void)
+{
+    live = isatty(STDERR_FILENO) && !dumb();
+    begun = seconds_now();
+}
+
+// A job in the background may write lines, but another's line, the shell's, is not ours to draw over.
+static bool in_background(void)
+{
+    const pid_t group = tcgetpgrp(STDERR_FILENO);
+    return group > 0 && group != getpgrp();
+}
 
 const char *colour(int stream, const char *code)
 {
@@ -44,9 +58,29 @@ int terminal_columns(int stream)
 
 void progress_clear(void)
 {
-    if (drawn)
+    if (drawn && !in_background())
         fputs("\r\033[K", stderr);
     drawn = false;
+}
+
+void message_put(const char *text, size_t used)
+{
+    const size_t columns = (size_t)terminal_columns(STDERR_FILENO);
+    for (;;) {
+        const size_t n = strlen(text), room = columns > used ? columns - used : 0;
+        size_t cut = n;
+        if (columns > 0 && n > room)
+            for (cut = room < n ? room : n; cut > 0 && text[cut] != ' ';)
+                cut--;
+        if (cut == 0)
+            cut = strcspn(text + 1, " ") + 1; // a word longer than the line: the terminal breaks it
+        fprintf(stderr, "%.*s\n", (int)cut, text);
+        text += cut + strspn(text + cut, " ");
+        if (*text == '\0')
+            return;
+        fputs("  ", stderr);
+        used = 2;
+    }
 }
 
 // "1:05", "2:01:05"
@@ -145,19 +179,20 @@ static void line_put(struct line *line, int columns)
         fprintf(stderr, "%s%.*s", i > 0 ? "  " : "", columns - 1, line->parts[i].text);
 }
 
-// Where nobody watches, a download says every ten seconds that it lives; other work has its epochs and results.
+// Where nobody watches, work says now and then that it lives: an epoch may take hours.
 static void plain_progress(const graft_progress *p)
 {
     static double said;
-    const double now = seconds_now();
+    const char *asked = getenv("GRAFT_PROGRESS_SECONDS");
+    const double now = seconds_now(), pace = asked != NULL        ? strtod(asked, NULL)
+                                             : p->file != NULL ? DOWNLOAD_SECONDS
+                                                               : WORK_SECONDS;
     struct line line = {.n = 0};
-    if (p->file == NULL || (said != 0 && now < said + PLAIN_SECONDS))
+    if (now < (said != 0 ? said : begun) + pace)
         return;
-    if (said != 0) {
-        line_of_download(&line, p);
-        line_put(&line, 1000);
-        fputc('\n', stderr);
-    }
+    line_of(p)(&line, p);
+    line_put(&line, 1000);
+    fputc('\n', stderr);
     said = now;
 }
 
@@ -168,6 +203,10 @@ void progress_show(const graft_progress *p)
     struct line line = {.n = 0};
     if (!live) {
         plain_progress(p);
+        return;
+    }
+    if (in_background()) {
+        drawn = false;
         return;
     }
     if (drawn && now < shown + REDRAW && p->step != p->steps)

@@ -50,7 +50,7 @@ static graft_status remove_runs(const graft_options *o)
         const bool agreed = option_set(o, "yes") || hooks_confirm(question);
         mem_free(question);
         if (!agreed) {
-            log_info("'%s' stays (without a terminal, --yes agrees)", folder);
+            log_info("'%s' stays", folder);
             continue;
         }
         TRY(run_remove(folder));

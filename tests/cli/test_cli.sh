@@ -272,7 +272,7 @@ expect 0 'suggested: --lr' 'lr-find' "$graft" lr-find -d set --weights run/model
 expect 2 'no option --epochs' 'lr-find has no epochs' "$graft" lr-find -d set --epochs 3
 expect 0 'efficientnet_lite0' 'runs' "$graft" runs . --sort top1
 expect 0 'is finished' 'watch a run that is over' "$graft" watch run
-expect 0 'stays' 'runs rm asks' "$graft" runs rm run2 </dev/null
+expect 0 '--yes agrees' 'runs rm asks' "$graft" runs rm run2 </dev/null
 expect 3 'run.onnx' 'runs rm keeps what is not of a run' sh -c "cp run/model.onnx run2/run.onnx; '$graft' runs rm run2 --yes"
 expect 0 'is removed' 'runs rm' sh -c "rm run2/run.onnx; '$graft' runs rm run2 --yes"
 if [ -e run2 ]; then not_ok 'the run is gone'; else ok 'the run is gone'; fi

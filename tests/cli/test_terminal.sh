@@ -63,3 +63,24 @@ is 'no terminal: plain lines' $?
 sh -c "$run --json -o json 2>/dev/null" >shown
 [ "$(wc -l <shown)" = 2 ] && grep -q '^{"epoch":2,"epochs":2,"train_loss":[^ ]*,"lr":[^ ]*,"img_s":[^ ]*,"seconds":.*"val_top5":[^ ]*}$' shown
 is 'JSON: a line an epoch' $?
+
+# Nobody watches: a line now and then; a job in the background draws nothing over the shell's line.
+sh -c "GRAFT_PROGRESS_SECONDS=0 $run -o told" >shown 2>&1
+grep -q '^epoch 1/2  step 1/3  loss ' shown && ! grep -q "$(printf '[\033\r]')" shown
+is 'no terminal: progress in plain lines' $?
+sh -c "GRAFT_PROGRESS_SECONDS=0 $run -q -o silent" >shown 2>&1
+! grep -q 'step' shown
+is 'and none when quiet' $?
+on 120 "sh -mc '$(printf %s "$run" | sed "s/'//g") -o behind & wait'"
+grep -q 'memory: about' shown && ! grep -q 'step' shown
+is 'a job in the background draws no live line' $?
+
+# Messages are broken between words, and nothing of them is lost.
+on 50 "$run -o flowing"
+[ "$(tr -d '\r' <shown | grep -v "$(printf '\033')" | awk '{ if (length > n) n = length } END { print n + 0 }')" -le 50 ]
+is 'messages flow in a narrow terminal' $?
+tr -d '\r' <shown | tr '\n' ' ' | tr -s ' ' | grep -qF '2 classes of 12 (0) to 12 (0) training pictures'
+is 'and are whole' $?
+printf 'n\n' | TERM=xterm script -qec "'$graft' runs rm flowing" /dev/null >shown 2>&1
+grep -q "'flowing' stays" shown && ! grep -q 'no terminal' shown && [ -d flowing ]
+is 'no is an answer' $?
