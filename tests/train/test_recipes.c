@@ -256,7 +256,9 @@ static void test_layer_names(void **state)
     assert_true(scale_of(&o, &m, "blocks.3.1.conv_dw.weight") == 7 &&
                 scale_of(&o, &m, "blocks.5.0.conv_pw.weight") == 0.125);
     assert_int_equal(layer_rates(&o, &m, "block.3=1", 1), GRAFT_BAD_OPTION);
-    assert_non_null(strstr(graft_message(), "did you mean 'blocks.3'?"));
+    assert_non_null(strstr(graft_message(), "did you mean 'blocks.3' or 'blocks.0' or"));
+    assert_int_equal(layer_rates(&o, &m, "blokc2=1", 1), GRAFT_BAD_OPTION);
+    assert_non_null(strstr(graft_message(), "did you mean 'blocks.2' or "));
     static const char *const bad[] = {"head", "head=", "=2", "head=x", "head=-1", "head=1,,"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         assert_int_equal(layer_rates(&o, &m, bad[i], 1), GRAFT_BAD_OPTION);
