@@ -188,6 +188,7 @@ void section_repeat(struct page *p)
         html_put(&p->text, "<p>The run kept no args.json, so its options are not known.</p>\n");
     else {
         const char *version = json_string_value(json_object_get(p->run->start, "graft"));
+        const int threads = (int)json_integer_value(json_object_get(p->run->start, "threads"));
         const char *machine = json_string_value(json_object_get(p->run->start, "isa"));
         repeat_command(&command, p->run, p->defaults);
         html_put(&p->text, "<pre><code>");
@@ -197,8 +198,7 @@ void section_repeat(struct page *p)
         if (version != NULL)
             html_put(&p->text, " It was made by graft %s", version);
         if (version != NULL && machine != NULL)
-            html_put(&p->text, " with %s, %d threads", machine,
-                     (int)json_integer_value(json_object_get(p->run->start, "threads")));
+            html_put(&p->text, " with %s, %d thread%s", machine, threads, threads == 1 ? "" : "s");
         html_put(&p->text, "%s</p>\n", version != NULL ? "." : "");
         options_table(p);
     }

@@ -329,7 +329,8 @@ graft_status trainer_restore(struct trainer *t)
                                    (uint64_t)integer(state, "skipped_csv")};
     TRY_GOTO(run_folder_trim(&t->folder, size));
     TRY_GOTO(run_folder_describe(&t->folder, t->data, t->options->args));
-    log_info("going on with '%s' after %d epochs and %ld steps", t->folder.path, t->at.epochs, t->at.steps);
+    log_info("going on with '%s' after %d epoch%s and %ld step%s", t->folder.path, t->at.epochs,
+             t->at.epochs == 1 ? "" : "s", t->at.steps, t->at.steps == 1 ? "" : "s");
 done:
     json_decref(state);
     return status;

@@ -61,8 +61,8 @@ static void network_tell(const struct trainer *t)
     const struct model *m = t->model;
     char text[512];
     int at = 0;
-    log_info("network: %s at %dx%d; %s, %d threads, %s", m->network->name, m->input.size, m->input.size, exec_isa(),
-             exec_threads(), exec_library());
+    log_info("network: %s at %dx%d; %s, %d thread%s, %s", m->network->name, m->input.size, m->input.size, exec_isa(),
+             exec_threads(), exec_threads() == 1 ? "" : "s", exec_library());
     for (int i = t->phase; i < t->n_phases && at < (int)sizeof text; i++) {
         const int rows = t->phases[i].rows;
         char from[32] = "";

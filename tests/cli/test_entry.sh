@@ -36,6 +36,15 @@ awk -F, 'NR > 1 { print $5 "," $3 }' folds/folds.csv | sort -u | wc -l >pairs
 holds 'no person in two folds' cmp count pairs
 expect 0 '3/3 f' 'runs shows one line' "$graft" runs folds
 holds 'one line' [ "$("$graft" runs folds --json | wc -l)" = 1 ]
+holds 'rows have their fold' sh -c "'$graft' train $toy --epochs 1 --group person --folds 3 -q -o rows 2>/dev/null | grep -q '^fold  epoch'"
+holds 'and in JSON' sh -c "'$graft' watch rows/fold-1 --json 2>/dev/null | grep -q '\"fold\":1}'"
+holds 'numbers without noise' sh -c "! '$graft' watch rows/fold-1 --json 2>/dev/null | grep -q '[0-9]\{14\}'"
+expect 2 'from 0 to 0.9999999' 'what an average may keep' "$graft" train $toy --ema 1 -o none
+"$graft" train $toy --epochs 50 --group person --folds 3 -o halted >told 2>&1 &
+i=0
+while [ ! -s halted/fold-0/results.csv ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+kill -INT $! && wait $!
+holds 'one way to go on' sh -c "[ \"\$(grep -c -- '--resume halted\`' told)\" = 1 ] && ! grep -q -- '--resume halted/fold' told"
 expect 0 'folds/report.html' 'report of a fold run' "$graft" report folds
 holds 'its folds side by side' sh -c "grep -q '3 folds side by side' folds/report.html && grep -q 'fold-2' folds/report.html"
 expect 3 'name folds/fold-0' 'watch of a fold run' "$graft" watch folds
