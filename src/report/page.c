@@ -96,7 +96,12 @@ static void lead(struct page *p)
     const char *network = json_string_value(json_object_get(d->start, "network"));
     const int epochs = (int)strtol(run_option(d, "epochs"), NULL, 10);
     html_put(t, "<p class=\"lead\"><b>%s</b>", network != NULL ? network : "A network");
-    const json_int_t pictures = json_integer_value(json_object_get(d->start, "train"));
+    json_int_t pictures = json_integer_value(json_object_get(d->start, "train"));
+    size_t split = 0; // an epoch's copies and repetitions are not in it
+    for (int c = 0; d->balance != NULL && c < d->n_classes; c++)
+        split += d->balance[c][0];
+    if ((size_t)pictures == split + d->n_skipped_training)
+        pictures = (json_int_t)split;
     if (pictures > 0)
         html_put(t, ", trained on %zu picture%s of %d classes", (size_t)pictures, pictures == 1 ? "" : "s",
                  d->n_classes);

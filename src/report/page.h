@@ -34,6 +34,7 @@ struct page {
     const struct run_data *run;
     const struct figures *figures;
     json_t *defaults; // of options; NULL: not known
+    bool pictures_kept; // of mistakes
 };
 extern const char *const report_style;
 void page_begin(struct text *t, const char *title);

@@ -314,7 +314,7 @@ static graft_status predictions_write(const struct run_folder *f, const struct m
         text_put(&t, ",");
         text_put_field(&t, m->classes[d->samples[index[i]].label]);
         for (int c = 0; c < m->n_classes; c++)
-            text_put(&t, ",%.7g", p[i * (size_t)m->n_classes + (size_t)c]);
+            text_put(&t, ",%.9g", p[i * (size_t)m->n_classes + (size_t)c]); // whole: the report's order is media's
     }
     text_put(&t, "\n");
     return folder_replace(&t, f, "val_predictions.csv");

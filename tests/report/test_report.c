@@ -236,6 +236,23 @@ static void test_cut_files(void **state)
     }
 }
 
+// What could not be read was not trained on; a mistake without a picture is not shown where others have theirs.
+static void test_left_out(void **state)
+{
+    (void)state;
+    run_make("left");
+    file_put_text("left/split.csv", "path,label,split\na.jpg,cat,train\nb.jpg,cat,train\nbad.jpg,dog,train\n");
+    file_put_text("left/events.jsonl", "{\"event\":\"start\",\"network\":\"vgg16\",\"train\":3,\"val\":10}\n");
+    file_put_text("left/media/val.csv", "path,label,predicted,file,cam\n6.jpg,dog,cat,val-00.jpg,\n");
+    file_put_text("left/media/val-00.jpg", "\xff\xd8\xff\xe0 a picture");
+    char *html = report_of("left");
+    has(html, "trained on 2 pictures of 3 classes");
+    has(html, "alt=\"A picture of dog\"");
+    assert_null(strstr(html, "no picture kept"));
+    assert_null(strstr(html, "is <b>owl</b>")); // 9.jpg, whose picture was not kept
+    free(html);
+}
+
 // An epoch that a resumed run repeated counts once, as it came out last.
 static void test_epochs_repeated(void **state)
 {
@@ -327,7 +344,8 @@ int main(void)
                                        cmocka_unit_test(test_round_steps),     cmocka_unit_test(test_report),
                                        cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_many_classes),
                                        cmocka_unit_test(test_parts_missing),   cmocka_unit_test(test_cut_files),
-                                       cmocka_unit_test(test_epochs_repeated), cmocka_unit_test(test_compare),
+                                       cmocka_unit_test(test_left_out), cmocka_unit_test(test_epochs_repeated),
+                                       cmocka_unit_test(test_compare),
                                        cmocka_unit_test(test_memory_runs_out)};
     return cmocka_run_group_tests_name("report", tests, folder_setup, folder_teardown);
 }
