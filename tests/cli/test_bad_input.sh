@@ -28,7 +28,8 @@ holds 'nothing was begun' [ ! -e runs ]
 
 # Going on.
 mkdir empty
-for folder in empty file nowhere set; do
+expect 3 "there is no folder 'nowhere'" 'going on with nowhere' "$graft" train --resume nowhere
+for folder in empty file set; do
     expect 3 "'$folder' is not the folder of a run" "going on with $folder" "$graft" train --resume $folder
 done
 $train --lr 1e-4 --epochs 1 -o run >log 2>&1
