@@ -14,12 +14,15 @@
 
 static volatile sig_atomic_t got_signal;
 static const char *command;
-static bool json_output, quiet;
+static bool json_output, quiet, terminal;
 
 static void on_signal(int number)
 {
-    if (got_signal)
-        _exit(128 + number); // asked twice
+    if (got_signal) { // asked twice
+        if (terminal && write(STDERR_FILENO, "\n", 1) < 0) // the live line is left as it stands
+            _exit(1);
+        _exit(128 + number);
+    }
     got_signal = number;
 }
 
@@ -34,9 +37,11 @@ static int confirm(void *user, const char *question)
 {
     char answer[16];
     (void)user;
-    if (!isatty(STDIN_FILENO))
-        return 0;
     progress_clear();
+    if (!isatty(STDIN_FILENO)) {
+        fprintf(stderr, "%s  There is no terminal to ask at: --yes agrees\n", question);
+        return 0;
+    }
     fprintf(stderr, "%s [y/N] ", question);
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
@@ -49,7 +54,7 @@ static void on_log(void *user, graft_level level, const char *text)
     progress_clear();
     if (level == GRAFT_WARNING)
         fprintf(stderr, "%swarning:%s ", colour(STDERR_FILENO, YELLOW), colour(STDERR_FILENO, PLAIN));
-    fprintf(stderr, "%s\n", text);
+    message_put(text, level == GRAFT_WARNING ? strlen("warning: ") : 0);
 }
 
 static void on_progress(void *user, const graft_progress *p)
@@ -130,10 +135,16 @@ static void help_command(void)
            "-q, --quiet", "no messages but warnings", examples);
 }
 
+static void message_tell(void)
+{
+    fputs("graft: ", stderr);
+    message_put(graft_message(), strlen("graft: "));
+}
+
 static int usage_error(void)
 {
-    fprintf(stderr, "graft: %s\nTry `graft %s%s--help`.\n", graft_message(), command != NULL ? command : "",
-            command != NULL ? " " : "");
+    message_tell();
+    fprintf(stderr, "Try `graft %s%s--help`.\n", command != NULL ? command : "", command != NULL ? " " : "");
     return GRAFT_BAD_OPTION;
 }
 
@@ -239,6 +250,7 @@ int main(int argc, char **argv)
         }
     }
     progress_begin();
+    terminal = isatty(STDERR_FILENO);
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -254,6 +266,6 @@ int main(int argc, char **argv)
         return 0;
     if (status == GRAFT_BAD_OPTION)
         return usage_error();
-    fprintf(stderr, "graft: %s\n", graft_message());
+    message_tell();
     return status == GRAFT_CANCELLED ? 128 + (got_signal ? got_signal : SIGINT) : (int)status;
 }

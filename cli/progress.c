@@ -9,10 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PLAIN_SECONDS = 10, MOST_PARTS = 8 };
-#define REDRAW 0.1 // seconds: an eye sees no more
+enum { MOST_PARTS = 8 };
+#define REDRAW 0.1          // seconds: an eye sees no more
+#define DOWNLOAD_SECONDS 10 // between plain lines, where nobody watches
+#define WORK_SECONDS 60     // GRAFT_PROGRESS_SECONDS says otherwise
 
 static bool live, drawn;
+static double begun;
 
 // Not the date, which may jump.
 static double seconds_now(void)
@@ -28,7 +31,18 @@ static bool dumb(void)
     return terminal != NULL && strcmp(terminal, "dumb") == 0;
 }
 
-void progress_begin(void) { live = isatty(STDERR_FILENO) && !dumb(); }
+void progress_begin(void)
+{
+    live = isatty(STDERR_FILENO) && !dumb();
+    begun = seconds_now();
+}
+
+// A job in the background may write lines, but another's line, the shell's, is not ours to draw over.
+static bool in_background(void)
+{
+    const pid_t group = tcgetpgrp(STDERR_FILENO);
+    return group > 0 && group != getpgrp();
+}
 
 const char *colour(int stream, const char *code)
 {
@@ -44,9 +58,29 @@ int terminal_columns(int stream)
 
 void progress_clear(void)
 {
-    if (drawn)
+    if (drawn && !in_background())
         fputs("\r\033[K", stderr);
     drawn = false;
+}
+
+void message_put(const char *text, size_t used)
+{
+    const size_t columns = (size_t)terminal_columns(STDERR_FILENO);
+    for (;;) {
+        const size_t n = strlen(text), room = columns > used ? columns - used : 0;
+        size_t cut = n;
+        if (columns > 0 && n > room)
+            for (cut = room < n ? room : n; cut > 0 && text[cut] != ' ';)
+                cut--;
+        if (cut == 0)
+            cut = strcspn(text + 1, " ") + 1; // a word longer than the line: the terminal breaks it
+        fprintf(stderr, "%.*s\n", (int)cut, text);
+        text += cut + strspn(text + cut, " ");
+        if (*text == '\0')
+            return;
+        fputs("  ", stderr);
+        used = 2;
+    }
 }
 
 // "1:05", "2:01:05"
@@ -100,11 +134,22 @@ static void line_of_download(struct line *line, const graft_progress *p)
 
 static void line_of_stage(struct line *line, const graft_progress *p)
 {
+    char left[24];
     PART(0, "%s %ld/%ld", p->stage, p->step, p->steps);
     if (p->images_per_second > 0)
-        PART(1, "%.1f images/s", p->images_per_second);
-    else
-        PART(1, "loss %.4f", p->loss);
+        PART(2, "%.*f images/s", p->images_per_second < 1000, p->images_per_second);
+    if (p->loss != 0)
+        PART(3, "loss %.4f", p->loss);
+    if (p->images_per_second > 0 && p->seconds_left > 0) {
+        put_time(left, sizeof left, p->seconds_left);
+        PART(1, "%s left", left);
+    }
+}
+
+// By what was measured: in a stage before an epoch's steps there is no loss.
+static void (*line_of(const graft_progress *p))(struct line *, const graft_progress *)
+{
+    return p->file != NULL ? line_of_download : strcmp(p->stage, "train") == 0 ? line_of_train : line_of_stage;
 }
 
 static size_t width_of(const struct line *line)
@@ -134,19 +179,20 @@ static void line_put(struct line *line, int columns)
         fprintf(stderr, "%s%.*s", i > 0 ? "  " : "", columns - 1, line->parts[i].text);
 }
 
-// Where nobody watches, a download says every ten seconds that it lives; other work has its epochs and results.
+// Where nobody watches, work says now and then that it lives: an epoch may take hours.
 static void plain_progress(const graft_progress *p)
 {
     static double said;
-    const double now = seconds_now();
+    const char *asked = getenv("GRAFT_PROGRESS_SECONDS");
+    const double now = seconds_now(), pace = asked != NULL        ? strtod(asked, NULL)
+                                             : p->file != NULL ? DOWNLOAD_SECONDS
+                                                               : WORK_SECONDS;
     struct line line = {.n = 0};
-    if (p->file == NULL || (said != 0 && now < said + PLAIN_SECONDS))
+    if (now < (said != 0 ? said : begun) + pace)
         return;
-    if (said != 0) {
-        line_of_download(&line, p);
-        line_put(&line, 1000);
-        fputc('\n', stderr);
-    }
+    line_of(p)(&line, p);
+    line_put(&line, 1000);
+    fputc('\n', stderr);
     said = now;
 }
 
@@ -159,11 +205,15 @@ void progress_show(const graft_progress *p)
         plain_progress(p);
         return;
     }
+    if (in_background()) {
+        drawn = false;
+        return;
+    }
     if (drawn && now < shown + REDRAW && p->step != p->steps)
         return;
     shown = now;
     const int columns = terminal_columns(STDERR_FILENO); // asked anew each time: a terminal is resized
-    (p->file != NULL ? line_of_download : p->epochs > 0 ? line_of_train : line_of_stage)(&line, p);
+    line_of(p)(&line, p);
     progress_clear();
     line_put(&line, columns > 0 ? columns : 80);
     fflush(stderr);

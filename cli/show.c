@@ -43,7 +43,9 @@ static void show_train(const json_t *o)
     }
     const bool val = json_object_get(o, "val_log_loss") != NULL, best = json_is_true(json_object_get(o, "best"));
     const int columns = terminal_columns(STDOUT_FILENO);
-    const bool narrow = columns > 0 && columns < WHOLE;
+    const bool narrow = columns > 0 && columns < WHOLE, fold = json_object_get(o, "fold") != NULL;
+    if (!header)
+        printf("%s", fold ? "fold  " : "");
     if (!header)
         printf(!val ? "epoch  train_loss          lr  images/s  seconds\n"
                : narrow
@@ -52,6 +54,8 @@ static void show_train(const json_t *o)
     header = true;
     const char *mark = best && val ? "  best" : "";
     printf("%s", best && val ? colour(STDOUT_FILENO, BOLD) : "");
+    if (fold)
+        printf("%4.0f  ", number_of(o, "fold"));
     if (!val)
         printf("%5.0f  %10.4f  %10.3g  %8.1f  %7.1f", number_of(o, "epoch"), number_of(o, "train_loss"),
                number_of(o, "lr"), number_of(o, "img_s"), number_of(o, "seconds"));
@@ -240,9 +244,10 @@ static void show_bench(const json_t *o)
                100 * number_of(o, "peak_share"), number_of(o, "mb"), number_of(o, "gb_s"));
         return;
     }
-    printf("%s, %s, batch %.0f, %s, %.0f threads: %.2f images/s (best %.2f), first step after %.2f s, peak memory %.0f "
-           "MiB\n",
+    printf("%s, %s, batch %.0f, %s, %.0f thread%s: %.2f images/s (best %.2f), first step after %.2f s, peak memory "
+           "%.0f MiB\n",
            text_of(o, "network"), text_of(o, "mode"), number_of(o, "batch"), text_of(o, "isa"), number_of(o, "threads"),
+           number_of(o, "threads") == 1 ? "" : "s",
            number_of(o, "img_s"), number_of(o, "best"), number_of(o, "first_s"), number_of(o, "rss_mb"));
 }
 
@@ -270,10 +275,10 @@ static void show_runs(const json_t *o)
         snprintf(loss, sizeof loss, "%.4f", number_of(o, "val_log_loss"));
     }
     if (!header)
-        printf("%-28s %-22s %-9s %7s %8s %9s %9s  %s\n", "run", "network", "state", "epochs", "top-1", "log-loss",
+        printf("%-28s %-24s %-9s %7s %8s %9s %9s  %s\n", "run", "network", "state", "epochs", "top-1", "log-loss",
                "time", "begun");
     header = true;
-    printf("%-28s %-22s %-9s %7s %8s %9s %3d:%02d:%02d  %s\n", text_of(o, "run"), text_of(o, "network"),
+    printf("%-28s %-24s %-9s %7s %8s %9s %3d:%02d:%02d  %s\n", text_of(o, "run"), text_of(o, "network"),
            text_of(o, "state"), epochs, top1, loss, seconds / 3600, seconds / 60 % 60, seconds % 60, date);
 }
 

@@ -388,7 +388,8 @@ static const struct command commands[] = {
      "graft explain runs/train/model.safetensors cat.jpg -o why.png\n"
      "  graft explain efficientnet_lite0 cat.jpg --class 'tabby, tabby cat'",
      explain_options, run_explain},
-    {"report", NULL, "one HTML file about a run, or about several side by side", "RUN... [OPTION]...",
+    {"report", NULL, "one HTML file about a run, or about several (or a run's folds) side by side",
+     "RUN... [OPTION]...",
      "graft report runs/train\n  graft report runs/train runs/train2 -o compare.html", report_options, run_report},
     {"runs", NULL, "a table of the runs in a folder; rm removes some", "[DIR] | rm RUN... [OPTION]...",
      "graft runs\n  graft runs experiments/ --sort log-loss\n  graft runs rm runs/train3", runs_options, run_runs},

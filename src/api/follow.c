@@ -2,6 +2,7 @@
 // are always made.  None of it is a failure of the run.
 
 #include "api/follow.h"
+#include "api/run.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "report/report.h"
@@ -64,7 +65,7 @@ void follower_begin(struct follower *f)
 
 static graft_status files_write(struct follower *f, bool ended)
 {
-    TRY(report_write(f->folder, NULL));
+    TRY(report_write(f->folder, NULL, train_defaults));
     if (f->tensorboard == NULL)
         TRY(tensorboard_new(f->folder, &f->tensorboard));
     return tensorboard_follow(f->tensorboard, ended);

@@ -150,7 +150,7 @@ graft_status option_double(const graft_options *o, const char *name, double leas
     char *end;
     *out = strtod(text, &end);
     if (end == text || *end != '\0' || !(*out >= least && *out <= most))
-        return fail(GRAFT_BAD_OPTION, "--%s %s: a number from %g to %g is expected", name, text, least, most);
+        return fail(GRAFT_BAD_OPTION, "--%s %s: a number from %g to %.9g is expected", name, text, least, most);
     return GRAFT_OK;
 }
 

@@ -63,6 +63,31 @@ graft_status recipe_presets(const graft_options *o, json_t **out)
     return *out != NULL ? GRAFT_OK : fail_memory("the recipe");
 }
 
+graft_status train_defaults(const json_t *args, json_t **out)
+{
+    static const char *const deciding[] = {"recipe", "epochs"};
+    graft_options *o = graft_options_new("train");
+    json_t *by_recipe = NULL;
+    graft_status status = o != NULL && (*out = json_object()) != NULL ? GRAFT_OK : fail_memory("the options");
+    TRY_GOTO(status);
+    for (size_t i = 0; i < COUNT_OF(deciding); i++) {
+        const char *text = json_string_value(json_object_get(args, deciding[i]));
+        if (text == NULL)
+            goto done; // of a graft that knew no recipes: nothing counts as said
+        TRY_GOTO(graft_options_set(o, deciding[i], text));
+    }
+    TRY_GOTO(recipe_presets(o, &by_recipe));
+    for (const graft_option_info *info = o->command->options; info->name != NULL; info++)
+        if (info->argument != NULL)
+            json_object_set_new(*out, info->name, info->fallback != NULL ? json_string(info->fallback) : json_null());
+    json_object_update(*out, by_recipe);
+    json_object_del(*out, "recipe"); // always said: the default one depends on the other options
+done:
+    json_decref(by_recipe);
+    graft_options_free(o);
+    return status;
+}
+
 // A number, or `fallback` where nothing was said.
 static graft_status number_or(const graft_options *o, const char *name, double least, double most, double fallback,
                               double *out)

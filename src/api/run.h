@@ -23,6 +23,8 @@ graft_status array_input(const struct dataset *d, const graft_options *o, struct
 extern const char *const bn_modes[]; // by enum bn_mode, NULL-ended
 // What --recipe says of options that were not given, as options_merge takes it; and the recipe that all options make.
 graft_status recipe_presets(const graft_options *o, json_t **out);
+// What train's options are where they are not given, the recipe being that of `args`; an option_defaults (report.h).
+graft_status train_defaults(const json_t *args, json_t **out);
 graft_status learner_options(const graft_options *o, struct recipe *out); // how a step learns, whatever the schedule
 graft_status recipe_options(const graft_options *o, int epochs, struct recipe *out);
 // A model to use as it is: a file, or a zoo name from the caches.

@@ -77,6 +77,20 @@ static graft_status fold_options(const graft_options *o, const char *folder, int
     return status;
 }
 
+// One way to go on: the whole, in place of what the fold's own run says.
+static graft_status fold_failed(graft_status status, const char *folder, int f, const char *path)
+{
+    char *said = mem_text(graft_message()), *own = mem_format("--resume %s`", path);
+    char *at = said != NULL && own != NULL ? strstr(said, own) : NULL;
+    if (at != NULL)
+        fail(status, "fold %d: %.*s--resume %s`%s", f, (int)(at - said), said, folder, at + strlen(own));
+    else
+        fail_prefix(status, "fold %d (the folds go on with `graft train --resume %s`)", f, folder);
+    mem_free(said);
+    mem_free(own);
+    return status;
+}
+
 static graft_status fold_train(const graft_options *o, const char *folder, int f, int folds)
 {
     graft_options *one = NULL;
@@ -95,11 +109,11 @@ static graft_status fold_train(const graft_options *o, const char *folder, int f
     TRY_GOTO(fold_options(o, folder, f, anew, &one));
     TRY_GOTO(anew ? train_once(one) : train_again(one, path));
 done:
+    if (status != GRAFT_OK && path != NULL)
+        fold_failed(status, folder, f, path);
     graft_options_free(one);
     mem_free(path);
     mem_free(args);
-    if (status != GRAFT_OK)
-        fail_prefix(status, "fold %d (the folds go on with `graft train --resume %s`)", f, folder);
     return status;
 }
 
@@ -122,7 +136,8 @@ static void summary_tell(const char *folder, int missing)
                  json_number_value(json_object_get(r, "oof_log_loss")),
                  json_number_value(json_object_get(r, "oof_top1")), folder, FOLDS_PREDICTIONS);
     else
-        log_info("%d folds are missing; `graft train --resume %s` adds them", missing, folder);
+        log_info("%d fold%s missing; `graft train --resume %s` adds %s", missing, missing == 1 ? " is" : "s are",
+                 folder, missing == 1 ? "it" : "them");
     result_take(r);
     mem_free(path);
 }

@@ -50,7 +50,7 @@ static graft_status remove_runs(const graft_options *o)
         const bool agreed = option_set(o, "yes") || hooks_confirm(question);
         mem_free(question);
         if (!agreed) {
-            log_info("'%s' stays (without a terminal, --yes agrees)", folder);
+            log_info("'%s' stays", folder);
             continue;
         }
         TRY(run_remove(folder));
@@ -109,6 +109,9 @@ static graft_status epoch_tell(struct watch *w, const struct run_data *d, int i)
         json_object_set_new(o, "val_top1", json_real(e->top1));
         json_object_set_new(o, "val_top5", json_real(e->top5));
     }
+    const char *fold = run_option(d, "fold");
+    if (o != NULL && fold[0] != '\0')
+        json_object_set_new(o, "fold", json_integer(strtol(fold, NULL, 10)));
     w->epochs_told = e->epoch;
     result_take(o);
     return GRAFT_OK;

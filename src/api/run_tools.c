@@ -8,7 +8,7 @@
 
 void result_take(json_t *take_object)
 {
-    char *text = json_text(take_object);
+    char *text = json_text_rounded(take_object);
     if (text != NULL)
         hooks_result(text);
     mem_free(text);

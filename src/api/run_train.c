@@ -262,6 +262,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
         TRY_GOTO(fail_memory("the options"));
     const struct train_options options = {.folder = option_text(o, "output"),
                                           .args = args,
+                                          .fold = option_text(o, "folds") != NULL ? option_text(o, "fold") : NULL,
                                           .memory = memory,
                                           .batch = (int)batch,
                                           .epochs = (int)epochs,

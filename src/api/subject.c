@@ -42,6 +42,9 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     TRY(heads_option(o, &predicting));
     if (option_text(o, "resize") != NULL)
         TRY(option_choice(o, "resize", resize_rules, &resize));
+    if (folds_folder_is(name))
+        return fail(GRAFT_BAD_FILE, "'%s' is a run with folds, and one model is needed: name %s/fold-0 or another",
+                    name, name);
     const bool known = zoo_find(name) != NULL && !file_exists(name);
     char *file = known ? NULL : model_file(name);
     if (!known && file == NULL)

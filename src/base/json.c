@@ -64,10 +64,13 @@ graft_status json_write_file(const char *path, const json_t *value)
     return status;
 }
 
-char *json_text(const json_t *value)
+static char *text_by(const json_t *value, size_t flags)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | flags);
     char *copy = text != NULL ? mem_text(text) : NULL;
     free(text);
     return copy;
 }
+
+char *json_text_rounded(const json_t *value) { return text_by(value, JSON_REAL_PRECISION(12)); }
+char *json_text(const json_t *value) { return text_by(value, 0); }

@@ -165,7 +165,7 @@ void table_put_row(struct text *t, const char *path, const char *label, int fold
     if (fold != NO_FOLD)
         text_put(t, ",%d", fold);
     for (int c = 0; c < n; c++)
-        text_put(t, ",%.7g", (double)p[c]);
+        text_put(t, ",%.9g", (double)p[c]); // whole: what is sorted by it again comes in the same order
 }
 
 static int place_of(const char *name, char *const *classes, int n)

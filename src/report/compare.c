@@ -20,6 +20,7 @@ struct comparison {
     struct entry *entries;
     size_t n;
     size_t best; // lowest log-loss; n: none was validated
+    bool folds;  // all are folds: no picture is validated by two
 };
 
 static void best_find(struct comparison *c)
@@ -46,7 +47,7 @@ static void runs_row(struct comparison *c, size_t i)
     for (int k = 0; k < e->run.n_epochs; k++)
         seconds += isfinite(e->run.epochs[k].seconds) ? e->run.epochs[k].seconds : 0;
     html_put(t, "<tr><th scope=\"row\">%s%s</th><td class=\"words\">%s</td><td>%d</td>", e->name,
-             i == c->best ? ", best" : "", network != NULL ? network : "", e->run.n_epochs);
+             i == c->best && !c->folds ? ", best" : "", network != NULL ? network : "", e->run.n_epochs);
     if (f->n > 0) {
         html_put(t, "<td>%.1f&nbsp;%%<br/><small>", f->m.top1 * 100);
         page_interval(t, f->top1, true);
@@ -71,10 +72,11 @@ static void runs_table(struct comparison *c)
         "scope=\"col\">ECE</th><th scope=\"col\">Pictures</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < c->n; i++)
         runs_row(c, i);
-    html_put(t, "</tbody>\n</table>\n</div>\n<p class=\"soft\">Each run by its best epoch; the best run is the one of "
-                "the lowest log-loss. Ranges are 95&nbsp;%% intervals (accuracy: Wilson; log-loss: bootstrap of "
-                "pictures). Where they overlap, look at the same pictures below before you call one run "
-                "better.</p>\n</section>\n");
+    html_put(t, "</tbody>\n</table>\n</div>\n<p class=\"soft\">Each run by its best epoch%s. Ranges are 95&nbsp;%% "
+                "intervals (accuracy: Wilson; log-loss: bootstrap of pictures).%s</p>\n</section>\n",
+             c->folds ? "" : "; the best run is the one of the lowest log-loss",
+             c->folds ? ""
+                      : " Where they overlap, look at the same pictures below before you call one run better.");
 }
 
 // By epoch, all runs in one chart.  `pick` gives the value.
@@ -202,7 +204,7 @@ static graft_status pair_row(struct comparison *c, size_t other)
 static graft_status same_pictures(struct comparison *c)
 {
     struct text *t = &c->text;
-    if (c->best == c->n || c->n < 2)
+    if (c->best == c->n || c->n < 2 || c->folds)
         return GRAFT_OK;
     page_section(t, "same", "On the same pictures");
     html_put(t,
@@ -266,6 +268,7 @@ static const char *option_shown(const struct run_data *d, const char *name)
     return json_is_string(value)  ? json_string_value(value)
            : json_is_true(value)  ? "yes"
            : json_is_false(value) ? "no"
+           : json_is_array(value) ? "several"
                                   : "not set";
 }
 
@@ -285,7 +288,9 @@ static void options(struct comparison *c)
     {
         bool same = true;
         for (size_t i = 1; i < c->n; i++)
-            same &= strcmp(option_shown(&c->entries[0].run, name), option_shown(&c->entries[i].run, name)) == 0;
+            same &= json_equal(value, json_object_get(c->entries[i].run.args, name)) ||
+                    (!json_is_array(value) &&
+                     strcmp(option_shown(&c->entries[0].run, name), option_shown(&c->entries[i].run, name)) == 0);
         if (same || strcmp(name, "output") == 0)
             continue;
         html_put(t, "<tr><th scope=\"row\" class=\"words\">%s</th>", name);
@@ -300,12 +305,33 @@ static void options(struct comparison *c)
     html_put(t, "</section>\n");
 }
 
+// Of the folds of one data set, none of which is better than another.
+static void folds_lead(struct comparison *c)
+{
+    double loss = 0, top1 = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->entries[i].figures.n > 0) {
+            loss += c->entries[i].figures.m.log_loss;
+            top1 += c->entries[i].figures.m.top1;
+            n++;
+        }
+    if (n > 0)
+        html_put(&c->text,
+                 "<p class=\"lead\">The mean of %zu fold%s: log-loss <b>%.3f</b>, right on <b>%.1f&nbsp;%%</b> of the "
+                 "pictures that were held out.</p>\n",
+                 n, n == 1 ? "" : "s", loss / (double)n, top1 / (double)n * 100);
+}
+
 static graft_status page_make(struct comparison *c)
 {
     struct text *t = &c->text;
     page_begin(t, "Runs compared: graft report");
-    html_put(t, "<header>\n<p class=\"soft\">graft report</p>\n<h1>%zu runs compared</h1>\n", c->n);
-    if (c->best < c->n)
+    html_put(t, "<header>\n<p class=\"soft\">graft report</p>\n<h1>%zu %s</h1>\n", c->n,
+             c->folds ? "folds side by side" : "runs compared");
+    if (c->folds)
+        folds_lead(c);
+    else if (c->best < c->n)
         html_put(t,
                  "<p class=\"lead\"><b>%s</b> has the lowest log-loss, <b>%.3f</b>, and is right on <b>%.1f&nbsp;%%</b>"
                  " of its validation pictures.</p>\n",
@@ -336,6 +362,12 @@ graft_status report_compare(char *const *folders, size_t n, const char *out)
         }
     }
     best_find(&c);
+    c.folds = true;
+    const char *first = run_option(&c.entries[0].run, "fold");
+    for (size_t i = 0; i < n; i++) {
+        const char *fold = run_option(&c.entries[i].run, "fold");
+        c.folds &= fold[0] != '\0' && (i == 0 || strcmp(fold, first) != 0);
+    }
     TRY_GOTO(page_make(&c));
     TRY_GOTO(page_end(&c.text, out));
 done:

@@ -96,7 +96,12 @@ static void lead(struct page *p)
     const char *network = json_string_value(json_object_get(d->start, "network"));
     const int epochs = (int)strtol(run_option(d, "epochs"), NULL, 10);
     html_put(t, "<p class=\"lead\"><b>%s</b>", network != NULL ? network : "A network");
-    const json_int_t pictures = json_integer_value(json_object_get(d->start, "train"));
+    json_int_t pictures = json_integer_value(json_object_get(d->start, "train"));
+    size_t split = 0; // an epoch's copies and repetitions are not in it
+    for (int c = 0; d->balance != NULL && c < d->n_classes; c++)
+        split += d->balance[c][0];
+    if ((size_t)pictures == split + d->n_skipped_training)
+        pictures = (json_int_t)split;
     if (pictures > 0)
         html_put(t, ", trained on %zu picture%s of %d classes", (size_t)pictures, pictures == 1 ? "" : "s",
                  d->n_classes);
@@ -179,7 +184,7 @@ static graft_status page_make(struct page *p)
     return GRAFT_OK;
 }
 
-graft_status report_write(const char *folder, const char *out)
+graft_status report_write(const char *folder, const char *out, option_defaults defaults)
 {
     struct run_data run = {0};
     struct figures figures = {0};
@@ -188,6 +193,8 @@ graft_status report_write(const char *folder, const char *out)
     graft_status status = GRAFT_OK;
     TRY_GOTO(run_data_read(folder, &run));
     TRY_GOTO(figures_make(&run, &figures));
+    if (defaults != NULL && run.args != NULL)
+        TRY_GOTO(defaults(run.args, &p.defaults));
     path = out != NULL ? mem_text(out) : path_join(folder, "report.html");
     if (path == NULL)
         TRY_GOTO(fail_memory("a path"));
@@ -196,6 +203,7 @@ graft_status report_write(const char *folder, const char *out)
 done:
     mem_free(path);
     text_fini(&p.text);
+    json_decref(p.defaults);
     figures_free(&figures);
     run_data_free(&run);
     return status;

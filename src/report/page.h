@@ -33,6 +33,8 @@ struct page {
     struct text text;
     const struct run_data *run;
     const struct figures *figures;
+    json_t *defaults; // of options; NULL: not known
+    bool pictures_kept; // of mistakes
 };
 extern const char *const report_style;
 void page_begin(struct text *t, const char *title);
@@ -50,5 +52,5 @@ graft_status section_training(struct page *p);
 void section_skipped(struct page *p);
 void section_time(struct page *p);
 void section_repeat(struct page *p);
-// The command that makes the run again, as a shell takes it.
-void repeat_command(struct text *t, const struct run_data *d);
+// The command that makes the run again, as a shell takes it, without what is so by itself (`defaults`, or NULL).
+void repeat_command(struct text *t, const struct run_data *d, const json_t *defaults);

@@ -33,7 +33,7 @@ void run_data_free(struct run_data *d)
     }
     for (size_t i = 0; i < d->n_layers; i++)
         mem_free(d->layers[i].name);
-    void *const blocks[] = {d->folder, d->classes, d->epochs,        d->steps, d->skipped, d->balance,
+    void *const blocks[] = {d->folder, d->classes, d->epochs, d->steps, d->skipped, d->balance, d->skipped_paths,
                             d->paths,  d->labels,  d->probabilities, d->media, d->layers};
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
         mem_free(blocks[i]);
@@ -207,8 +207,13 @@ graft_status run_events_read(const char *folder, struct run_data *out)
     for (size_t n = strlen(out->folder); n > 1 && out->folder[n - 1] == '/'; n--)
         out->folder[n - 1] = '\0';
     out->name = path_name(out->folder);
+    if (!file_exists(path) && run_folds_is(folder))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is a run with folds, each a run of its own: name %s/fold-0 or another",
+                      out->folder, out->folder));
     if (!file_exists(path))
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not a run: it holds no events.jsonl", folder));
+        TRY_GOTO(!file_exists(folder)
+                     ? fail(GRAFT_BAD_FILE, "there is no folder '%s'; `graft runs` lists the runs", folder)
+                     : fail(GRAFT_BAD_FILE, "'%s' is not a run: it holds no events.jsonl", folder));
     TRY_GOTO(file_map_open(path, &map));
     status = events_parse(out, map.data);
     file_map_close(&map);
@@ -376,17 +381,33 @@ static graft_status predictions_header(struct run_data *d, const struct csv *c)
     return c->n < 3 ? GRAFT_OK : classes_set(d, c->field + 2, (size_t)c->n - 2);
 }
 
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
 static graft_status split_header(struct run_data *d, const struct csv *c)
 {
     (void)c;
     d->balance = mem_zero((size_t)d->n_classes + 1, sizeof *d->balance);
-    return d->balance != NULL ? GRAFT_OK : fail_memory("the classes' sizes");
+    d->skipped_paths = mem_alloc((d->n_skipped + 1) * sizeof *d->skipped_paths);
+    if (d->balance == NULL || d->skipped_paths == NULL)
+        return fail_memory("the classes' sizes");
+    for (size_t i = 0; i < d->n_skipped; i++)
+        d->skipped_paths[i] = d->skipped[i].path;
+    qsort(d->skipped_paths, d->n_skipped, sizeof *d->skipped_paths, by_name);
+    return GRAFT_OK;
 }
 
 static graft_status split_take(struct run_data *d, const struct csv *c)
 {
     static const char *const parts[] = {"train", "val", "test"};
     const int class = c->n < 3 ? -1 : class_of(d, c->field[1]);
+    const char *path = c->n > 0 ? c->field[0] : "";
+    if (bsearch(&path, d->skipped_paths, d->n_skipped, sizeof path, by_name) != NULL) {
+        d->n_skipped_training += class >= 0 && strcmp(c->field[2], parts[0]) == 0;
+        return GRAFT_OK;
+    }
     for (int part = 0; class >= 0 && part < 3; part++)
         d->balance[class][part] += strcmp(c->field[2], parts[part]) == 0;
     return GRAFT_OK;
@@ -443,8 +464,8 @@ static const struct {
     const char *name;
     graft_status (*header)(struct run_data *d, const struct csv *c); // NULL: nothing to take
     graft_status (*row)(struct run_data *d, const struct csv *c);
-} tables[] = {{"val_predictions.csv", predictions_header, prediction_take}, {"split.csv", split_header, split_take},
-              {"skipped.csv", NULL, skipped_take}, {"layers.csv", NULL, layer_take},
+} tables[] = {{"val_predictions.csv", predictions_header, prediction_take}, {"skipped.csv", NULL, skipped_take},
+              {"split.csv", split_header, split_take}, {"layers.csv", NULL, layer_take},
               {"media/val.csv", NULL, media_val_take}, {"media/train.csv", NULL, media_train_take}};
 
 static graft_status table_read(struct run_data *d, size_t table)

@@ -42,8 +42,9 @@ struct run_data {
     struct step_row *steps;
     size_t n_steps;
     struct skip_row *skipped;
-    size_t n_skipped;
-    size_t (*balance)[3]; // by class: pictures to train on, validate, test
+    size_t n_skipped, n_skipped_training;
+    char **skipped_paths; // of `skipped`, sorted
+    size_t (*balance)[3]; // by class: pictures to train on, validate, test; without those skipped
     char **paths;         // of the best epoch's validation, as are the next three
     int *labels;
     float *probabilities; // (n, classes)

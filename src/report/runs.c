@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -163,14 +164,19 @@ static bool is_run(const char *name) // "fold-0" of a fold run, "whole" of a run
     return strncmp(name, "fold-", 5) == 0 && name[5] != '\0' && name[5 + strspn(name + 5, "0123456789")] == '\0';
 }
 
-// What a run writes, by folder.
-static bool is_ours(const char *folder, const char *name)
+// What a run writes, by folder.  A file that was being written when the process died has more behind its name (file.h).
+static bool is_ours(const char *folder, const char *written)
 {
     static const char *const files[] = {
         "args.json",     "classes.txt", "confusion_matrix.csv", "events.jsonl", "histograms.jsonl", "layers.csv",
         "model.safetensors", "per_class.csv", "progress.json",  "report.html",  "results.csv",      "results.json",
         "skipped.csv",   "split.csv",   "val_predictions.csv",  ".lock",        "media",            "tb",
-        "folds.csv",     "oof_predictions.csv", "boxes.csv"};
+        "folds.csv",     "oof_predictions.csv", "near_duplicates.csv", "boxes.csv"};
+    char name[256];
+    snprintf(name, sizeof name, "%s", written); // 255: the most that a name has
+    char *mark = strstr(name, ".tmp-");
+    if (mark != NULL && mark[5] != '\0' && mark[5 + strspn(mark + 5, "0123456789")] == '\0')
+        *mark = '\0';
     if (strcmp(folder, "media") == 0)
         return path_has_suffix(name, ".jpg") || path_has_suffix(name, ".csv");
     if (folder[0] != '\0') // tb and its folders

@@ -34,12 +34,12 @@ static void confusion_table(struct page *p)
         return;
     }
     confusion_of(p->run->probabilities, p->run->labels, p->run->n, k, count);
+    // no caption: that would be as narrow as a table of few classes
+    html_put(t, "<p class=\"soft\">A row is the true class, a column what the model said; the number is of pictures, "
+                "the shade its share of the row. <span class=\"key hit\">right</span> <span class=\"key miss\">wrong"
+                "</span></p>\n");
     page_scroll(t, "Confusion matrix");
-    html_put(
-        t,
-        "<table class=\"confusion\">\n<caption>A row is the true class, a column what the model said; the number is of "
-        "pictures, the shade its share of the row. <span class=\"key hit\">right</span> <span class=\"key miss\">wrong"
-        "</span></caption>\n<thead><tr><td></td>");
+    html_put(t, "<table class=\"confusion\">\n<thead><tr><td></td>");
     for (int c = 0; c < k; c++)
         html_put(t, "<th scope=\"col\"><span>%s</span></th>", p->run->classes[c]);
     html_put(t, "</tr></thead>\n<tbody>\n");

@@ -37,6 +37,20 @@ static graft_status picture_put(struct page *p, const char *file, const char *al
     return GRAFT_OK;
 }
 
+static bool pictures_kept(const struct run_data *d)
+{
+    for (size_t i = 0; i < d->n_media; i++)
+        if (!d->media[i].training)
+            return true;
+    return false;
+}
+
+// Where pictures were kept, the mistakes that have none are left to the CSV.
+static bool listed(const struct page *p, const struct mistake *m)
+{
+    return !p->pictures_kept || media_find(p->run, p->run->paths[m->row]) != NULL;
+}
+
 static graft_status pictures_put(struct page *p, const struct mistake *m)
 {
     const struct run_data *d = p->run;
@@ -45,7 +59,7 @@ static graft_status pictures_put(struct page *p, const struct mistake *m)
     html_put(&p->text, "<div class=\"pair\">");
     if (media != NULL)
         TRY(picture_put(p, media->file, "A picture of ", d->classes[m->label], &done));
-    if (!done && d->n_media > 0)
+    if (!done && p->pictures_kept)
         html_put(&p->text, "<span class=\"none\">no picture kept</span>");
     else if (done && media->cam != NULL && media->predicted == m->predicted)
         TRY(picture_put(p, media->cam, "The same picture; bright is what spoke for ", d->classes[m->predicted], &cam));
@@ -74,19 +88,18 @@ static graft_status pair_put(struct page *p, const struct confused_pair *pair)
     const struct run_data *d = p->run;
     const struct figures *f = p->figures;
     int shown = 0;
-    html_put(&p->text, "<h4>%s taken for %s <small>%zu of %zu</small></h4>\n<ul class=\"gallery small\">\n",
-             d->classes[pair->label], d->classes[pair->predicted], pair->n, f->classes[pair->label].own);
+    html_put(&p->text, "<h4>%s taken for %s <small>%zu of %zu</small></h4>\n", d->classes[pair->label],
+             d->classes[pair->predicted], pair->n, f->classes[pair->label].own);
     for (size_t i = 0; i < f->n_mistakes && shown < EXAMPLES; i++) {
         const struct mistake *m = &f->mistakes[i];
-        if (m->label != pair->label || m->predicted != pair->predicted)
+        if (m->label != pair->label || m->predicted != pair->predicted || !listed(p, m))
             continue;
-        shown++;
-        html_put(&p->text, "<li><figure>");
+        html_put(&p->text, shown++ == 0 ? "<ul class=\"gallery small\">\n<li><figure>" : "<li><figure>");
         TRY(pictures_put(p, m));
         html_put(&p->text, "<figcaption>%.0f&nbsp;%% sure<br/><small>%s</small></figcaption></figure></li>\n",
                  (double)m->confidence * 100, d->paths[m->row]);
     }
-    html_put(&p->text, "</ul>\n");
+    html_put(&p->text, shown > 0 ? "</ul>\n" : "");
     return GRAFT_OK;
 }
 
@@ -101,18 +114,24 @@ static bool evidence_kept(const struct run_data *d)
 graft_status section_mistakes(struct page *p)
 {
     const struct figures *f = p->figures;
+    int shown = 0;
+    p->pictures_kept = pictures_kept(p->run);
     page_section(&p->text, "mistakes", "Mistakes");
     if (f->n_mistakes == 0)
         html_put(&p->text, "<p>None: all %zu validation pictures are right.</p>\n", f->n);
     else {
         html_put(&p->text,
                  "<h3>The most confident</h3>\n<p class=\"soft\">%zu of %zu pictures are wrong; these are the ones the "
-                 "model was surest of. Look for wrong labels first.%s</p>\n<ul class=\"gallery\">\n",
+                 "model was surest of. Look for wrong labels first.%s</p>\n",
                  f->n_mistakes, f->n,
                  evidence_kept(p->run) ? " Beside each, Grad-CAM: bright is what spoke for its answer." : "");
-        for (size_t i = 0; i < f->n_mistakes && i < MISTAKES; i++)
-            TRY(mistake_put(p, &f->mistakes[i]));
-        html_put(&p->text, "</ul>\n<h3>The most confused pairs</h3>\n");
+        for (size_t i = 0; i < f->n_mistakes && shown < MISTAKES; i++)
+            if (listed(p, &f->mistakes[i])) {
+                html_put(&p->text, shown++ == 0 ? "<ul class=\"gallery\">\n" : "");
+                TRY(mistake_put(p, &f->mistakes[i]));
+            }
+        html_put(&p->text, shown > 0 ? "</ul>\n" : "");
+        html_put(&p->text, "<h3>The most confused pairs</h3>\n");
         for (size_t i = 0; i < f->n_pairs && i < PAIRS; i++)
             TRY(pair_put(p, &f->pairs[i]));
     }

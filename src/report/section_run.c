@@ -128,7 +128,16 @@ static void shell_word(struct text *t, const char *word)
     text_put(t, "'");
 }
 
-void repeat_command(struct text *t, const struct run_data *d)
+static void option_put(struct text *t, const char *name, const char *text)
+{
+    text_put(t, " --%s", name);
+    if (text != NULL) {
+        text_put(t, " ");
+        shell_word(t, text);
+    }
+}
+
+void repeat_command(struct text *t, const struct run_data *d, const json_t *defaults)
 {
     const char *name, *directory = run_option(d, "directory");
     const json_t *value;
@@ -140,15 +149,14 @@ void repeat_command(struct text *t, const struct run_data *d)
     text_put(t, "graft train");
     json_object_foreach((json_t *)d->args, name, value)
     {
-        const char *text = json_string_value(value);
+        const json_t *usual = json_object_get(defaults, name);
         if (strcmp(name, "command") == 0 || strcmp(name, "directory") == 0 || strcmp(name, "output") == 0 ||
-            (text == NULL && !json_is_true(value)))
+            (usual != NULL && json_equal(value, usual)))
             continue;
-        text_put(t, " --%s", name);
-        if (text != NULL) {
-            text_put(t, " ");
-            shell_word(t, text);
-        }
+        if (json_is_string(value) || json_is_true(value))
+            option_put(t, name, json_string_value(value));
+        for (size_t i = 0; i < json_array_size(value); i++) // given several times
+            option_put(t, name, json_string_value(json_array_get(value, i)));
     }
 }
 
@@ -180,8 +188,9 @@ void section_repeat(struct page *p)
         html_put(&p->text, "<p>The run kept no args.json, so its options are not known.</p>\n");
     else {
         const char *version = json_string_value(json_object_get(p->run->start, "graft"));
+        const int threads = (int)json_integer_value(json_object_get(p->run->start, "threads"));
         const char *machine = json_string_value(json_object_get(p->run->start, "isa"));
-        repeat_command(&command, p->run);
+        repeat_command(&command, p->run, p->defaults);
         html_put(&p->text, "<pre><code>");
         if (!command.broken)
             html_text(&p->text, command.data);
@@ -189,8 +198,7 @@ void section_repeat(struct page *p)
         if (version != NULL)
             html_put(&p->text, " It was made by graft %s", version);
         if (version != NULL && machine != NULL)
-            html_put(&p->text, " with %s, %d threads", machine,
-                     (int)json_integer_value(json_object_get(p->run->start, "threads")));
+            html_put(&p->text, " with %s, %d thread%s", machine, threads, threads == 1 ? "" : "s");
         html_put(&p->text, "%s</p>\n", version != NULL ? "." : "");
         options_table(p);
     }

@@ -50,6 +50,7 @@ const char *const report_style =
     ".chart{display:block;width:100%;max-width:27rem;height:auto;overflow:visible}\n"
     ".square{max-width:23rem}\n"
     "svg text{font-size:11.5px;fill:var(--soft)}\n"
+    ".chart text{paint-order:stroke;stroke:var(--bg);stroke-width:4px;stroke-linejoin:round}\n" // over other lines
     ".grid{stroke:var(--rule);stroke-width:1}\n"
     ".mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 3}\n"
     ".chart path{fill:none;stroke-width:2;stroke-linejoin:round}\n"
@@ -75,7 +76,6 @@ const char *const report_style =
     ".count{fill:var(--soft);opacity:.6}\n"
     ".scroll{overflow-x:auto;margin:.6rem 0}\n"
     "table{border-collapse:collapse;font-size:.92rem}\n"
-    "caption{text-align:left;color:var(--soft);padding-bottom:.5rem;max-width:46rem}\n"
     "th,td{text-align:right;padding:.32rem .6rem;border-bottom:1px solid var(--rule);vertical-align:top}\n"
     "thead th{vertical-align:bottom;border-bottom:2px solid var(--rule)}\n"
     "th{font-weight:600}\n"

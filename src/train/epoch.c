@@ -83,17 +83,21 @@ static graft_status step_run(struct trainer *t, const struct augmentation *how, 
 
 static double per_second(size_t n, double seconds) { return seconds > 0 ? (double)n / seconds : 0; }
 
-// Of the whole run: the pictures that are left, each at the rate measured last; until a validation has been timed, a
-// validation picture counts as a third of a training one (forward is about a third of a step).
+// Of the whole run: the pictures that are left, those of this phase at the rate measured last, those of later phases,
+// which train more and may have no kept features, as estimated.  Until a validation has been timed, a validation
+// picture counts as a third of a training one (forward is about a third of a step).
 static double seconds_left(const struct trainer *t)
 {
-    const double epochs = t->options->epochs - t->at.epochs;
+    const double epochs = phase_epochs(t), later = later_epochs(t);
     const double train = epochs * (double)t->n - (double)t->at.seen, val = epochs * (double)t->n_val;
     const double val_rate = t->val_rate > 0 ? t->val_rate : 3 * t->train_rate;
-    return t->train_rate > 0 ? train / t->train_rate + val / val_rate : -1;
+    if (t->train_rate <= 0 || (later > 0 && t->later <= 0))
+        return -1;
+    return train / t->train_rate + val / val_rate +
+           later * t->later * ((double)t->n + VALIDATION_SHARE * (double)t->n_val);
 }
 
-static graft_status step_report(struct trainer *t, const struct epoch_result *r, long steps, double loss)
+static graft_status step_report(struct trainer *t, const struct epoch_result *r, long steps, double loss, double wait)
 {
     const struct train_options *o = t->options;
     const double now = now_seconds(), trained = (double)t->at.trained;
@@ -106,7 +110,7 @@ static graft_status step_report(struct trainer *t, const struct epoch_result *r,
                                      .steps = steps, .loss = t->at.loss_sum / trained,
                                      .images_per_second = t->train_rate, .seconds_left = seconds_left(t),
                                      .accuracy = (double)t->at.hits / trained, .memory = t->resident,
-                                     .wait = t->at.seconds > 0 ? t->profile.wait / t->at.seconds : 0});
+                                     .wait = wait});
     if (o->log_steps) {
         char json[256];
         snprintf(json, sizeof json,
@@ -189,7 +193,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         at->hits += (size_t)hits;
         at->seconds = now_seconds() - begin;
         t->train_rate = per_second(at->seen - seen_before, at->seconds - seconds_before);
-        TRY_GOTO(step_report(t, r, steps, loss));
+        const double spent = at->seconds - seconds_before;
+        TRY_GOTO(step_report(t, r, steps, loss, spent > 0 ? waited / spent : 0));
         if (hooks_cancelled())
             TRY_GOTO(fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", epoch, at->steps));
         if (o->save && o->checkpoint_seconds > 0 && now_seconds() - t->checkpoint_at >= o->checkpoint_seconds)

@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum { LEAST_STEPS = 30 }; // in a shorter run the two steps would cost more than they tell
-#define VALIDATION 0.33    // of a training step of all layers: forward alone
 
 static void thrown_away(void *user, struct gradient g)
 {
@@ -52,21 +51,36 @@ static graft_status step_time(struct trainer *t, double *seconds)
     return status;
 }
 
+// Whether the frozen part will run once a picture, and not in every epoch.
+static bool features_kept(const struct trainer *t)
+{
+    return feature_cache_may(t) && t->options->features != NULL && strcmp(t->options->features, "off") != 0;
+}
+
 graft_status run_estimate(struct trainer *t, double *seconds)
 {
-    const double batch = plan_batch(t->full), pictures = (double)t->n, epochs = t->options->epochs - t->at.epochs;
-    double step;
+    const double batch = plan_batch(t->full), steps = (double)t->n / batch, validation = (double)t->n_val / batch,
+                 now = phase_epochs(t), later = later_epochs(t), done = (double)t->at.seen / batch;
+    double step, all = 0;
     *seconds = -1;
-    if (feature_cache_may(t) && t->options->features != NULL && strcmp(t->options->features, "off") != 0)
-        return GRAFT_OK; // no step is like another: the first epoch computes features, the others find them
-    if ((epochs * pictures - (double)t->at.seen) / batch < LEAST_STEPS)
+    t->later = 0;
+    if ((now + later) * steps - done < LEAST_STEPS)
         return GRAFT_OK;
+    if (later > 0) { // its kernels are timed now instead of then; by operations alone the time is off by half
+        TRY(phase_plans(t, t->n_phases - 1));
+        TRY(step_time(t, &all));
+        TRY(phase_plans(t, t->phase));
+    }
     TRY(step_time(t, &step));
-    const double flops = plan_flops(t->full) + (t->prefix != NULL ? plan_flops(t->prefix) : 0);
-    const double all = t->all_flops > 0 && flops > 0 ? step * t->all_flops / flops : step; // in the last phase
-    const struct phase *next = t->phase + 1 < t->n_phases ? &t->phases[t->phase + 1] : NULL;
-    const double now = next != NULL && next->epoch - 1 < t->options->epochs ? next->epoch - 1 - t->at.epochs : epochs;
-    *seconds = (step * now + all * (epochs - now)) * pictures / batch - step * (double)t->at.seen / batch +
-               all * VALIDATION * epochs * (double)t->n_val / batch;
+    const double own = plan_flops(t->full), flops = own + (t->prefix != NULL ? plan_flops(t->prefix) : 0);
+    const double whole = t->all_flops > 0 && flops > 0 ? step * t->all_flops / flops : step; // were nothing frozen
+    const double trained = flops > 0 ? step * own / flops : step, frozen = step - trained;
+    t->later = all / batch;
+    if (features_kept(t)) // in this phase
+        *seconds = frozen * (steps - done + validation) +
+                   trained * (now * (steps + VALIDATION_SHARE * validation) - done);
+    else
+        *seconds = step * (now * steps - done) + whole * VALIDATION_SHARE * now * validation;
+    *seconds += all * later * (steps + VALIDATION_SHARE * validation);
     return GRAFT_OK;
 }

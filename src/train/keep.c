@@ -151,11 +151,11 @@ graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r)
 graft_status trainer_stop(struct trainer *t, const struct epoch_result *r)
 {
     if (!t->options->save)
-        return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld steps; nothing is kept (--no-save)", r->epoch,
-                    t->at.steps);
+        return fail(GRAFT_CANCELLED, "stopped in epoch %d after %ld step%s; nothing is kept (--no-save)", r->epoch,
+                    t->at.steps, t->at.steps == 1 ? "" : "s");
     TRY(checkpoint_save(t, r));
     return fail(GRAFT_CANCELLED,
-                "stopped in epoch %d after %ld steps; the state is in %s/last.ckpt.safetensors, go on with "
+                "stopped in epoch %d after %ld step%s; the state is in %s/last.ckpt.safetensors, go on with "
                 "`graft train --resume %s`",
-                r->epoch, t->at.steps, t->folder.path, t->folder.path);
+                r->epoch, t->at.steps, t->at.steps == 1 ? "" : "s", t->folder.path, t->folder.path);
 }

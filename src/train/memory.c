@@ -53,6 +53,8 @@ static graft_status needed_with(struct trainer *t, int batch, int accumulate, do
     if (status == GRAFT_OK)
         t->all_flops = plan_flops(train);
     if (status == GRAFT_OK)
+        t->most_plan = (double)plan_bytes(train);
+    if (status == GRAFT_OK)
         *out =
             bytes_needed(t, (double)arena_bytes(arena) + own_bytes(train) + own_bytes(validation), batch, accumulate);
     plan_free(train);
@@ -110,6 +112,7 @@ graft_status memory_check(struct trainer *t, int *batch)
     if (t->options->memory > 0)
         TRY(parts_choose(t, batch));
     TRY(needed_with(t, *batch, t->accumulate, &needed));
+    t->most_bytes = (double)mem_resident() + needed;
     if (needed <= available)
         return GRAFT_OK;
     TRY(batch_fitting(t, available, *batch, &fits));
@@ -124,12 +127,15 @@ void memory_tell(const struct trainer *t)
 {
     const struct params *p = &t->model->params;
     const struct value *in = &t->model->graph.values[0];
-    const double weights = (double)p->size * sizeof(float), plan = (double)plan_bytes(t->full);
+    const bool grows = later_epochs(t) > 0; // the last phase takes most, and is not planned yet
+    const double weights = (double)p->size * sizeof(float),
+                 plan = fmax((double)plan_bytes(t->full), grows ? t->most_plan : 0);
     // What was not written to yet: the arena, the batches, the plans' own.
     const double batches = (double)plan_batch(t->full) * BATCHES_HELD * in->c * in->h * in->w * sizeof(float);
     const double peak = (double)mem_resident() + (double)arena_bytes(t->arena) + batches + own_bytes(t->prefix) +
                         own_bytes(t->full) + own_bytes(t->validation) + OVERHEAD;
-    const double all = fmax(peak, (double)mem_resident_peak()), rest = all - plan - weights;
+    const double all = fmax(fmax(peak, (double)mem_resident_peak()), grows ? t->most_bytes : 0),
+                 rest = all - plan - weights;
     log_info(
         "memory: about %.0f MB: %.0f for activations and gradients, %.0f for weights, %.0f for the optimizer, "
         "averages, pictures and the program; %.0f MB are available",

@@ -67,18 +67,24 @@ graft_status plans_make(struct trainer *t, int batch)
     return plans_build(t, batch);
 }
 
+graft_status phase_plans(struct trainer *t, int phase)
+{
+    const int batch = plan_batch(t->full);
+    TRY(graph_freeze(&t->model->graph, t->phases[phase].rows, t->options->bn));
+    plans_free(t);
+    return plans_build(t, batch);
+}
+
 // Before an epoch: what --unfreeze-epoch lets train from now on.
 graft_status phase_enter(struct trainer *t, int epoch)
 {
     const int phase = phase_at(t, epoch);
     if (phase == t->phase)
         return GRAFT_OK;
-    const int batch = plan_batch(t->full);
     TRY(profile_settle(&t->profile));
     t->phase = phase;
-    TRY(graph_freeze(&t->model->graph, t->phases[phase].rows, t->options->bn));
-    plans_free(t);
-    TRY(plans_build(t, batch));
+    t->train_rate = t->val_rate = 0; // another phase's
+    TRY(phase_plans(t, phase));
     log_info("epoch %d: %zu of %zu parameters train now", epoch, graph_parameters(&t->model->graph, true),
              graph_parameters(&t->model->graph, false));
     return GRAFT_OK;

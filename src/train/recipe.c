@@ -53,16 +53,44 @@ static void put_schedule(struct line *line, const struct schedule_options *s)
         put(line, ", warm-up of %g epochs", s->warmup);
 }
 
-void recipe_tell(const struct recipe *r, int batch, int parts, int epochs)
+// What else decides the outcome: whether BatchNorm learns, what is left out at random, whose loss counts more.
+static void put_network(struct line *line, const struct trainer *t)
 {
+    static const char *const bn[] = {[BN_TRAIN] = "batch statistics", [BN_STATS] = "fixed statistics",
+                                     [BN_FROZEN] = "frozen"};
+    const struct graph *g = &t->model->graph;
+    float dropout = 0, paths = 0;
+    bool any = false;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct node *node = &g->nodes[i];
+        any |= node->op == OP_BN;
+        if (node->op == OP_DROPOUT)
+            *(node->attr.dropout.whole ? &paths : &dropout) = node->attr.dropout.rate; // the last one's is the largest
+    }
+    if (any)
+        put(line, "; BatchNorm: %s", bn[t->options->bn]);
+    put(line, "; dropout %g", (double)dropout);
+    if (paths > 0)
+        put(line, ", drop path %g", (double)paths);
+    if (t->data->weights != NULL)
+        put(line, "; the loss weighted by class");
+    if (t->data->balanced > 0)
+        put(line, "; every class as often as the largest");
+}
+
+void recipe_tell(const struct trainer *t)
+{
+    const struct recipe *r = &t->options->recipe;
+    const int epochs = t->options->epochs;
     struct line line = {""};
     put(&line, "recipe: %s: ", r->name);
     put_optimizer(&line, r);
     put_schedule(&line, &r->schedule);
-    put(&line, "; batch %d", batch);
+    const int parts = t->accumulate / r->optim.accumulate; // that --memory cuts a batch into
+    put(&line, "; batch %d", plan_batch(t->full) * parts);
     if (parts > 1)
         put(&line, " in %d parts", parts);
-    put(&line, ", %d epochs", epochs);
+    put(&line, ", %d epoch%s", epochs, epochs == 1 ? "" : "s");
     if (r->label_smoothing > 0)
         put(&line, ", label smoothing %g", r->label_smoothing);
     if (r->layer_decay != 1)
@@ -75,7 +103,10 @@ void recipe_tell(const struct recipe *r, int batch, int parts, int epochs)
         put(&line, ", average of the weights (EMA %g)", r->ema);
     if (r->swa > 0)
         put(&line, ", average of the weights from epoch %d on (SWA)", r->swa);
+    put_network(&line, t);
+    put(&line, "; the best epoch by %s", t->n_val > 0 || r->monitor == MONITOR_TRAIN_LOSS ? monitor_names[r->monitor]
+                                                                                         : "its being the last");
     if (r->patience > 0)
-        put(&line, ", stops after %d epochs without a better %s", r->patience, monitor_names[r->monitor]);
+        put(&line, ", stops after %d epoch%s without a better one", r->patience, r->patience == 1 ? "" : "s");
     log_info("%s", line.text);
 }

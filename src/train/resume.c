@@ -23,6 +23,8 @@ graft_status train_resume_open(const char *folder, struct train_resume *out)
     *out = (struct train_resume){.folder = mem_text(folder), .lock = -1};
     if (args == NULL || out->folder == NULL)
         TRY_GOTO(fail_memory("a path"));
+    if (!file_exists(folder))
+        TRY_GOTO(fail(GRAFT_BAD_FILE, "there is no folder '%s'; `graft runs` lists the runs", folder));
     if (!file_exists(args))
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is not the folder of a run: it has no args.json", folder));
     TRY_GOTO(file_lock(folder, &out->lock));
@@ -329,7 +331,8 @@ graft_status trainer_restore(struct trainer *t)
                                    (uint64_t)integer(state, "skipped_csv")};
     TRY_GOTO(run_folder_trim(&t->folder, size));
     TRY_GOTO(run_folder_describe(&t->folder, t->data, t->options->args));
-    log_info("going on with '%s' after %d epochs and %ld steps", t->folder.path, t->at.epochs, t->at.steps);
+    log_info("going on with '%s' after %d epoch%s and %ld step%s", t->folder.path, t->at.epochs,
+             t->at.epochs == 1 ? "" : "s", t->at.steps, t->at.steps == 1 ? "" : "s");
 done:
     json_decref(state);
     return status;

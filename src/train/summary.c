@@ -61,8 +61,8 @@ static void network_tell(const struct trainer *t)
     const struct model *m = t->model;
     char text[512];
     int at = 0;
-    log_info("network: %s at %dx%d; %s, %d threads, %s", m->network->name, m->input.size, m->input.size, exec_isa(),
-             exec_threads(), exec_library());
+    log_info("network: %s at %dx%d; %s, %d thread%s, %s", m->network->name, m->input.size, m->input.size, exec_isa(),
+             exec_threads(), exec_threads() == 1 ? "" : "s", exec_library());
     for (int i = t->phase; i < t->n_phases && at < (int)sizeof text; i++) {
         const int rows = t->phases[i].rows;
         char from[32] = "";
@@ -81,15 +81,11 @@ static graft_status time_tell(struct trainer *t)
     double seconds;
     TRY(run_estimate(t, &seconds));
     const int epochs = t->options->epochs - t->at.epochs;
-    if (seconds >= 5400)
-        log_info("time: about %.1f hours for %d epochs, if pictures come as fast as they are learnt from",
-                 seconds / 3600, epochs);
-    else if (seconds >= 90)
-        log_info("time: about %.0f minutes for %d epochs, if pictures come as fast as they are learnt from",
-                 seconds / 60, epochs);
-    else if (seconds >= 0)
-        log_info("time: about %.0f seconds for %d epochs, if pictures come as fast as they are learnt from", seconds,
-                 epochs);
+    const bool hours = seconds >= 5400, minutes = seconds >= 90;
+    if (seconds >= 0)
+        log_info("time: about %.*f %s for %d epoch%s, if pictures come as fast as they are learnt from", hours ? 1 : 0,
+                 seconds / (hours ? 3600 : minutes ? 60 : 1), hours ? "hours" : minutes ? "minutes" : "seconds", epochs,
+                 epochs == 1 ? "" : "s");
     return GRAFT_OK;
 }
 
@@ -103,8 +99,7 @@ graft_status summary_tell(struct trainer *t)
         augment_text(&t->options->augment, parts, sizeof parts);
         log_info("augmentation: %s%s", parts, t->options->fixed ? ", of the copies, the same in every epoch" : "");
     }
-    const int parts = t->accumulate / t->options->recipe.optim.accumulate;
-    recipe_tell(&t->options->recipe, plan_batch(t->full) * parts, parts, t->options->epochs);
+    recipe_tell(t);
     memory_tell(t);
     return time_tell(t);
 }

@@ -8,6 +8,7 @@
 #include "train/twins.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static graft_status lists_make(struct trainer *t)
 {
@@ -47,13 +48,15 @@ static void result_tell(const struct trainer *t, const struct epoch_result *r, b
     int at = snprintf(json, sizeof json,
                       "{\"epoch\":%d,\"epochs\":%d,\"train_loss\":%.9g,\"lr\":%.9g,\"img_s\":%.2f,"
                       "\"seconds\":%.3f,\"best\":%s",
-                      r->epoch, t->options->epochs, r->train_loss, r->rate, t->train_rate, r->seconds,
+                      r->epoch, t->options->epochs, r->train_loss, r->rate, r->images_per_second, r->seconds,
                       better ? "true" : "false");
     if (r->val.n > 0)
         at += snprintf(json + at, sizeof json - (size_t)at,
                        ",\"val_loss\":%.9g,\"val_log_loss\":%.9g,\"val_top1\":%.9g,"
                        "\"val_top5\":%.9g",
                        r->val_loss, r->val.log_loss, r->val.top1, r->val.top5);
+    if (t->options->fold != NULL)
+        at += snprintf(json + at, sizeof json - (size_t)at, ",\"fold\":%ld", strtol(t->options->fold, NULL, 10));
     snprintf(json + at, sizeof json - (size_t)at, "}");
     hooks_result(json);
 }
@@ -128,8 +131,8 @@ static graft_status epoch_run(struct trainer *t)
     result_tell(t, &r, better);
     grown(t, false);
     if (t->stopped)
-        log_info("stopped early: no better %s in %d epochs; the best was epoch %d", monitor_names[recipe->monitor],
-                 t->waited, t->best.epoch);
+        log_info("stopped early: no better %s in %d epoch%s; the best was epoch %d", monitor_names[recipe->monitor],
+                 t->waited, t->waited == 1 ? "" : "s", t->best.epoch);
     return GRAFT_OK;
 }
 
@@ -171,8 +174,8 @@ static graft_status run_end(struct trainer *t)
     grown(t, true);
     log_info("%.1f %% of the training time was waiting for pictures; reading them took %.0f %% of the cores",
              waited * 100, cores * 100);
-    log_info("done in %.0f s, peak memory %.0f MB, %zu pictures left out; the run is in %s", seconds,
-             mem_resident_peak() / 1048576.0, t->n_skipped, t->folder.path);
+    log_info("done in %.0f s, peak memory %.0f MB, %zu picture%s left out; the run is in %s", seconds,
+             mem_resident_peak() / 1048576.0, t->n_skipped, t->n_skipped == 1 ? "" : "s", t->folder.path);
     return GRAFT_OK;
 }
 
@@ -204,8 +207,8 @@ static graft_status folder_take(struct trainer *t, bool *finished)
     TRY(trainer_restore(t));
     *finished = trainer_done(t) && run_folder_ended(&t->folder);
     if (*finished)
-        log_info("the run in '%s' is finished after %d epochs%s; more --epochs go on", t->folder.path, t->at.epochs,
-                 t->stopped ? " (stopped early)" : "");
+        log_info("the run in '%s' is finished after %d epoch%s%s; more --epochs go on", t->folder.path, t->at.epochs,
+                 t->at.epochs == 1 ? "" : "s", t->stopped ? " (stopped early)" : "");
     return *finished ? GRAFT_OK : checkpoint_event(t);
 }
 

@@ -42,6 +42,7 @@ struct recipe {
 struct train_options {
     const char *folder; // created; refused when it holds a checkpoint; NULL: runs/train, runs/train2, ...
     const char *args;   // JSON of the options, written as args.json
+    const char *fold;   // of a fold's run: its number, or NULL
     int batch, epochs, workers;
     uint64_t memory; // bytes that the process may take; 0: what there is
     struct recipe recipe;

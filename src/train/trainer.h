@@ -50,6 +50,8 @@ struct trainer {
     int n_phases, phase;          // phase: the plans are for its freezing
     int accumulate;               // batches an update; more than asked for where --memory cuts batches into parts
     double all_flops;             // of a step of the last phase
+    double later;                 // seconds a picture that a step of the last phase takes, as estimated; 0: not known
+    double most_bytes, most_plan; // of the process in the last phase, and of its plan's activations and gradients
     struct arena *arena;
     struct plan *prefix;          // of what is frozen; NULL: nothing.  The others are then of the rest
     struct plan *full, *partial, *validation;
@@ -79,8 +81,7 @@ struct trainer {
     struct histograms histograms;
 };
 static inline bool trainer_done(const struct trainer *t) { return t->stopped || t->at.epochs >= t->options->epochs; }
-// recipe.c: in the log; `parts`: of a batch, that --memory cuts it into.
-void recipe_tell(const struct recipe *r, int batch, int parts, int epochs);
+void recipe_tell(const struct trainer *t); // recipe.c: in the log
 // plans.c.  plans_prepare: the phases and the batch, the last phase fitting the memory; plans_make: the plans for the
 // position, in its phase; phase_enter: before an epoch, what --unfreeze-epoch lets train from now on; partial_make: the
 // plan of a last batch of `batch` pictures.
@@ -88,6 +89,7 @@ graft_status plans_prepare(struct trainer *t, int *batch);
 graft_status plans_make(struct trainer *t, int batch);
 void plans_free(struct trainer *t);
 graft_status phase_enter(struct trainer *t, int epoch);
+graft_status phase_plans(struct trainer *t, int phase); // the plans, for its freezing
 graft_status partial_make(struct trainer *t, int batch);
 // memory.c.  memory_check: refuses before the first step what would be killed in it; *batch is made smaller, and
 // t->accumulate larger, for --memory.
@@ -110,7 +112,15 @@ bool checkpoint_due(const struct trainer *t, int epochs);
 graft_status best_save(struct trainer *t, const struct epoch_result *r);
 void held_fini(struct trainer *t); // what a failed run still holds is written
 graft_status trainer_stop(struct trainer *t, const struct epoch_result *r); // asked to: a checkpoint, and how to go on
-// estimate.c.  *seconds: of what is left of the run; negative: too short to tell.  Changes nothing.
+// Epochs that are left of the present phase; of those after it.
+static inline int phase_epochs(const struct trainer *t)
+{
+    const int end = t->phase + 1 < t->n_phases ? t->phases[t->phase + 1].epoch - 1 : t->options->epochs;
+    return (end < t->options->epochs ? end : t->options->epochs) - t->at.epochs;
+}
+static inline int later_epochs(const struct trainer *t) { return t->options->epochs - t->at.epochs - phase_epochs(t); }
+// estimate.c.  *seconds: of what is left of the run, all phases; negative: too short to tell.  Sets t->later.
+#define VALIDATION_SHARE 0.33 // of a training step of all layers: forward alone
 graft_status run_estimate(struct trainer *t, double *seconds);
 double plan_flops(const struct plan *plan); // of one run
 graft_status summary_tell(struct trainer *t); // summary.c: before the first step

@@ -81,7 +81,8 @@ holds 'and without an epoch' sh -c '! grep -q "\"epoch\"" blown/events.jsonl && 
 
 # Going on.
 mkdir empty
-for folder in empty file nowhere set; do
+expect 3 "there is no folder 'nowhere'" 'going on with nowhere' "$graft" train --resume nowhere
+for folder in empty file set; do
     expect 3 "'$folder' is not the folder of a run" "going on with $folder" "$graft" train --resume $folder
 done
 again() { # EXIT TEXT NAME CHANGE [OPTION]...: with two epochs, in a copy of the run in which something is other

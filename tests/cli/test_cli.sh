@@ -242,6 +242,22 @@ expect 3 'gave no result' 'predict reports the bad' "$graft" predict run/model.s
 
 # Reports read the run folder alone.
 expect 0 'run/report.html' 'report of a run' "$graft" report run
+# The command of the report makes the run again, and says nothing that is so by itself.
+again() { # RUN: the command of its report, as a person copies it
+    sed -n '/<section id="repeat"/,/<\/section>/p' $1/report.html | tr '\n' '\001' |
+        sed 's/.*<pre><code>//;s/<\/code>.*//;s/&#39;/'"'"'/g;s/&amp;/\&/g' | tr '\001' '\n'
+}
+cp -r set more
+expect 0 'best' 'a run by a recipe' "$graft" train --weights none --recipe best -d set -d more --imgsz 32 --val 24 -b 8 --threads 1 \
+    --epochs 2 --bn train --cache-features features -o "a gain" --json
+grep -o '"img_s":[0-9.]*' log >told
+grep -o '"img_s":[0-9.]*' 'a gain/events.jsonl' >written
+holds 'images/s of the epochs as told and as written' cmp told written
+(cd 'a gain' && again . >../again.sh)
+holds 'the command says both data sets, and not what is so by itself' sh -c "grep -q -- '--data set --data more' again.sh &&
+    grep -q -- '--recipe best' again.sh && grep -q -- '--bn train' again.sh && ! grep -q -- 'pseudo-share\|--lr \|--freeze\|--workers' again.sh"
+expect 0 'best' 'the command of a report runs' sh -c "PATH='$(dirname "$graft"):$PATH'; eval \"\$(cat again.sh) -o again\""
+holds 'and makes the same run' cmp 'a gain/val_predictions.csv' again/val_predictions.csv
 expect 0 'compare.html' 'report of two runs' "$graft" report run run2
 expect 3 'not a run' 'report of no run' "$graft" report set
 expect 2 'which run' 'report of nothing' "$graft" report
@@ -257,7 +273,7 @@ expect 0 'suggested: --lr' 'lr-find' "$graft" lr-find -d set --weights run/model
 expect 2 'no option --epochs' 'lr-find has no epochs' "$graft" lr-find -d set --epochs 3
 expect 0 'efficientnet_lite0' 'runs' "$graft" runs . --sort top1
 expect 0 'is finished' 'watch a run that is over' "$graft" watch run
-expect 0 'stays' 'runs rm asks' "$graft" runs rm run2 </dev/null
+expect 0 '--yes agrees' 'runs rm asks' "$graft" runs rm run2 </dev/null
 expect 3 'run.onnx' 'runs rm keeps what is not of a run' sh -c "cp run/model.onnx run2/run.onnx; '$graft' runs rm run2 --yes"
 expect 0 'is removed' 'runs rm' sh -c "rm run2/run.onnx; '$graft' runs rm run2 --yes"
 if [ -e run2 ]; then not_ok 'the run is gone'; else ok 'the run is gone'; fi

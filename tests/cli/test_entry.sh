@@ -36,10 +36,28 @@ awk -F, 'NR > 1 { print $5 "," $3 }' folds/folds.csv | sort -u | wc -l >pairs
 holds 'no person in two folds' cmp count pairs
 expect 0 '3/3 f' 'runs shows one line' "$graft" runs folds
 holds 'one line' [ "$("$graft" runs folds --json | wc -l)" = 1 ]
+holds 'rows have their fold' sh -c "'$graft' train $toy --epochs 1 --group person --folds 3 -q -o rows 2>/dev/null | grep -q '^fold  epoch'"
+holds 'and in JSON' sh -c "'$graft' watch rows/fold-1 --json 2>/dev/null | grep -q '\"fold\":1}'"
+holds 'numbers without noise' sh -c "! '$graft' watch rows/fold-1 --json 2>/dev/null | grep -q '[0-9]\{14\}'"
+expect 2 'from 0 to 0.9999999' 'what an average may keep' "$graft" train $toy --ema 1 -o none
+"$graft" train $toy --epochs 50 --group person --folds 3 -o halted >told 2>&1 &
+i=0
+while [ ! -s halted/fold-0/results.csv ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+kill -INT $! && wait $!
+holds 'one way to go on' sh -c "[ \"\$(grep -c -- '--resume halted\`' told)\" = 1 ] && ! grep -q -- '--resume halted/fold' told"
+expect 0 'folds/report.html' 'report of a fold run' "$graft" report folds
+holds 'its folds side by side' sh -c "grep -q '3 folds side by side' folds/report.html && grep -q 'fold-2' folds/report.html"
+expect 3 'name folds/fold-0' 'watch of a fold run' "$graft" watch folds
+expect 3 'name folds/fold-0' 'report of a fold run and another' "$graft" report folds run
+expect 3 'name folds/fold-0' 'knn of a fold run' "$graft" knn folds pictures --csv near.csv
+expect 3 'name folds/fold-0' 'explain of a fold run' "$graft" explain folds pictures/3.bmp
+expect 3 "there is no folder 'nowhere'" 'watch of nothing' "$graft" watch nowhere
+expect 3 "there is no folder 'nowhere'" 'report of nothing' "$graft" report nowhere
+expect 3 "there is no folder 'nowhere'" 'nothing to resume' "$graft" train --resume nowhere
 expect 0 'has ended' 'a finished fold run again' "$graft" train --resume folds
 
 # The folds on two machines, another seed: the same folds; put together by --resume.
-expect 0 'are missing' 'train --folds-run' "$graft" train $toy --epochs 2 --group person --folds 3 --folds-run 0,2 --seed 7 -o part
+expect 0 '1 fold is missing' 'train --folds-run' "$graft" train $toy --epochs 2 --group person --folds 3 --folds-run 0,2 --seed 7 -o part
 cut -d, -f1-3 part/folds.csv | sort >listed2
 holds 'the same folds for another seed' cmp listed listed2
 holds 'no predictions yet' [ ! -e part/oof_predictions.csv ]

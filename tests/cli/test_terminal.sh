@@ -27,6 +27,13 @@ for text in 'data: 24 pictures to train on, 24 to validate; 2 classes of 12 (0) 
     is "before the first step: $text" $?
 done
 
+# Head first, features kept: the time of all phases; in the stage that makes features nothing that was not measured.
+on 120 "$run -b 2 --epochs 4 --recipe best --cache-features features -o phases"
+grep -q 'time: about [0-9]* seconds for 4 epochs' shown
+is 'the expected time of all phases' $?
+tr '\r' '\n' <shown | grep 'features 24/24' | grep 'images/s' >line && ! grep -q 'loss\|top-1\|step' line
+is 'the live line while features are made' $?
+
 for columns in 60 40 20; do
     on $columns "$run -o narrow$columns"
     n=$(widest)
@@ -56,3 +63,24 @@ is 'no terminal: plain lines' $?
 sh -c "$run --json -o json 2>/dev/null" >shown
 [ "$(wc -l <shown)" = 2 ] && grep -q '^{"epoch":2,"epochs":2,"train_loss":[^ ]*,"lr":[^ ]*,"img_s":[^ ]*,"seconds":.*"val_top5":[^ ]*}$' shown
 is 'JSON: a line an epoch' $?
+
+# Nobody watches: a line now and then; a job in the background draws nothing over the shell's line.
+sh -c "GRAFT_PROGRESS_SECONDS=0 $run -o told" >shown 2>&1
+grep -q '^epoch 1/2  step 1/3  loss ' shown && ! grep -q "$(printf '[\033\r]')" shown
+is 'no terminal: progress in plain lines' $?
+sh -c "GRAFT_PROGRESS_SECONDS=0 $run -q -o silent" >shown 2>&1
+! grep -q 'step' shown
+is 'and none when quiet' $?
+on 120 "sh -mc '$(printf %s "$run" | sed "s/'//g") -o behind & wait'"
+grep -q 'memory: about' shown && ! grep -q 'step' shown
+is 'a job in the background draws no live line' $?
+
+# Messages are broken between words, and nothing of them is lost.
+on 50 "$run -o flowing"
+[ "$(tr -d '\r' <shown | grep -v "$(printf '\033')" | awk '{ if (length > n) n = length } END { print n + 0 }')" -le 50 ]
+is 'messages flow in a narrow terminal' $?
+tr -d '\r' <shown | tr '\n' ' ' | tr -s ' ' | grep -qF '2 classes of 12 (0) to 12 (0) training pictures'
+is 'and are whole' $?
+printf 'n\n' | TERM=xterm script -qec "'$graft' runs rm flowing" /dev/null >shown 2>&1
+grep -q "'flowing' stays" shown && ! grep -q 'no terminal' shown && [ -d flowing ]
+is 'no is an answer' $?

@@ -113,6 +113,9 @@ static void test_layer(void **state)
     const struct feature_request how = {.layer = "conv_hed", .batch = 2, .workers = 1};
     assert_int_equal(layer_features_make(&model, &data, order, N, &how, &f), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "did you mean 'conv_head'"));
+    const struct feature_request group = {.layer = "blocks.4", .batch = 2, .workers = 1};
+    assert_int_equal(layer_features_make(&model, &data, order, N, &group, &f), GRAFT_BAD_OPTION);
+    assert_non_null(strstr(graft_message(), "'blocks.4.0.conv_pw' to 'blocks.4.2.conv_pwl'"));
     const struct feature_request head = {.layer = "classifier", .batch = 2, .workers = 1};
     assert_int_equal(layer_features_make(&model, &data, order, N, &head, &f), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "is the classifier"));

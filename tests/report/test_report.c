@@ -109,7 +109,7 @@ static void has(const char *html, const char *text)
 
 static char *report_of(const char *folder)
 {
-    if (report_write(folder, "out.html") != GRAFT_OK)
+    if (report_write(folder, "out.html", NULL) != GRAFT_OK)
         fail_msg("%s", graft_message());
     char *html = file_text("out.html");
     html_check(html);
@@ -207,8 +207,8 @@ static void test_parts_missing(void **state)
     html = report_of("part");
     has(html, "without validation");
     free(html);
-    assert_int_equal(report_write("nowhere", NULL), GRAFT_BAD_FILE);
-    assert_non_null(strstr(graft_message(), "not a run"));
+    assert_int_equal(report_write("nowhere", NULL, NULL), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "there is no folder 'nowhere'"));
 }
 
 // Every file cut at every byte: a page, or a message; the page always whole.
@@ -225,7 +225,7 @@ static void test_cut_files(void **state)
         for (size_t size = strlen(whole); size-- > 0;) {
             whole[size] = '\0';
             file_put_text(path, whole);
-            if (report_write("cut", "out.html") == GRAFT_OK) {
+            if (report_write("cut", "out.html", NULL) == GRAFT_OK) {
                 char *html = file_text("out.html");
                 html_check(html);
                 free(html);
@@ -234,6 +234,23 @@ static void test_cut_files(void **state)
         }
         free(whole);
     }
+}
+
+// What could not be read was not trained on; a mistake without a picture is not shown where others have theirs.
+static void test_left_out(void **state)
+{
+    (void)state;
+    run_make("left");
+    file_put_text("left/split.csv", "path,label,split\na.jpg,cat,train\nb.jpg,cat,train\nbad.jpg,dog,train\n");
+    file_put_text("left/events.jsonl", "{\"event\":\"start\",\"network\":\"vgg16\",\"train\":3,\"val\":10}\n");
+    file_put_text("left/media/val.csv", "path,label,predicted,file,cam\n6.jpg,dog,cat,val-00.jpg,\n");
+    file_put_text("left/media/val-00.jpg", "\xff\xd8\xff\xe0 a picture");
+    char *html = report_of("left");
+    has(html, "trained on 2 pictures of 3 classes");
+    has(html, "alt=\"A picture of dog\"");
+    assert_null(strstr(html, "no picture kept"));
+    assert_null(strstr(html, "is <b>owl</b>")); // 9.jpg, whose picture was not kept
+    free(html);
 }
 
 // An epoch that a resumed run repeated counts once, as it came out last.
@@ -285,7 +302,7 @@ static void *resize_limited(void *old, size_t size) { return allowed-- > 0 ? who
 static graft_status report_with_everything(void)
 {
     struct tensorboard *t;
-    TRY(report_write("lean", "out.html"));
+    TRY(report_write("lean", "out.html", NULL));
     TRY(report_compare((char *[]){(char *)"lean", (char *)"lean"}, 2, "c.html"));
     TRY(tensorboard_new("lean", &t));
     const graft_status status = tensorboard_follow(t, true);
@@ -327,7 +344,8 @@ int main(void)
                                        cmocka_unit_test(test_round_steps),     cmocka_unit_test(test_report),
                                        cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_many_classes),
                                        cmocka_unit_test(test_parts_missing),   cmocka_unit_test(test_cut_files),
-                                       cmocka_unit_test(test_epochs_repeated), cmocka_unit_test(test_compare),
+                                       cmocka_unit_test(test_left_out), cmocka_unit_test(test_epochs_repeated),
+                                       cmocka_unit_test(test_compare),
                                        cmocka_unit_test(test_memory_runs_out)};
     return cmocka_run_group_tests_name("report", tests, folder_setup, folder_teardown);
 }

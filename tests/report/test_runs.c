@@ -126,6 +126,8 @@ static void test_remove(void **state)
     assert_int_equal(file_make_folder("gone/tb/train"), GRAFT_OK);
     file_put_text("gone/tb/train/events.out.tfevents.1.x", "x");
     file_put_text("gone/media/val-00.jpg", "x");
+    file_put_text("gone/near_duplicates.csv", "held_out,trained\n");
+    file_put_text("gone/model.safetensors.tmp-4711", "x"); // the writer was killed
     assert_int_equal(RUN("runs", &seen, NULL, "rm", "gone"), GRAFT_OK); // the answer is no
     assert_non_null(strstr(seen.question, "'gone'"));
     assert_true(file_exists("gone/events.jsonl"));

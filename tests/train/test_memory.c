@@ -75,6 +75,18 @@ static void test_prediction(void **state)
     }
 }
 
+// Of the phase that trains most, though the first one takes a third of it.
+static void test_prediction_phases(void **state)
+{
+    (void)state;
+    const struct taken t = TAKEN(BASE, "model", "mobilenet_v2", "freeze", "head", "unfreeze-epoch", "2:all", "batch",
+                                 "16", "cache-features", "features", "no-save", "");
+    if (t.code != GRAFT_OK)
+        fail_msg("%s", t.message);
+    print_message("two phases: %.0f MB said, %.0f MB taken\n", t.said, t.peak);
+    assert_true(t.said > 0.93 * t.peak && t.said < 1.07 * t.peak); // kernels are chosen when the phase begins
+}
+
 static void test_limit(void **state)
 {
     (void)state;
@@ -117,6 +129,7 @@ int main(void)
 {
     if (getenv("GRAFT_SANITIZED") != NULL) // the sanitizers' own memory is counted too
         return 0;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_prediction), cmocka_unit_test(test_limit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_prediction), cmocka_unit_test(test_prediction_phases),
+                                       cmocka_unit_test(test_limit)};
     return cmocka_run_group_tests(tests, setup, toy_teardown);
 }

@@ -256,7 +256,9 @@ static void test_layer_names(void **state)
     assert_true(scale_of(&o, &m, "blocks.3.1.conv_dw.weight") == 7 &&
                 scale_of(&o, &m, "blocks.5.0.conv_pw.weight") == 0.125);
     assert_int_equal(layer_rates(&o, &m, "block.3=1", 1), GRAFT_BAD_OPTION);
-    assert_non_null(strstr(graft_message(), "did you mean 'blocks.3'?"));
+    assert_non_null(strstr(graft_message(), "did you mean 'blocks.3' or 'blocks.0' or"));
+    assert_int_equal(layer_rates(&o, &m, "blokc2=1", 1), GRAFT_BAD_OPTION);
+    assert_non_null(strstr(graft_message(), "did you mean 'blocks.2' or "));
     static const char *const bad[] = {"head", "head=", "=2", "head=x", "head=-1", "head=1,,"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         assert_int_equal(layer_rates(&o, &m, bad[i], 1), GRAFT_BAD_OPTION);
@@ -283,13 +285,17 @@ static void test_named_recipes(void **state)
 {
     (void)state;
     struct seen seen = {0};
-    assert_int_equal(RUN("train", &seen, BASE, "recipe", "quick", "epochs", "2", "output", "quick"), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, BASE, "recipe", "quick", "epochs", "2", "class-weights", "balanced", "dropout",
+                         "0.3", "monitor", "val_top1", "output", "quick"),
+                     GRAFT_OK);
     char *args = text_of_file("quick/args.json");
     assert_non_null(strstr(args, "\"optimizer\":\"adam\""));
     assert_non_null(strstr(args, "\"freeze\":\"head\""));
     assert_non_null(strstr(args, "\"epochs\":\"2\"")); // what was given counts
     assert_non_null(
         strstr(seen.log, "recipe: quick: adam, Keras's rules, lr 0.001; schedule cosine; batch 8, 2 epochs"));
+    assert_non_null(strstr(seen.log, "; BatchNorm: frozen; dropout 0.3; the loss weighted by class; the best epoch by "
+                                     "val_top1"));
     free(args);
     seen = (struct seen){.stop_after = 5};
     assert_int_equal(RUN("train", &seen, BASE, "recipe", "best", "epochs", "2", "output", "best"), GRAFT_CANCELLED);
@@ -298,6 +304,7 @@ static void test_named_recipes(void **state)
     assert_int_equal(seen.steps, 1);
     assert_non_null(strstr(seen.log, "recipe: best"));
     assert_non_null(strstr(seen.log, "unfreezing 2:all"));
+    assert_non_null(strstr(seen.log, "BatchNorm: fixed statistics"));
 }
 
 // Best is what pretrained weights get, until an option of it is said otherwise.

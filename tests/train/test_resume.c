@@ -331,7 +331,7 @@ static void test_finished_goes_on(void **state)
     char *before = text_of_file("longer/events.jsonl");
     tiny_expect(&t, GRAFT_OK); // finished: says so and touches nothing
     char *log = text_of_file("tiny.log"), *after = text_of_file("longer/events.jsonl");
-    assert_non_null(strstr(log, "is finished after 1 epochs; more --epochs go on"));
+    assert_non_null(strstr(log, "is finished after 1 epoch; more --epochs go on"));
     assert_string_equal(before, after);
     free(before);
     free(after);
