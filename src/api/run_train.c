@@ -112,16 +112,20 @@ graft_status pseudo_option(const graft_options *o, int folds, int fold, struct d
 }
 
 // The parts, and what an epoch is made of.
-static graft_status training_data(const graft_options *o, long limit, uint64_t seed, int copies, struct dataset *d)
+static graft_status training_data(const graft_options *o, struct train_resume *resume, long limit, uint64_t seed,
+                                  int copies, struct dataset *d)
 {
     const char *split = option_text(o, "split"), *weights = option_text(o, "class-weights");
     int folds, held_out, *fold;
     TRY(folds_check(o, &folds, &held_out));
-    if (folds > 0) {
+    if (resume != NULL)
+        TRY(train_resume_split(resume, d, limit));
+    const bool own = resume != NULL && resume->kept.matched > 0;
+    if (!own && folds > 0) {
         TRY(folds_of_data(d, folds, limit, &fold));
         dataset_fold_use(d, fold, held_out);
         mem_free(fold);
-    } else {
+    } else if (!own) {
         if (split != NULL)
             TRY(dataset_split_read(d, split));
         TRY(dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed));
@@ -212,7 +216,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
 
     TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
     d.shrink = decode;
-    TRY_GOTO(training_data(o, limit, (uint64_t)seed, (int)copies, &d));
+    TRY_GOTO(training_data(o, resume, limit, (uint64_t)seed, (int)copies, &d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
@@ -314,14 +318,24 @@ static graft_status train_anew(const graft_options *o)
     return status;
 }
 
+// Whether an option is given otherwise than the run has it.
+static bool given_otherwise(const graft_options *given, const json_t *args, const char *name)
+{
+    const char *then = json_string_value(json_object_get(args, name));
+    return option_set(given, name) && (then == NULL || strcmp(then, option_text(given, name)) != 0);
+}
+
 graft_status train_again(const graft_options *given, const char *folder)
 {
+    static const char *const splitting[] = {"val", "split", "group", "train-limit", "folds", "fold"};
     struct train_resume resume;
     graft_options *merged = NULL;
     char changes[1024];
     graft_status status = GRAFT_OK;
     TRY(train_resume_open(folder, &resume));
     TRY_GOTO(options_merge(given, resume.args, train_free_options, changes, sizeof changes, &merged));
+    for (size_t i = 0; i < COUNT_OF(splitting); i++)
+        resume.split_anew |= given_otherwise(given, resume.args, splitting[i]);
     TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));
     follower_catch_up(folder);
 done:

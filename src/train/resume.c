@@ -83,6 +83,38 @@ static char *class_list(const struct dataset *d)
     return text;
 }
 
+graft_status train_resume_split(struct train_resume *r, struct dataset *d, long limit)
+{
+    r->kept = (struct split_kept){0};
+    if (r->checkpoint == NULL || r->split_anew)
+        return GRAFT_OK;
+    char *path = path_join(r->folder, "split.csv");
+    graft_status status = path != NULL ? GRAFT_OK : fail_memory("a path");
+    if (status == GRAFT_OK && file_exists(path))
+        status = dataset_split_keep(d, path, limit, &r->kept);
+    mem_free(path);
+    return status;
+}
+
+// What became of pictures that the run did not have, and of what its figures are over.
+static void kept_tell(const struct train_resume *r)
+{
+    const size_t *n = r->kept.n_new;
+    if (r->kept.matched == 0) {
+        log_warning("the pictures held out are drawn anew%s, so pictures that were trained on may be validated and the "
+                    "figures flatter",
+                    r->split_anew ? "" : ", since the run's own are not known");
+        return;
+    }
+    if (n[PART_TRAIN] + n[PART_VAL] + n[PART_TEST] + n[PART_NONE] > 0)
+        log_warning("the run's split stays; of the new pictures %zu are trained on, %zu validated, %zu left aside",
+                    n[PART_TRAIN], n[PART_VAL], n[PART_TEST] + n[PART_NONE]);
+    if (n[PART_VAL] + r->kept.val_gone > 0)
+        log_warning("%zu of the pictures validated are gone, %zu are new, so what was best so far was measured on "
+                    "others than what comes",
+                    r->kept.val_gone, n[PART_VAL]);
+}
+
 graft_status train_resume_check(struct train_resume *r, const struct dataset *d, const char *changes, bool force)
 {
     char *split = run_folder_split(d), *classes = class_list(d), *data_changes = NULL, *class_changes = NULL;
@@ -104,6 +136,8 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
                       "the run in '%s' was made with something else: %s.  Add --force to go on all the same", r->folder,
                       text));
     log_warning("going on although something changed: %s", text);
+    if (data_changes[0] != '\0')
+        kept_tell(r);
 done:
     mem_free(split);
     mem_free(classes);

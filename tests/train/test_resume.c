@@ -428,6 +428,22 @@ static void test_from_outside(void **state)
     assert_non_null(strstr(args, "\"lr\":\"0.001\""));
     assert_non_null(strstr(args, "\"epochs\":\"4\""));
     free(args);
+    // Forced, with a picture gone and one come: who was held out stays so, and the new one is trained on.
+    char *before = text_of_file("parted/split.csv");
+    toy_set("set", TOY_N - 1, TOY_SIDE);
+    CHANGED("of the pictures 1 is gone (x.npy#39).", "resume", "parted", "epochs", "5");
+    assert_int_equal(RUN("train", &second, "resume", "parted", "epochs", "5", "force", ""), GRAFT_OK);
+    char *gone = text_of_file("parted/split.csv");
+    assert_int_equal(strncmp(before, gone, strlen(gone)), 0);
+    toy_set("set", TOY_N, TOY_SIDE);
+    assert_int_equal(RUN("train", &second, "resume", "parted", "epochs", "6", "force", ""), GRAFT_OK);
+    assert_non_null(strstr(second.warnings, "of the new pictures 1 are trained on, 0 validated, 0 left aside"));
+    char *back = text_of_file("parted/split.csv");
+    assert_int_equal(strncmp(back, gone, strlen(gone)), 0);
+    assert_non_null(strstr(back + strlen(gone), ",train,"));
+    free(before);
+    free(gone);
+    free(back);
 }
 
 // ---- memory: allocation number `at` of a run fails, or it and all after it
