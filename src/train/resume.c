@@ -119,6 +119,11 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
 {
     char *split = run_folder_split(d), *classes = class_list(d), *data_changes = NULL, *class_changes = NULL;
     graft_status status = GRAFT_OK;
+    if (r->checkpoint == NULL && run_folder_lost(r->folder)) {
+        if (!force)
+            TRY_GOTO(run_folder_lost_fail(r->folder));
+        log_warning("the checkpoint of the run in '%s' is gone; the run begins again", r->folder);
+    }
     if (r->checkpoint == NULL) // it starts again, with what there is now
         goto done;
     TRY_GOTO(compare_file(r->folder, "classes.txt", classes, "", &class_changes));

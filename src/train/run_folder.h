@@ -24,6 +24,9 @@ struct run_folder {
 };
 // Makes and takes the folder; refuses one in use or with a checkpoint.  run_folder_adopt: of a run that goes on.
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
+// Whether a run is there that had checkpoints and has none any more, so that it could only begin again; the failure.
+bool run_folder_lost(const char *folder);
+graft_status run_folder_lost_fail(const char *folder);
 void run_folder_sweep(const char *folder);        // removes what killed writers have left in it
 graft_status run_folder_next(char **out); // makes the first of runs/train, runs/train2, ... that is not there; heap
 graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options);

@@ -446,6 +446,27 @@ static void test_from_outside(void **state)
     free(back);
 }
 
+// Of a run that ended the checkpoints were removed: its model and results are not replaced unless somebody says so.
+static void test_checkpoint_removed(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    assert_int_equal(RUN("train", &seen, BASE, "epochs", "1", "output", "lost"), GRAFT_OK);
+    assert_int_equal(remove("lost/last.ckpt.safetensors"), 0);
+    remove("lost/prev.ckpt.safetensors");
+    char *had = text_of_file("lost/results.csv");
+    assert_int_equal(RUN("train", &seen, "resume", "lost", "epochs", "2"), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "last.ckpt.safetensors, is gone"));
+    assert_int_equal(RUN("train", &seen, BASE, "epochs", "1", "output", "lost"), GRAFT_BAD_FILE);
+    assert_non_null(strstr(graft_message(), "graft train --resume lost --force"));
+    char *still = text_of_file("lost/results.csv");
+    assert_string_equal(still, had);
+    free(still);
+    assert_int_equal(RUN("train", &seen, "resume", "lost", "epochs", "2", "force", ""), GRAFT_OK);
+    assert_non_null(strstr(seen.warnings, "the run begins again"));
+    free(had);
+}
+
 // ---- memory: allocation number `at` of a run fails, or it and all after it
 
 static long *allocations, failing_at;
@@ -541,7 +562,8 @@ int main(void)
         cmocka_unit_test(test_cancelled_at_every_step),  cmocka_unit_test(test_recipes_go_on),
         cmocka_unit_test(test_finished_goes_on),         cmocka_unit_test(test_best_model_is_lost),
         cmocka_unit_test(test_folder_is_taken),          cmocka_unit_test(test_memory_runs_out),
-        cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside)};
+        cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside),
+        cmocka_unit_test(test_checkpoint_removed)};
     cmocka_set_test_filter(getenv("GRAFT_ONLY")); // NULL: all
     return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);
 }
