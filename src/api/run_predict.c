@@ -1,6 +1,7 @@
 // api/run_predict.c: `graft predict` and `graft val`.
 
 #include "api/subject.h"
+#include "api/trained_on.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -356,6 +357,7 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
+    TRY_GOTO(trained_on_tell(o->inputs[0], &d, order, n, "the score"));
     TRY_GOTO(predict_all(o, &s, &d, order, n, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));

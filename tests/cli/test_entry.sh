@@ -95,6 +95,13 @@ for rule in arithmetic geometric weights greedy stack; do
     expect 0 'all, ' "ensemble by $rule" "$graft" ensemble folds other --rule $rule -o by_$rule
     expect 0 'log-loss' "val of it, by $rule" "$graft" val by_$rule -d list.csv --split all
 done
+# Scores over pictures that a member was trained on say so.
+expect 0 "36 of the 36 pictures were trained on by the fold run in 'other', each by all its models but one" \
+    'val of an ensemble over its pictures' "$graft" val by_stack -d list.csv --split all
+expect 0 "out of fold its log-loss is $(sed -n 's/.*"oof_log_loss": *\([0-9.]*\).*/\1/p' folds/results.json | cut -c1-4)" \
+    'val of a fold run over its pictures' "$graft" val folds -d list.csv --split all
+expect 0 "24 of the 36 pictures were trained on by the run in 'alone'" 'val of a run over its pictures' "$graft" val alone -d list.csv --split all
+holds 'not over those held out' sh -c "'$graft' val alone -d list.csv --split alone/split.csv 2>&1 | grep -c 'trained on' | grep -qx 0"
 expect 0 'pictures/3.bmp' 'predict by an ensemble with views' "$graft" predict by_stack pictures --tta 2 --csv e.csv
 holds 'a row a picture' [ "$(wc -l <e.csv)" = 37 ]
 # By hand: the geometric mean of two models' predictions.
@@ -190,7 +197,9 @@ else
     holds 'its folds are those of training' cmp listed predicted
     expect 0 'pictures/3.bmp' 'predict by it' "$graft" predict svm pictures --csv s.csv
     holds 'a row a picture, too' [ "$(wc -l <s.csv)" = 37 ]
-    expect 0 'log-loss' 'val of it' "$graft" val svm/svm.json -d list.csv --split all
+    expect 0 "trained on by the machine in 'svm'" 'val of it' "$graft" val svm/svm.json -d list.csv --split all
+    expect 0 "24 of the 36 pictures were trained on by the run in 'alone', so the machine's out-of-fold score" \
+        'svm on what the network learnt' "$graft" svm alone -d list.csv --folds 3 -o svm3
     expect 0 'all, weights' 'in an ensemble by its predictions' "$graft" ensemble folds svm/oof_predictions.csv --rule weights
     expect 0 'C 0.5' 'svm of a given C and layer' "$graft" svm $model -d list.csv --c 0.5 --folds 3 --layer blocks.1.0.conv_pw -o svm2
     expect 0 'pictures/3.bmp' 'predict by that' "$graft" predict svm2 pictures
