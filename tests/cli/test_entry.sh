@@ -135,6 +135,14 @@ expect 3 "' is 'a' in" 'another label' "$graft" ensemble folds label.csv
 sed 5d a.csv >less.csv
 expect 3 'all must be of the same pictures' 'predictions of other pictures' "$graft" ensemble less.csv b.csv
 expect 3 'is fitted on labelled' 'fitted on nothing' "$graft" ensemble a.csv b.csv --rule weights
+# Members of other data: other pictures under the same names, other folds.
+cp -r other swapped
+sed '2,7s/,[0-9a-f]\{4\}\([0-9a-f]\{12\},p\)/,abcd\1/' other/folds.csv >swapped/folds.csv
+expect 3 "'folds' and 'swapped' are of different data: 6 pictures have the same names" 'members of swapped pictures' "$graft" ensemble folds swapped
+awk -F, -v OFS=, 'NR > 1 { $3 = ($3 + 1) % 3 } { print }' other/oof_predictions.csv >shifted.csv
+expect 3 "36 pictures are in other folds in shifted.csv than in 'folds'" 'a CSV of other folds' "$graft" ensemble folds shifted.csv
+expect 0 'that only some members predicted are not scored' 'members of other pictures' "$graft" ensemble folds alone
+holds 'each beside the others' sh -c "'$graft' ensemble folds alone --json 2>/dev/null | grep -q '\"unscored\": *24' && '$graft' ensemble folds alone 2>/dev/null | head -n 1 | grep -q 'of 12'"
 expect 2 '2 members' 'weights for others' "$graft" ensemble folds other --weights 1,2,3
 expect 2 'finds its own' 'weights twice' "$graft" ensemble folds other --rule stack --weights 1,2
 expect 2 'no --imgsz' 'an ensemble at a size' "$graft" predict pair pictures --imgsz 64
@@ -200,7 +208,10 @@ else
     expect 0 "trained on by the machine in 'svm'" 'val of it' "$graft" val svm/svm.json -d list.csv --split all
     expect 0 "24 of the 36 pictures were trained on by the run in 'alone', so the machine's out-of-fold score" \
         'svm on what the network learnt' "$graft" svm alone -d list.csv --folds 3 -o svm3
-    expect 0 'all, weights' 'in an ensemble by its predictions' "$graft" ensemble folds svm/oof_predictions.csv --rule weights
+    expect 0 '"rule"' 'in an ensemble by its predictions' "$graft" ensemble folds svm/oof_predictions.csv --rule weights --json
+    grep '^{' log >one.json
+    "$graft" ensemble folds svm --rule weights --json >two.json 2>log
+    holds 'and by its folder' sh -c "sed 's/svm.oof_predictions.csv/svm/' one.json | cmp - two.json"
     expect 0 'C 0.5' 'svm of a given C and layer' "$graft" svm $model -d list.csv --c 0.5 --folds 3 --layer blocks.1.0.conv_pw -o svm2
     expect 0 'pictures/3.bmp' 'predict by that' "$graft" predict svm2 pictures
     expect 2 'as they are' 'views for a machine' "$graft" predict svm pictures --tta 4
