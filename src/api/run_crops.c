@@ -181,9 +181,8 @@ graft_status run_crops(const graft_options *o)
         return fail_memory("a path");
     TRY_GOTO(file_make_folder(folder));
     TRY_GOTO(pictures_open(o, &d));
+    TRY_GOTO(one_network_check(o->inputs[0], "crops"));
     TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &s));
-    if (s.file == NULL)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION, "'%s' is several models; one of them is to look for the boxes", o->inputs[0]));
     c.batch = d.count < (size_t)batch ? (int)d.count : (int)batch;
     TRY_GOTO(arena_new(&arena));
     TRY_GOTO(cropping_begin(&c, arena));

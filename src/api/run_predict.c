@@ -208,6 +208,8 @@ graft_status run_predict(const graft_options *o)
     r.calibrated = mem_alloc((size_t)s.model.n_classes * sizeof *r.calibrated);
     if (order == NULL || r.calibrated == NULL)
         TRY_GOTO(fail_memory("the list of pictures"));
+    if (option_set(o, "calibrated"))
+        TRY_GOTO(subject_calibrates(&s, o->inputs[0], "calibrated"));
     if (option_set(o, "calibrated") && (r.temperature = model_temperature(&s.model)) == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE,
                       "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
@@ -342,6 +344,8 @@ graft_status run_val(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "a model and its data are needed: graft val MODEL -d DATA");
     exec_set_threads((int)threads);
     TRY_GOTO(subject_open(o, o->inputs[0], 0, &s));
+    if (option_set(o, "calibrate"))
+        TRY_GOTO(subject_calibrates(&s, o->inputs[0], "calibrate"));
     TRY_GOTO(data_open(o, s.model.n_classes, &s.model, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     TRY_GOTO(crop_option(o, &d));

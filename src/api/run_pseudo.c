@@ -94,6 +94,8 @@ static graft_status label_by(struct labelling *l, const char *name, int fold)
     l->scores = (struct scores){0};
     TRY_GOTO(subject_open(l->o, name, imgsz, &s));
     TRY_GOTO(classes_settle(l, &s.model, name));
+    if (l->calibrated)
+        TRY_GOTO(subject_calibrates(&s, name, "calibrated"));
     l->temperature = l->calibrated ? model_temperature(&s.model) : 0;
     if (l->calibrated && l->temperature == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' has no temperature, so --calibrated has no place", name));

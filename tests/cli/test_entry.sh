@@ -145,6 +145,12 @@ expect 0 'that only some members predicted are not scored' 'members of other pic
 holds 'each beside the others' sh -c "'$graft' ensemble folds alone --json 2>/dev/null | grep -q '\"unscored\": *24' && '$graft' ensemble folds alone 2>/dev/null | head -n 1 | grep -q 'of 12'"
 expect 2 '2 members' 'weights for others' "$graft" ensemble folds other --weights 1,2,3
 expect 2 'finds its own' 'weights twice' "$graft" ensemble folds other --rule stack --weights 1,2
+# What several models, or a machine, do not have.
+expect 2 'graft ensemble folds --rule stack' 'calibrated folds' "$graft" predict folds pictures --calibrated
+expect 2 'has no temperature of its own' 'val --calibrate of folds' "$graft" val folds -d list.csv --split all --calibrate
+expect 2 'graft ensemble MEMBER... --rule stack' 'a calibrated ensemble' "$graft" predict by_geometric pictures --calibrated
+expect 2 'fitted the probabilities to the labels already' 'a calibrated stack' "$graft" predict by_stack pictures --calibrated
+expect 2 'of several models, and explain looks into one' 'explain of folds' "$graft" explain folds pictures/3.bmp -o e.png
 expect 2 'no --imgsz' 'an ensemble at a size' "$graft" predict pair pictures --imgsz 64
 expect 3 'not a graft model' 'a member that is none' "$graft" ensemble "$here/golden/weights/checkpoint.pth"
 expect 2 'holds a run' 'an ensemble over a run' "$graft" ensemble folds -o folds
@@ -214,6 +220,8 @@ else
     holds 'and by its folder' sh -c "sed 's/svm.oof_predictions.csv/svm/' one.json | cmp - two.json"
     expect 0 'C 0.5' 'svm of a given C and layer' "$graft" svm $model -d list.csv --c 0.5 --folds 3 --layer blocks.1.0.conv_pw -o svm2
     expect 0 'pictures/3.bmp' 'predict by that' "$graft" predict svm2 pictures
+    expect 2 'what speaks for its classes is not in the network' 'explain of a machine' "$graft" explain svm pictures/3.bmp -o e.png
+    expect 2 'its probabilities are calibrated as they are' 'a calibrated machine' "$graft" predict svm pictures --calibrated
     expect 2 'as they are' 'views for a machine' "$graft" predict svm pictures --tta 4
     expect 2 'holds a run' 'a machine over a run' "$graft" svm $model -d list.csv -o run
     expect 3 'there are 6' 'a machine of too few groups' "$graft" svm $model -d list.csv --group person --folds 7 -o no
