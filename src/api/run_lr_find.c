@@ -154,7 +154,9 @@ graft_status run_lr_find(const graft_options *o)
 {
     graft_options *merged;
     TRY(with_recipe(o, &merged));
-    const graft_status status = lr_find(merged);
+    graft_status status = options_go_with(o, merged);
+    if (status == GRAFT_OK)
+        status = lr_find(merged);
     graft_options_free(merged);
     return status;
 }

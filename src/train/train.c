@@ -256,6 +256,10 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
         log_warning("a batch of %d is larger than the %zu training pictures; the batch is %zu", batch, t.n, t.n);
         batch = (int)t.n;
     }
+    const size_t batches = (t.n + (size_t)batch - 1) / (size_t)batch;
+    if ((size_t)options->recipe.optim.accumulate > batches)
+        log_warning("--accumulate %d: an epoch has only %zu batches, so there is one update an epoch, of all of them",
+                    options->recipe.optim.accumulate, batches);
     TRY_GOTO(plans_make(&t, batch));
     TRY_GOTO(learner_make(&t));
     if (options->save)

@@ -144,6 +144,7 @@ expect 3 "36 pictures are in other folds in shifted.csv than in 'folds'" 'a CSV 
 expect 0 'that only some members predicted are not scored' 'members of other pictures' "$graft" ensemble folds alone
 holds 'each beside the others' sh -c "'$graft' ensemble folds alone --json 2>/dev/null | grep -q '\"unscored\": *24' && '$graft' ensemble folds alone 2>/dev/null | head -n 1 | grep -q 'of 12'"
 expect 2 '2 members' 'weights for others' "$graft" ensemble folds other --weights 1,2,3
+expect 2 '--rounds goes with --rule greedy, not with geometric' 'rounds of nothing' "$graft" ensemble folds other --rounds 3
 expect 2 'finds its own' 'weights twice' "$graft" ensemble folds other --rule stack --weights 1,2
 # What several models, or a machine, do not have.
 expect 2 'graft ensemble folds --rule stack' 'calibrated folds' "$graft" predict folds pictures --calibrated
