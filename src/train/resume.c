@@ -50,6 +50,21 @@ void train_resume_close(struct train_resume *r)
     *r = (struct train_resume){.lock = -1};
 }
 
+// How many classes the run has; 0: nobody can tell.
+static int classes_count(const char *folder)
+{
+    struct file_map map;
+    int n = 0;
+    char *path = path_join(folder, "classes.txt");
+    if (path != NULL && file_exists(path) && file_map_open(path, &map) == GRAFT_OK) {
+        for (size_t i = 0; i < map.data.size; i++)
+            n += map.data.ptr[i] == '\n';
+        file_map_close(&map);
+    }
+    mem_free(path);
+    return n;
+}
+
 // *out (heap): what the file of the run says otherwise than `now`; "" for nothing.
 static graft_status compare_file(const char *folder, const char *name, const char *now, const char *fields, char **out)
 {
@@ -128,6 +143,13 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
         goto done;
     TRY_GOTO(compare_file(r->folder, "classes.txt", classes, "", &class_changes));
     TRY_GOTO(compare_file(r->folder, "split.csv", split, "label,part,content or date", &data_changes));
+    const int had = classes_count(r->folder);
+    if (had > 0 && had != d->n_classes)
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "the run in '%s' has %d classes and the data %d; of the classes %s.  A run cannot go on with other "
+                      "classes, not by --force either: put the data back, or begin a run with what it has learnt, "
+                      "`graft train --weights %s/model.safetensors -d DATA -o DIR`",
+                      r->folder, had, d->n_classes, class_changes, r->folder));
     r->data_changed = class_changes[0] != '\0' || data_changes[0] != '\0';
     if (!r->data_changed && changes[0] == '\0')
         goto done;

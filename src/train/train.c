@@ -105,6 +105,7 @@ static graft_status epoch_run(struct trainer *t)
     struct epoch_result r = {.epoch = t->at.epochs + 1};
     const double begin = now_seconds() - t->at.seconds;
     bool better = false;
+    const bool whole = t->at.steps == 0;
     TRY(phase_enter(t, r.epoch));
     graft_status status = epoch_train(t, r.epoch, &r);
     if (status == GRAFT_OK) {
@@ -115,14 +116,16 @@ static graft_status epoch_run(struct trainer *t)
     if (status == GRAFT_CANCELLED)
         return trainer_stop(t, &r);
     TRY(status);
-    if (!t->twins_told)
-        TRY(twins_report(&t->folder, t->data));
-    t->twins_told = true;
     if (recipe->schedule.kind == SCHEDULE_PLATEAU)
         plateau_epoch(&recipe->schedule, &t->plateau, monitored(t, &r), rises(recipe->monitor));
     t->waited = better ? 0 : t->waited + 1;
     t->stopped = recipe->patience > 0 && t->waited >= recipe->patience && r.epoch < t->options->epochs;
     t->at = (struct position){.epochs = r.epoch, .run_steps = t->at.run_steps};
+    if (!t->twins_told && (whole || trainer_done(t))) {
+        const struct train_resume *resume = t->options->resume;
+        TRY(twins_report(&t->folder, t->data, resume != NULL && resume->checkpoint != NULL));
+        t->twins_told = true;
+    }
     if (t->options->save && checkpoint_due(t, r.epoch))
         TRY(checkpoint_save(t, &r));
     result_tell(t, &r, better);

@@ -4,6 +4,8 @@
 #include "toy.h"
 #include "tiny.h"
 #include "base/memory.h"
+#include "data/sources.h"
+#include "train/twins.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -403,6 +405,7 @@ static void test_from_outside(void **state)
     CHANGED("x.npy#0: content or date, ...)", "resume", "parted");
     toy_set("set", TOY_N, TOY_SIDE);
     CHANGED("of the classes 1 is new (2)", "resume", "parted", "num-classes", "3");
+    CHANGED("A run cannot go on with other classes", "resume", "parted", "num-classes", "3", "force", "");
     assert_int_equal(RUN("train", &second, "resume", "parted", "model", "vgg16", "force", ""), GRAFT_BAD_FILE);
     assert_non_null(strstr(graft_message(), "efficientnet_lite0"));
     assert_int_equal(RUN("train", &second, "resume", "parted", "output", "x"), GRAFT_BAD_OPTION);
@@ -444,6 +447,28 @@ static void test_from_outside(void **state)
     free(before);
     free(gone);
     free(back);
+}
+
+// Near duplicates that the run had found stay in the list though this process has loaded none of them.
+static void test_pairs_stay(void **state)
+{
+    (void)state;
+    static const struct { const char *path; enum part part; } rows[] = {
+        {"a/1", PART_VAL}, {"a/2", PART_TRAIN}, {"a/3", PART_VAL}, {"a/4", PART_TRAIN}};
+    static const char had[] = "held_out,trained\na/3,a/4\na/gone,a/2\na/2,a/4\na/1,a/2\n"; // a/2 is held out no more
+    struct dataset d = {0};
+    int label;
+    assert_int_equal(class_find(&d, "a", &label), GRAFT_OK);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(sample_add(&d, rows[i].path, label, rows[i].part, NULL), GRAFT_OK);
+    assert_int_equal(file_make_folder("pairs"), GRAFT_OK);
+    assert_int_equal(file_write_all("pairs/near_duplicates.csv", had, strlen(had)), GRAFT_OK);
+    const struct run_folder f = {.path = "pairs", .save = true};
+    assert_int_equal(twins_report(&f, &d, true), GRAFT_OK);
+    char *list = text_of_file("pairs/near_duplicates.csv");
+    assert_string_equal(list, "held_out,trained\na/1,a/2\na/3,a/4\n");
+    free(list);
+    dataset_free(&d);
 }
 
 // Of a run that ended the checkpoints were removed: its model and results are not replaced unless somebody says so.
@@ -563,7 +588,7 @@ int main(void)
         cmocka_unit_test(test_finished_goes_on),         cmocka_unit_test(test_best_model_is_lost),
         cmocka_unit_test(test_folder_is_taken),          cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_estimate_changes_nothing), cmocka_unit_test(test_from_outside),
-        cmocka_unit_test(test_checkpoint_removed)};
+        cmocka_unit_test(test_checkpoint_removed), cmocka_unit_test(test_pairs_stay)};
     cmocka_set_test_filter(getenv("GRAFT_ONLY")); // NULL: all
     return cmocka_run_group_tests_name("resume", tests, setup, toy_teardown);
 }
