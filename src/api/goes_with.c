@@ -69,13 +69,19 @@ static void list_values(const char *values, char *out, size_t size)
     }
 }
 
-graft_status options_go_with(const graft_options *given, const graft_options *all)
+static bool has(const json_t *kept, const char *name, const char *text)
+{
+    const json_t *value = json_object_get(kept, name);
+    return json_is_true(value) || (json_is_string(value) && strcmp(json_string_value(value), text) == 0);
+}
+
+graft_status options_go_with(const graft_options *given, const graft_options *all, const json_t *kept)
 {
     char values[64];
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         const char *option = rows[i].option, *with = rows[i].with;
         if ((rows[i].command != NULL && strcmp(rows[i].command, given->command->name) != 0) ||
-            !option_known(given, option) || !option_set(given, option))
+            !option_known(given, option) || !option_set(given, option) || has(kept, option, option_text(given, option)))
             continue;
         if (rows[i].values == NULL && !rows[i].fits(all))
             return fail(GRAFT_BAD_OPTION, "--%s goes with %s", option, rows[i].words);

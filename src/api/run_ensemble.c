@@ -632,7 +632,7 @@ graft_status run_ensemble(const graft_options *o)
     TRY(option_long(o, "rounds", 1, 10000, &g.rounds));
     TRY(option_double(o, "c", 1e-6, 1e6, &g.c));
     g.rule = (enum rule)rule;
-    TRY(options_go_with(o, o));
+    TRY(options_go_with(o, o, NULL));
     if (o->n_inputs == 0)
         return fail(GRAFT_BAD_OPTION, "which members? graft ensemble MEMBER... [-o DIR]");
     if (folder != NULL && file_exists(folder) && !ensemble_is(folder)) {

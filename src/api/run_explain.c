@@ -134,6 +134,7 @@ graft_status run_explain(const graft_options *o)
     if (o->n_inputs != 2)
         return fail(GRAFT_BAD_OPTION, "a model and one picture are needed: graft explain MODEL PICTURE");
     TRY(one_network_check(o->inputs[0], "explain"));
+    TRY(output_check(o, "output", ".png .jpg .jpeg"));
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     TRY_GOTO(arena_new(&arena));

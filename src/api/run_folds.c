@@ -237,7 +237,7 @@ graft_status folds_again(const graft_options *given, const char *folder)
     TRY_GOTO(json_read_file(path, &args));
     json_object_del(args, "folds-run"); // of that call
     TRY_GOTO(options_merge(given, args, train_free_options, changes, sizeof changes, &merged));
-    TRY_GOTO(options_go_with(given, merged));
+    TRY_GOTO(options_go_with(given, merged, args));
     if (changes[0] != '\0' && !option_set(given, "force"))
         TRY_GOTO(fail(GRAFT_BAD_FILE,
                       "the folds in '%s' were made with something else: %s.  Add --force to go on all the same", folder,

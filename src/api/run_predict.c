@@ -190,6 +190,8 @@ graft_status run_predict(const graft_options *o)
     TRY(option_long(o, "threads", 0, 1024, &threads));
     if (o->n_inputs < 2)
         return fail(GRAFT_BAD_OPTION, "a model and at least one picture are needed: graft predict MODEL INPUT...");
+    TRY(output_check(o, "csv", NULL));
+    TRY(output_check(o, "logits", NULL));
     exec_set_threads((int)threads);
     const bool array = o->n_inputs == 2 && path_has_suffix(o->inputs[1], ".npy");
     struct file_map map = {0};

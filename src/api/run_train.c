@@ -310,7 +310,7 @@ static graft_status train_anew(const graft_options *o)
     graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
     json_decref(presets);
     if (status == GRAFT_OK) {
-        status = options_go_with(o, merged);
+        status = options_go_with(o, merged, NULL);
         if (status == GRAFT_OK)
             status = folds_wanted(merged) ? folds_anew(merged) : train_once(merged);
         graft_options_free(merged);
@@ -334,7 +334,7 @@ graft_status train_again(const graft_options *given, const char *folder)
     graft_status status = GRAFT_OK;
     TRY(train_resume_open(folder, &resume));
     TRY_GOTO(options_merge(given, resume.args, train_free_options, changes, sizeof changes, &merged));
-    TRY_GOTO(options_go_with(given, merged));
+    TRY_GOTO(options_go_with(given, merged, resume.args));
     for (size_t i = 0; i < COUNT_OF(splitting); i++)
         resume.split_anew |= given_otherwise(given, resume.args, splitting[i]);
     TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));

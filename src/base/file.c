@@ -141,11 +141,33 @@ static graft_status sweep_of(const char *path)
     return status;
 }
 
-graft_status file_writer_open(const char *path, struct file_writer *out)
+bool file_special(const char *path)
 {
     struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+graft_status file_writable(const char *path)
+{
+    struct stat st;
+    const bool there = stat(path, &st) == 0;
+    if (there && S_ISDIR(st.st_mode))
+        return fail(GRAFT_BAD_FILE, "cannot write '%s': it is a folder; a file is expected", path);
+    if (file_special(path))
+        return access(path, W_OK) == 0 ? GRAFT_OK : fail_system("write", path);
+    const int folder = (int)(path_name(path) - path);
+    char *in = folder > 0 ? mem_format("%.*s", folder, path) : mem_text(".");
+    if (in == NULL)
+        return fail_memory("a path");
+    const graft_status status = access(in, W_OK | X_OK) == 0 ? GRAFT_OK : fail_system("write", path);
+    mem_free(in);
+    return status;
+}
+
+graft_status file_writer_open(const char *path, struct file_writer *out)
+{
     *out = (struct file_writer){.fd = -1};
-    out->direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+    out->direct = file_special(path);
     out->path = mem_text(path);
     out->temporary = out->direct ? mem_text(path) : mem_format("%s%s%ld", path, temporary_mark, (long)getpid());
     if (out->path == NULL || out->temporary == NULL) {
@@ -159,7 +181,7 @@ graft_status file_writer_open(const char *path, struct file_writer *out)
     }
     out->fd = file_ops.open(out->temporary, O_WRONLY | O_CLOEXEC | (out->direct ? 0 : O_CREAT | O_TRUNC), 0666);
     if (out->fd < 0) {
-        const graft_status status = fail_system(out->direct ? "open" : "create", out->temporary);
+        const graft_status status = fail_system(out->direct ? "open" : "create", path); // not our scratch file
         mem_free(out->temporary);
         out->temporary = NULL;
         file_writer_abandon(out);

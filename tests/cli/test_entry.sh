@@ -200,7 +200,12 @@ holds 'a row a picture' [ "$(wc -l <f.libsvm)" = 36 ]
 expect 0 '36 pictures' 'features of unlabelled pictures' "$graft" features $model -d pictures --unlabelled -o f.csv
 expect 3 'could not be' 'a broken picture among them' sh -c "'$graft' features $model -d broken --unlabelled -o g.csv && wc -l <g.csv | grep -x 3 && echo could not be && exit 3"
 expect 2 'did you mean' 'no such layer' "$graft" features $model -d list.csv --layer blocks.0.0.conv_dv -o f.npy
-expect 2 'are written as .npy' 'another kind of file' "$graft" features $model -d list.csv -o f.txt
+expect 3 "cannot write '/nosuch/f.npy'" 'features into nowhere' "$graft" features $model -d list.csv -o /nosuch/f.npy
+expect 3 "cannot write '/nosuch/p.csv': No such" 'predictions into nowhere' "$graft" predict $model pictures --csv /nosuch/p.csv
+expect 3 "cannot write 'pictures': it is a folder" 'predictions into a folder' "$graft" predict $model pictures --csv pictures
+expect 3 "cannot write '/nosuch/x.svg'" 'a range test into nowhere' "$graft" lr-find --weights none -d list.csv -o /nosuch/x.svg
+expect 2 'what graft lr-find writes: .svg' 'a range test into a picture' "$graft" lr-find --weights none -d list.csv -o x.png
+expect 2 'what graft features writes: .npy' 'another kind of file' "$graft" features $model -d list.csv -o f.txt
 
 # A support vector machine on features, where liblinear is built in.
 "$graft" svm $model -d list.csv --group person --folds 3 -o svm >log 2>&1
