@@ -1,6 +1,6 @@
 // train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
-// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps": the
-// position; "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
+// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps",
+// "epoch_times": waiting, forward, backward, update, logs: the position; "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
 // "averaged"; "plateau": [rate, best, waited, started]; "best", "best_epoch", "best_model", "waited", "stopped",
 // "epochs_wanted"; "seconds": spent by the run; "events", "results", "skipped_csv": lengths of the logs; "skipped":
 // samples left out so far; "pictures", "seed", "threads", "isa", "library": what the same bits depend on}.  Random
@@ -210,16 +210,19 @@ graft_status trainer_state(struct trainer *t, json_t **out)
     uint64_t size[N_LOGS];
     const struct position *at = &t->at;
     char model[24];
+    double times[PROFILE_KEPT];
     TRY(run_folder_flush(&t->folder, size));
+    TRY(profile_keep(&t->profile, times));
     snprintf(model, sizeof model, "%016" PRIx64, t->best.model);
     const struct optimizer *o = &t->optimizer;
     const struct plateau *p = &t->plateau;
     json_t *position =
-        json_pack("{s:i, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
+        json_pack("{s:i, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:f, s:b, s:[f, f, f, f, f]}", "epochs", at->epochs, "steps",
                   (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained, "loss_sum",
                   at->loss_sum, "hits", (json_int_t)at->hits, "epoch_seconds", at->seconds, "run_steps",
                   (json_int_t)at->run_steps, "epoch_updates",
-                  (json_int_t)at->updates, "rate", at->rate, "closed", at->closed);
+                  (json_int_t)at->updates, "rate", at->rate, "closed", at->closed, "epoch_times", times[0], times[1], times[2],
+                  times[3], times[4]);
     json_t *optimizer =
         json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
                   o->batches, "gathered", o->pictures, "momentum", o->momentum, "first", first_list(o), "averaged",
@@ -369,6 +372,13 @@ graft_status trainer_restore(struct trainer *t)
         t->choices = json_incref(choices);
     }
     const bool same = (size_t)integer(state, "pictures") == t->n && !r->data_changed;
+    const json_t *times = json_object_get(state, "epoch_times");
+    if (same && t->at.steps > 0 && json_array_size(times) == PROFILE_KEPT) {
+        double kept[PROFILE_KEPT];
+        for (i = 0; i < PROFILE_KEPT; i++)
+            kept[i] = json_number_value(json_array_get(times, i));
+        profile_restore(&t->profile, kept);
+    }
     if (!same) // the unfinished epoch begins again; the best model stays the best, whatever it was measured on
         t->at = (struct position){.epochs = t->at.epochs, .run_steps = t->at.run_steps};
     json_array_foreach(json_object_get(state, "skipped"), i, item)

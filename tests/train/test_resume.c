@@ -385,6 +385,31 @@ static void expect_changed(const char *text, const char *const *arguments)
 }
 #define CHANGED(text, ...) expect_changed(text, (const char *const[]){__VA_ARGS__, NULL})
 
+// The epoch's seconds count those before a stop, and so do its parts.
+static double backward_before(const char *checkpoint)
+{
+    static const char mark[] = "epoch_times\\\":[";
+    struct file_map map;
+    double wait, forward, backward = -1;
+    assert_int_equal(file_map_open(checkpoint, &map), GRAFT_OK);
+    const char *at = memmem(map.data.ptr, map.data.size, mark, sizeof mark - 1);
+    assert_non_null(at);
+    assert_int_equal(sscanf(at + sizeof mark - 1, "%lf,%lf,%lf", &wait, &forward, &backward), 3);
+    file_map_close(&map);
+    return backward;
+}
+
+static double backward_of(const char *events, int epoch)
+{
+    char mark[64], *text = text_of_file(events);
+    snprintf(mark, sizeof mark, "{\"event\":\"epoch\",\"epoch\":%d,", epoch);
+    const char *row = strstr(text, mark), *at = row != NULL ? strstr(row, "\"backward_seconds\":") : NULL;
+    assert_non_null(at);
+    const double seconds = strtod(strchr(at, ':') + 1, NULL);
+    free(text);
+    return seconds;
+}
+
 static void test_from_outside(void **state)
 {
     (void)state;
@@ -392,6 +417,7 @@ static void test_from_outside(void **state)
     assert_int_equal(RUN("train", &whole, BASE, "epochs", "3", "output", "whole"), GRAFT_OK);
     assert_int_equal(RUN("train", &first, BASE, "epochs", "3", "output", "parted"), GRAFT_CANCELLED);
     assert_non_null(strstr(graft_message(), "graft train --resume parted"));
+    const double before_stop = backward_before("parted/last.ckpt.safetensors");
     assert_int_equal(RUN("train", &second, BASE, "epochs", "3", "output", "parted"), GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "--resume parted"));
 
@@ -418,6 +444,7 @@ static void test_from_outside(void **state)
     assert_int_equal(RUN("train", &second, "resume", "parted", "lr", "2e-2", "workers", "1"),
                      GRAFT_OK); // the same rate
     assert_int_equal(whole.steps, first.steps + second.steps);
+    assert_true(before_stop > 0 && backward_of("parted/events.jsonl", 2) > before_stop);
     assert_null(bytes_differ("whole/model.safetensors", "parted/model.safetensors"));
     assert_null(bytes_differ("whole/val_predictions.csv", "parted/val_predictions.csv"));
     second = (struct seen){0};
