@@ -637,10 +637,10 @@ graft_status run_ensemble(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "which members? graft ensemble MEMBER... [-o DIR]");
     if (folder != NULL && file_exists(folder) && !ensemble_is(folder)) {
         char *other = path_join(folder, "args.json");
-        const bool taken = other == NULL || file_exists(other);
+        const bool taken = other == NULL || file_exists(other) || svm_is(folder);
         mem_free(other);
         if (taken)
-            return fail(GRAFT_BAD_OPTION, "'%s' holds a run; name another folder with -o", folder);
+            return fail(GRAFT_BAD_OPTION, "'%s' holds a run or a machine; name another folder with -o", folder);
     }
     g.entries = mem_zero(o->n_inputs, sizeof *g.entries);
     if (g.entries == NULL)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "infer/ensemble.h"
 #include "infer/metrics.h"
 #include "infer/svm.h"
 #include "train/folds.h"
@@ -142,6 +143,9 @@ graft_status run_svm(const graft_options *o)
     mem_free(args);
     if (taken)
         return fail(GRAFT_BAD_OPTION, "'%s' holds a run; name another folder with -o", folder);
+    if (svm_is(folder) || ensemble_is(folder))
+        return fail(GRAFT_BAD_OPTION, "'%s' holds %s already; name another folder with -o, or remove that one first",
+                    folder, svm_is(folder) ? "a support vector machine" : "an ensemble");
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     TRY_GOTO(data_open(o, 0, NULL, &d));

@@ -154,7 +154,7 @@ expect 2 'fitted the probabilities to the labels already' 'a calibrated stack' "
 expect 2 'of several models, and explain looks into one' 'explain of folds' "$graft" explain folds pictures/3.bmp -o e.png
 expect 2 'no --imgsz' 'an ensemble at a size' "$graft" predict pair pictures --imgsz 64
 expect 3 'not a graft model' 'a member that is none' "$graft" ensemble "$here/golden/weights/checkpoint.pth"
-expect 2 'holds a run' 'an ensemble over a run' "$graft" ensemble folds -o folds
+expect 2 'holds a run or a machine' 'an ensemble over a run' "$graft" ensemble folds -o folds
 sed 's/"geometric"/"harmonic"/' pair/ensemble.json >pair/x && mv pair/x pair/ensemble.json
 expect 3 "rule 'harmonic'" 'a bad ensemble' "$graft" predict pair pictures
 sed 's/"harmonic"/"geometric"/; s/member-0-0/..\/member/' pair/ensemble.json >pair/x && mv pair/x pair/ensemble.json
@@ -212,6 +212,8 @@ expect 2 'what graft features writes: .npy' 'another kind of file' "$graft" feat
 if grep -q 'built without liblinear' log; then
     ok 'no liblinear: it says so'
 else
+    expect 2 'holds a support vector machine already' 'a machine over a machine' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
+    rm -rf svm
     expect 0 'out of fold: log-loss' 'svm' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
     cut -d, -f1-3 svm/oof_predictions.csv | sort >predicted
     holds 'its folds are those of training' cmp listed predicted
