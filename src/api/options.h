@@ -34,8 +34,8 @@ char *options_json(const graft_options *o); // heap: what is in force
 // for those in `free_names` (NULL-ended).
 graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
                            size_t size, graft_options **out);
-// Fails where an option that was given would be ignored beside what `all` has in force.  `kept` (NULL: none): those of a
-// run taken up again; what it has already is not given.
+// Fails where an option that was given would be ignored beside what `all` has in force.  `kept` (NULL: none): those of
+// a run taken up again; what it has already is not given.
 graft_status options_go_with(const graft_options *given, const graft_options *all, const json_t *kept);
 
 graft_status run_train(const graft_options *o);

@@ -266,8 +266,8 @@ static graft_status folds_compare(const struct entry *run, const struct entry *c
     if (n == 0)
         return GRAFT_OK;
     return fail(GRAFT_BAD_FILE,
-                "%zu pictures are in other folds in %s than in '%s': %s.  The folds of all members must be the same, or "
-                "the CSV be without a column fold",
+                "%zu pictures are in other folds in %s than in '%s': %s.  The folds of all members must be the same, "
+                "or the CSV be without a column fold",
                 n, b->file, run->input, list);
 }
 

@@ -90,8 +90,8 @@ graft_status subject_calibrates(const struct subject *s, const char *name, const
 {
     if (s->svm.n_classes > 0)
         return fail(GRAFT_BAD_OPTION,
-                    "--%s: '%s' is a support vector machine and has no temperature; its probabilities are calibrated as "
-                    "they are, by what it said of pictures out of fold",
+                    "--%s: '%s' is a support vector machine and has no temperature; its probabilities are calibrated "
+                    "as they are, by what it said of pictures out of fold",
                     option, name);
     if (s->ensemble.n_members == 0)
         return GRAFT_OK;

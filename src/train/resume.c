@@ -1,6 +1,7 @@
 // train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
 // graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps",
-// "epoch_times": waiting, forward, backward, update, logs: the position; "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
+// "epoch_times": waiting, forward, backward, update, logs: the position; "epoch_updates", "rate", "closed"; "updates",
+// "batches", "gathered", "momentum", "first": the optimizer's;
 // "averaged"; "plateau": [rate, best, waited, started]; "best", "best_epoch", "best_model", "waited", "stopped",
 // "epochs_wanted"; "seconds": spent by the run; "events", "results", "skipped_csv": lengths of the logs; "skipped":
 // samples left out so far; "pictures", "seed", "threads", "isa", "library": what the same bits depend on}.  Random
@@ -146,8 +147,8 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
     const int had = classes_count(r->folder);
     if (had > 0 && had != d->n_classes)
         TRY_GOTO(fail(GRAFT_BAD_FILE,
-                      "the run in '%s' has %d classes and the data %d; of the classes %s.  A run cannot go on with other "
-                      "classes, not by --force either: put the data back, or begin a run with what it has learnt, "
+                      "the run in '%s' has %d classes and the data %d; of the classes %s.  A run cannot go on with "
+                      "other classes, not by --force either: put the data back, or begin a run with what it has learnt, "
                       "`graft train --weights %s/model.safetensors -d DATA -o DIR`",
                       r->folder, had, d->n_classes, class_changes, r->folder));
     r->data_changed = class_changes[0] != '\0' || data_changes[0] != '\0';
@@ -217,12 +218,11 @@ graft_status trainer_state(struct trainer *t, json_t **out)
     const struct optimizer *o = &t->optimizer;
     const struct plateau *p = &t->plateau;
     json_t *position =
-        json_pack("{s:i, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:f, s:b, s:[f, f, f, f, f]}", "epochs", at->epochs, "steps",
-                  (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained, "loss_sum",
-                  at->loss_sum, "hits", (json_int_t)at->hits, "epoch_seconds", at->seconds, "run_steps",
-                  (json_int_t)at->run_steps, "epoch_updates",
-                  (json_int_t)at->updates, "rate", at->rate, "closed", at->closed, "epoch_times", times[0], times[1], times[2],
-                  times[3], times[4]);
+        json_pack("{s:i, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:f, s:b, s:[f, f, f, f, f]}", "epochs", at->epochs,
+                  "steps", (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained,
+                  "loss_sum", at->loss_sum, "hits", (json_int_t)at->hits, "epoch_seconds", at->seconds, "run_steps",
+                  (json_int_t)at->run_steps, "epoch_updates", (json_int_t)at->updates, "rate", at->rate, "closed",
+                  at->closed, "epoch_times", times[0], times[1], times[2], times[3], times[4]);
     json_t *optimizer =
         json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
                   o->batches, "gathered", o->pictures, "momentum", o->momentum, "first", first_list(o), "averaged",

@@ -506,7 +506,8 @@ static void copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(groups_stay_together), cmocka_unit_test(folds), cmocka_unit_test(split_from_a_file), cmocka_unit_test(split_kept),
+        cmocka_unit_test(groups_stay_together), cmocka_unit_test(folds), cmocka_unit_test(split_from_a_file),
+        cmocka_unit_test(split_kept),
         cmocka_unit_test(several_sets), cmocka_unit_test(class_lists),
         cmocka_unit_test(competition), cmocka_unit_test(balances), cmocka_unit_test(weighs), cmocka_unit_test(copies)};
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

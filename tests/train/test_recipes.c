@@ -382,12 +382,13 @@ static void test_senseless_options(void **state)
     }
     // What goes with them is taken, and on resuming what the run has kept beside it.
     struct seen seen = {0};
-    assert_int_equal(RUN("train", &seen, "data", "set", "weights", "none", "output", "sensible", "epochs", "1", "threads",
-                         "1", "optimizer", "adamw", "decay-all", "", "epsilon", "1e-6", "betas", "0.8,0.9",
+    assert_int_equal(RUN("train", &seen, "data", "set", "weights", "none", "output", "sensible", "epochs", "1",
+                         "threads", "1", "optimizer", "adamw", "decay-all", "", "epsilon", "1e-6", "betas", "0.8,0.9",
                          "accumulate", "50"),
                      GRAFT_OK);
     assert_non_null(strstr(seen.warnings, "--accumulate 50: an epoch has only"));
-    assert_int_equal(RUN("train", &seen, "resume", "sensible", "epochs", "2", "optimizer", "sgd", "force", ""), GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, "resume", "sensible", "epochs", "2", "optimizer", "sgd", "force", ""),
+                     GRAFT_OK);
     assert_int_equal(RUN("train", &seen, "resume", "sensible", "epochs", "3", "rho", "0.9", "force", ""),
                      GRAFT_BAD_OPTION);
     assert_non_null(strstr(graft_message(), "--rho goes with --optimizer rmsprop, not with sgd"));
