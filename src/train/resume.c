@@ -148,8 +148,8 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
     if (had > 0 && had != d->n_classes)
         TRY_GOTO(fail(GRAFT_BAD_FILE,
                       "the run in '%s' has %d classes and the data %d; of the classes %s.  A run cannot go on with "
-                      "other classes, not by --force either: put the data back, or begin a run with what it has learnt, "
-                      "`graft train --weights %s/model.safetensors -d DATA -o DIR`",
+                      "other classes, not by --force either: put the data back, or begin a run with what it has "
+                      "learnt, `graft train --weights %s/model.safetensors -d DATA -o DIR`",
                       r->folder, had, d->n_classes, class_changes, r->folder));
     r->data_changed = class_changes[0] != '\0' || data_changes[0] != '\0';
     if (!r->data_changed && changes[0] == '\0')
