@@ -4,6 +4,7 @@
 
 #include "progress.h"
 #include "show.h"
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -64,15 +65,39 @@ static void on_progress(void *user, const graft_progress *p)
         progress_show(p);
 }
 
+// Whoever read our results may have seen enough (| head -1): what goes into files is still wanted, but nothing is said
+// any more.
+static bool stdout_closed(void)
+{
+    static bool closed;
+    closed |= (ferror(stdout) || fflush(stdout) != 0) && errno == EPIPE;
+    return closed;
+}
+
 static void on_result(void *user, const char *json)
 {
     (void)user;
+    if (stdout_closed())
+        return;
     progress_clear();
     if (json_output) {
         puts(json);
         fflush(stdout);
     } else
         show_result(command, json);
+    stdout_closed();
+}
+
+// Of these commands what they print is all that they do, so that a reader who has gone ends them, as any other program.
+static bool only_prints(int argc, char **argv)
+{
+    static const char *const names[] = {"predict", "val", "models", "inspect", "runs", "watch", "bench"};
+    bool prints = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        prints |= strcmp(command, names[i]) == 0;
+    for (int i = 2; i < argc; i++)
+        prints &= strncmp(argv[i], "--csv", 5) != 0 && strncmp(argv[i], "--logits", 8) != 0;
+    return prints;
 }
 
 static void help_all(void)
@@ -254,6 +279,8 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (!only_prints(argc, argv))
+        signal(SIGPIPE, SIG_IGN);
     struct sigaction before;
     if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
         sigaction(SIGHUP, &action, NULL);

@@ -282,21 +282,32 @@ static void show_runs(const json_t *o)
            text_of(o, "state"), epochs, top1, loss, seconds / 3600, seconds / 60 % 60, seconds % 60, date);
 }
 
+// Of each member the score over its own pictures and, to compare by, over those that all have predicted.
 static void show_ensemble(const json_t *o)
 {
     const json_t *row;
     size_t i;
-    printf("%8s %8s %9s %8s  %s\n", "weight", "pictures", "log-loss", "top-1", "member");
+    char common[24];
+    snprintf(common, sizeof common, "of %.0f", number_of(o, "n"));
+    printf("%8s %8s %9s %8s %9s  %s\n", "weight", "pictures", "log-loss", "top-1",
+           json_object_get(o, "n") != NULL ? common : "", "member");
     json_array_foreach(json_object_get(o, "members"), i, row) {
-        if (json_object_get(row, "log_loss") == NULL)
-            printf("%8.4f %8s %9s %8s  %s\n", number_of(row, "weight"), "-", "-", "-", text_of(row, "name"));
-        else
-            printf("%8.4f %8.0f %9.4f %8.4f  %s\n", number_of(row, "weight"), number_of(row, "n"),
-                   number_of(row, "log_loss"), number_of(row, "top1"), text_of(row, "name"));
+        char whole[64], beside[24] = "-";
+        snprintf(whole, sizeof whole, "%8s %9s %8s", "-", "-", "-");
+        if (json_object_get(row, "log_loss") != NULL)
+            snprintf(whole, sizeof whole, "%8.0f %9.4f %8.4f", number_of(row, "n"), number_of(row, "log_loss"),
+                     number_of(row, "top1"));
+        if (json_object_get(row, "common_log_loss") != NULL)
+            snprintf(beside, sizeof beside, "%.4f", number_of(row, "common_log_loss"));
+        printf("%8.4f %s %9s  %s\n", number_of(row, "weight"), whole, beside, text_of(row, "name"));
     }
     if (json_object_get(o, "log_loss") != NULL)
-        printf("%8s %8.0f %9.4f %8.4f  all, %s\n", "", number_of(o, "n"), number_of(o, "log_loss"),
-               number_of(o, "top1"), text_of(o, "rule"));
+        printf("%8s %8.0f %9.4f %8.4f %9.4f  all, %s\n", "", number_of(o, "n"), number_of(o, "log_loss"),
+               number_of(o, "top1"), number_of(o, "log_loss"), text_of(o, "rule"));
+    if (number_of(o, "unscored") > 0)
+        printf("%.0f pictures that only some members predicted are not scored; \"%s\" is the log-loss over those that "
+               "all did\n",
+               number_of(o, "unscored"), common);
     if (json_object_get(o, "output") != NULL)
         printf("%s\n", text_of(o, "output"));
 }

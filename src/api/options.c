@@ -1,6 +1,7 @@
 // api/options.c: setting and reading values, by the tables of api/commands.c; merging those of a run taken up again.
 
-#include "api/options.h"
+#include "api/run.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/names.h"
@@ -133,6 +134,24 @@ graft_status option_texts(const graft_options *o, const char *name, const char *
         if (o->more[i].option == index)
             (*out)[(*n)++] = o->more[i].text;
     return GRAFT_OK;
+}
+
+graft_status output_check(const graft_options *o, const char *name, const char *kinds)
+{
+    const char *path = option_text(o, name);
+    if (path == NULL)
+        return GRAFT_OK;
+    TRY(file_writable(path));
+    bool fits = kinds == NULL || file_special(path);
+    for (const char *at = kinds; !fits && *at != '\0'; at += strspn(at, " ")) {
+        char kind[16];
+        snprintf(kind, sizeof kind, "%.*s", (int)strcspn(at, " "), at);
+        fits = path_has_suffix(path, kind);
+        at += strlen(kind);
+    }
+    return fits ? GRAFT_OK
+                : fail(GRAFT_BAD_OPTION, "--%s %s: its name must end as what graft %s writes: %s", name, path,
+                       o->command->name, kinds);
 }
 
 bool option_known(const graft_options *o, const char *name) { return option_index(o->command, name) >= 0; }

@@ -35,6 +35,9 @@ graft_status options_copy(const graft_options *from, const char *const *but, gra
 // for those in `free_names` (NULL-ended).
 graft_status options_merge(const graft_options *given, const json_t *kept, const char *const *free_names, char *changes,
                            size_t size, graft_options **out);
+// Fails where an option that was given would be ignored beside what `all` has in force.  `kept` (NULL: none): those of
+// a run taken up again; what it has already is not given.
+graft_status options_go_with(const graft_options *given, const graft_options *all, const json_t *kept);
 
 graft_status run_train(const graft_options *o);
 graft_status run_predict(const graft_options *o);

@@ -159,8 +159,6 @@ static graft_status schedule_options_read(const graft_options *o, int epochs, co
                     epochs);
     if (out->warmup > 0 && out->warmup >= epochs)
         return fail(GRAFT_BAD_OPTION, "--warmup %g is not shorter than the run of %d epochs", out->warmup, epochs);
-    if (kind != SCHEDULE_KERAS && option_text(o, "decay") != NULL && strcmp(option_text(o, "decay"), "1e-6") != 0)
-        return fail(GRAFT_BAD_OPTION, "--decay goes with --scheduler keras, not with %s", schedule_names[kind]);
     return GRAFT_OK;
 }
 

@@ -8,6 +8,9 @@
 #include "infer/tta.h"
 #include "train/train.h"
 
+// An option's file, before the work whose result goes into it: it can be written, and is of a kind that is (`kinds`:
+// ".npy .csv"; NULL: any).  Nothing where the option is not given.
+graft_status output_check(const graft_options *o, const char *name, const char *kinds);
 void result_take(json_t *take_object); // to the result hook
 graft_status networks_check(const graft_options *o); // every input is a network's name
 extern const char *const resize_rules[]; // by enum resize_rule, NULL-ended

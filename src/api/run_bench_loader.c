@@ -70,6 +70,7 @@ graft_status run_bench_loader(const graft_options *o)
     size_t n;
     struct taken taken;
     graft_status status = GRAFT_OK;
+    TRY(options_go_with(o, o, NULL));
     TRY(option_long(o, "batch", 1, 4096, &batch));
     TRY(option_long(o, "steps", 1, 100000, &passes));
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));

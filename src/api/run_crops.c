@@ -210,6 +210,7 @@ graft_status run_crops(const graft_options *o)
     if (o->n_inputs != 1 || option_text(o, "data") == NULL || output == NULL)
         return fail(GRAFT_BAD_OPTION, "a model, pictures and a file are needed: graft crops MODEL -d PICTURES -o FILE");
     exec_set_threads((int)threads);
+    TRY(one_network_check(o->inputs[0], "crops"));
     TRY(option_texts(o, "data", &paths, &n_paths));
     graft_status status = inputs_open(paths, (size_t)n_paths, &d);
     mem_free(paths);

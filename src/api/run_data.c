@@ -45,8 +45,6 @@ graft_status cache_option(const graft_options *o, const struct augment *a, struc
     graft_status status = GRAFT_OK;
     TRY(option_choice(o, "cache", places, &place));
     TRY(option_double(o, "cache-gb", 0, 1e6, &most));
-    if (place != 2 && option_text(o, "cache-dir") != NULL)
-        return fail(GRAFT_BAD_OPTION, "--cache-dir goes with --cache disk");
     if (place == 0 || d->array_h > 0)
         return GRAFT_OK;
     if (place == 2 && option_text(o, "cache-dir") == NULL) {

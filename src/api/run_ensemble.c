@@ -10,10 +10,13 @@
 #include "infer/ensemble.h"
 #include "infer/fit.h"
 #include "infer/metrics.h"
+#include "infer/svm.h"
 #include "infer/table.h"
 #include "train/folds.h"
+#include "train/held_out.h"
 #include "train/run_folder.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +26,7 @@ enum { PARTS = 5 }; // of cross-fitting, where the predictions name no folds
 
 struct entry {
     const char *input;
+    char *folder; // of the run or fold run; NULL: a CSV, a machine or a model file alone
     char **files; // models
     int n_files;
     struct table oof; // n = 0: none
@@ -37,6 +41,7 @@ struct gathering {
     char **classes; // borrowed
     int n_classes;
     size_t common;      // pictures that every member predicted
+    size_t unscored;    // that some did and others did not
     const float **p;    // by member: (common, classes)
     int *labels, *part; // by common picture
     bool labelled;
@@ -51,6 +56,7 @@ static void gathering_free(struct gathering *g)
         names_release(g->entries[i].files, g->entries[i].n_files);
         table_free(&g->entries[i].oof);
         mem_free(g->entries[i].row);
+        mem_free(g->entries[i].folder);
         if (g->p != NULL)
             mem_free((void *)g->p[i]);
     }
@@ -102,12 +108,29 @@ static graft_status fold_run_add(struct entry *e)
         return fail(GRAFT_BAD_FILE, "the folds in '%s' are not complete; `graft train --resume %s` goes on", e->input,
                     e->input);
     }
+    if ((e->folder = mem_text(e->input)) == NULL) {
+        mem_free(path);
+        return fail_memory("a path");
+    }
+    return predictions_read(e, path, true);
+}
+
+// Of a support vector machine what it said of pictures that it had not seen.  The model file in its folder is the
+// network below it, whose own head is none of its business.
+static graft_status machine_add(struct entry *e)
+{
+    const char *name = path_name(e->input);
+    char *path = strcmp(name, "svm.json") == 0
+                     ? mem_format("%.*s" FOLDS_PREDICTIONS, (int)(name - e->input), e->input)
+                     : path_join(e->input, FOLDS_PREDICTIONS);
     return predictions_read(e, path, true);
 }
 
 // The folder of a run: its model and what it said of the pictures that it held out.
 static graft_status run_add(struct entry *e, const char *folder)
 {
+    if ((e->folder = mem_text(folder)) == NULL)
+        return fail_memory("a path");
     TRY(file_add(e, path_join(folder, "model.safetensors")));
     return predictions_read(e, path_join(folder, "val_predictions.csv"), false);
 }
@@ -121,7 +144,9 @@ static graft_status entry_open(struct entry *e)
         TRY_GOTO(fail_memory("a path"));
     if (ensemble_is(e->input))
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' is an ensemble itself; name its members", e->input));
-    if (file_exists(list))
+    if (svm_is(e->input))
+        status = machine_add(e);
+    else if (file_exists(list))
         status = fold_run_add(e);
     else if (file_exists(model))
         status = run_add(e, e->input);
@@ -168,6 +193,106 @@ static graft_status classes_settle(struct gathering *g, char ***owned, int *n_ow
     return GRAFT_OK;
 }
 
+// ---- the same pictures under the same names
+
+struct known { // what a run says that its pictures were
+    struct dataset pictures;
+    uint64_t *stamps;
+    char **names;
+    struct name_index index;
+};
+
+static void known_free(struct known *k)
+{
+    dataset_free(&k->pictures);
+    name_index_free(&k->index);
+    mem_free(k->stamps);
+    mem_free(k->names);
+}
+
+static graft_status known_read(const char *folder, struct known *k)
+{
+    TRY(held_out_read(folder, &k->pictures, &k->stamps));
+    if ((k->names = mem_alloc((k->pictures.count + 1) * sizeof *k->names)) == NULL)
+        return fail_memory("the pictures");
+    for (size_t i = 0; i < k->pictures.count; i++) {
+        k->names[i] = k->pictures.samples[i].path;
+        if (name_index_find(&k->index, k->names, k->names[i]) < 0 && !name_index_put(&k->index, k->names, i))
+            return fail_memory("the pictures");
+    }
+    return GRAFT_OK;
+}
+
+enum { NAMED = 5 }; // pictures in a message
+
+static void picture_name(char *list, size_t size, size_t n, const char *path)
+{
+    const size_t used = strlen(list);
+    if (n < NAMED)
+        snprintf(list + used, size - used, "%s%.100s", n > 0 ? ", " : "", path);
+    else if (n == NAMED)
+        snprintf(list + used, size - used, ", ...");
+}
+
+static graft_status stamps_compare(const struct entry *a, const struct known *x, const struct entry *b,
+                                   const struct known *y)
+{
+    char list[800] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < x->pictures.count; i++) {
+        const int at = name_index_find(&y->index, y->names, x->names[i]);
+        if (at >= 0 && x->stamps[i] != 0 && y->stamps[at] != 0 && x->stamps[i] != y->stamps[at])
+            picture_name(list, sizeof list, n++, x->names[i]);
+    }
+    if (n == 0)
+        return GRAFT_OK;
+    return fail(GRAFT_BAD_FILE,
+                "'%s' and '%s' are of different data: %zu pictures have the same names and another content or date: "
+                "%s.  Train one of them again; or, if they are the same pictures, name the CSVs of their predictions "
+                "instead of the folders",
+                a->input, b->input, n, list);
+}
+
+// A CSV's folds beside a fold run's: a picture that the CSV's model was trained on would be scored.
+static graft_status folds_compare(const struct entry *run, const struct entry *csv)
+{
+    const struct table *a = &run->oof, *b = &csv->oof;
+    char list[800] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        const int at = table_find(b, a->path[i]);
+        if (at >= 0 && a->fold[i] != b->fold[at])
+            picture_name(list, sizeof list, n++, a->path[i]);
+    }
+    if (n == 0)
+        return GRAFT_OK;
+    return fail(GRAFT_BAD_FILE,
+                "%zu pictures are in other folds in %s than in '%s': %s.  The folds of all members must be the same, "
+                "or the CSV be without a column fold",
+                n, b->file, run->input, list);
+}
+
+static graft_status same_data_check(const struct gathering *g)
+{
+    struct known *known = mem_zero((size_t)g->n, sizeof *known);
+    graft_status status = known != NULL ? GRAFT_OK : fail_memory("the pictures");
+    for (int i = 0; i < g->n && status == GRAFT_OK; i++) {
+        const struct entry *e = &g->entries[i];
+        if (e->folder != NULL)
+            status = known_read(e->folder, &known[i]);
+        for (int k = 0; k < i && status == GRAFT_OK && e->folder != NULL; k++)
+            if (g->entries[k].folder != NULL)
+                status = stamps_compare(&g->entries[k], &known[k], e, &known[i]);
+        for (int k = 0; k < g->n && status == GRAFT_OK && e->n_files == 0 && e->oof.fold != NULL; k++)
+            if (g->entries[k].folder != NULL && g->entries[k].oof.fold != NULL)
+                status = folds_compare(&g->entries[k], e);
+    }
+    for (int i = 0; known != NULL && i < g->n; i++)
+        known_free(&known[i]);
+    mem_free(known);
+    return status;
+}
+
 // ---- pictures that all have predicted
 
 static graft_status missing_tell(const struct gathering *g)
@@ -202,6 +327,27 @@ static graft_status rows_match(struct gathering *g)
         g->common += all;
     }
     return GRAFT_OK;
+}
+
+// Pictures that not every member has predicted.
+static graft_status unscored_count(struct gathering *g)
+{
+    size_t all = 0, n = 0;
+    struct name_index index = {0};
+    for (int i = 0; i < g->n; i++)
+        all += g->entries[i].oof.n;
+    char **names = mem_alloc((all + 1) * sizeof *names);
+    graft_status status = names != NULL ? GRAFT_OK : fail_memory("the pictures");
+    for (int i = 0; i < g->n; i++)
+        for (size_t r = 0; r < g->entries[i].oof.n && status == GRAFT_OK; r++) {
+            names[n] = g->entries[i].oof.path[r];
+            if (name_index_find(&index, names, names[n]) < 0 && !name_index_put(&index, names, n++))
+                status = fail_memory("the pictures");
+        }
+    g->unscored = n - g->common;
+    name_index_free(&index);
+    mem_free(names);
+    return status;
 }
 
 static graft_status rows_copy(struct gathering *g)
@@ -251,6 +397,7 @@ static graft_status pictures_gather(struct gathering *g)
     if (!g->labelled)
         TRY(missing_tell(g));
     TRY(rows_match(g));
+    TRY(unscored_count(g));
     if (g->common == 0)
         log_warning("no picture was held out from all %d members, so nothing can be scored", g->n);
     return rows_copy(g);
@@ -410,6 +557,7 @@ static json_t *result_make(const struct gathering *g, const char *output)
     if (g->labelled && g->common > 0) {
         const struct metrics whole = metrics_of(g->combined, g->labels, g->common, g->n_classes);
         json_object_set_new(o, "n", json_integer((json_int_t)g->common));
+        json_object_set_new(o, "unscored", json_integer((json_int_t)g->unscored));
         json_object_set_new(o, "log_loss", json_real(whole.log_loss));
         json_object_set_new(o, "top1", json_real(whole.top1));
     }
@@ -455,7 +603,7 @@ static graft_status write(const struct gathering *g, const char *folder, const j
     if (models)
         TRY_GOTO(ensemble_write(&e, folder));
     else
-        log_info("a CSV predicts no other pictures, so '%s' holds predictions and no model", folder);
+        log_info("a CSV or a machine predicts no other pictures here, so '%s' holds predictions and no model", folder);
 done:
     mem_free(e.members);
     mem_free(path);
@@ -474,6 +622,7 @@ graft_status run_ensemble(const graft_options *o)
     TRY(option_long(o, "rounds", 1, 10000, &g.rounds));
     TRY(option_double(o, "c", 1e-6, 1e6, &g.c));
     g.rule = (enum rule)rule;
+    TRY(options_go_with(o, o, NULL));
     if (o->n_inputs == 0)
         return fail(GRAFT_BAD_OPTION, "which members? graft ensemble MEMBER... [-o DIR]");
     if (folder != NULL) {
@@ -493,6 +642,7 @@ graft_status run_ensemble(const graft_options *o)
         TRY_GOTO(entry_open(&g.entries[i]));
     }
     TRY_GOTO(classes_settle(&g, &owned, &n_owned));
+    TRY_GOTO(same_data_check(&g));
     TRY_GOTO(pictures_gather(&g));
     TRY_GOTO(combine_all(o, &g));
     result = result_make(&g, folder);

@@ -1,6 +1,6 @@
 // api/run_explain.c: `graft explain`: the picture under the heat of what speaks for a class.
 
-#include "api/run.h"
+#include "api/subject.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "data/boxes.h"
@@ -133,6 +133,8 @@ graft_status run_explain(const graft_options *o)
     TRY(option_long(o, "threads", 0, 1024, &threads));
     if (o->n_inputs != 2)
         return fail(GRAFT_BAD_OPTION, "a model and one picture are needed: graft explain MODEL PICTURE");
+    TRY(one_network_check(o->inputs[0], "explain"));
+    TRY(output_check(o, "output", ".png .jpg .jpeg"));
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     TRY_GOTO(arena_new(&arena));

@@ -52,6 +52,7 @@ graft_status run_features(const graft_options *o)
     if (o->n_inputs != 1 || option_text(o, "data") == NULL || path == NULL)
         return fail(GRAFT_BAD_OPTION,
                     "a model, its data and a file are needed: graft features MODEL -d DATA -o FILE.npy");
+    TRY(output_check(o, "output", ".npy .csv .libsvm .svm"));
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     const char **paths;

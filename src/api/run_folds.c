@@ -126,10 +126,15 @@ static void summary_tell(const char *folder, int missing)
         return;
     }
     json_object_set_new(r, "run", json_string(folder));
-    log_info("%zu folds: log-loss %.4f +- %.4f, top-1 %.4f +- %.4f", json_array_size(json_object_get(r, "done")),
-             json_number_value(json_object_get(r, "val_log_loss")),
-             json_number_value(json_object_get(r, "val_log_loss_std")),
-             json_number_value(json_object_get(r, "val_top1")), json_number_value(json_object_get(r, "val_top1_std")));
+    const size_t done = json_array_size(json_object_get(r, "done"));
+    const double loss = json_number_value(json_object_get(r, "val_log_loss")),
+                 top1 = json_number_value(json_object_get(r, "val_top1"));
+    if (done > 1)
+        log_info("%zu folds: log-loss %.4f +- %.4f, top-1 %.4f +- %.4f", done, loss,
+                 json_number_value(json_object_get(r, "val_log_loss_std")), top1,
+                 json_number_value(json_object_get(r, "val_top1_std")));
+    else
+        log_info("1 fold: log-loss %.4f, top-1 %.4f", loss, top1);
     if (missing == 0)
         log_info("out of fold, over all %lld pictures: log-loss %.4f, top-1 %.4f; %s/%s has the predictions",
                  (long long)json_integer_value(json_object_get(r, "n")),
@@ -236,6 +241,7 @@ graft_status folds_again(const graft_options *given, const char *folder)
     TRY_GOTO(json_read_file(path, &args));
     json_object_del(args, "folds-run"); // of that call
     TRY_GOTO(options_merge(given, args, train_free_options, changes, sizeof changes, &merged));
+    TRY_GOTO(options_go_with(given, merged, args));
     if (changes[0] != '\0' && !option_set(given, "force"))
         TRY_GOTO(fail(GRAFT_BAD_FILE,
                       "the folds in '%s' were made with something else: %s.  Add --force to go on all the same", folder,

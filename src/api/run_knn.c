@@ -181,6 +181,8 @@ graft_status run_knn(const graft_options *o)
     if (o->n_inputs < 2 || (csv == NULL && list == NULL))
         return fail(GRAFT_BAD_OPTION,
                     "a model, pictures and a file are needed: graft knn MODEL PICTURES... --csv FILE");
+    TRY(output_check(o, "csv", NULL));
+    TRY(output_check(o, "neighbours", NULL));
     exec_set_threads((int)threads);
     b.k = (int)k;
     if (predictions != NULL)

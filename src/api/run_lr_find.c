@@ -130,6 +130,7 @@ static graft_status lr_find(const graft_options *o)
         return fail(GRAFT_BAD_OPTION, "'%s': lr-find takes its data with -d", o->inputs[0]);
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
+    TRY(output_check(o, "output", ".svg"));
     exec_set_threads((int)threads);
     TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
     TRY_GOTO(dataset_split(&d, option_text(o, "val"), limit, range.seed));
@@ -154,7 +155,9 @@ graft_status run_lr_find(const graft_options *o)
 {
     graft_options *merged;
     TRY(with_recipe(o, &merged));
-    const graft_status status = lr_find(merged);
+    graft_status status = options_go_with(o, merged, NULL);
+    if (status == GRAFT_OK)
+        status = lr_find(merged);
     graft_options_free(merged);
     return status;
 }

@@ -1,6 +1,7 @@
 // api/run_predict.c: `graft predict` and `graft val`.
 
 #include "api/subject.h"
+#include "api/trained_on.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -190,6 +191,8 @@ graft_status run_predict(const graft_options *o)
     TRY(option_long(o, "threads", 0, 1024, &threads));
     if (o->n_inputs < 2)
         return fail(GRAFT_BAD_OPTION, "a model and at least one picture are needed: graft predict MODEL INPUT...");
+    TRY(output_check(o, "csv", NULL));
+    TRY(output_check(o, "logits", NULL));
     exec_set_threads((int)threads);
     const bool array = o->n_inputs == 2 && path_has_suffix(o->inputs[1], ".npy");
     struct file_map map = {0};
@@ -213,6 +216,8 @@ graft_status run_predict(const graft_options *o)
     r.calibrated = mem_alloc((size_t)s.model.n_classes * sizeof *r.calibrated);
     if (order == NULL || r.calibrated == NULL)
         TRY_GOTO(fail_memory("the list of pictures"));
+    if (option_set(o, "calibrated"))
+        TRY_GOTO(subject_calibrates(&s, o->inputs[0], "calibrated"));
     if (option_set(o, "calibrated") && (r.temperature = model_temperature(&s.model)) == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE,
                       "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
@@ -391,8 +396,10 @@ graft_status run_val(const graft_options *o)
         TRY_GOTO(calibrate_lock(o->inputs[0], &lock));
     TRY_GOTO(subject_open(o, o->inputs[0], 0, &s));
     const char *path = s.file != NULL ? s.file : o->inputs[0];
-    if (option_set(o, "calibrate"))
+    if (option_set(o, "calibrate")) {
+        TRY_GOTO(subject_calibrates(&s, o->inputs[0], "calibrate"));
         TRY_GOTO(calibrate_check(o, path, &s.model));
+    }
     TRY_GOTO(data_open(o, s.model.n_classes, &s.model, &d));
     TRY_GOTO(file ? dataset_split_read(&d, split) : dataset_split(&d, option_text(o, "val"), 0, (uint64_t)seed));
     TRY_GOTO(crop_option(o, &d));
@@ -408,6 +415,7 @@ graft_status run_val(const graft_options *o)
             order[n++] = (uint32_t)i;
     if (n == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "%s has no %s part; try --split all", option_text(o, "data"), parts[part]));
+    TRY_GOTO(trained_on_tell(o->inputs[0], &d, order, n, "the score"));
     TRY_GOTO(predict_all(o, &s, &d, order, n, "val", collect, &r));
     if (r.done == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "none of the %zu pictures can be read", n));

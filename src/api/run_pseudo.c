@@ -3,6 +3,7 @@
 // run's out-of-fold score stays honest.
 
 #include "api/subject.h"
+#include "api/trained_on.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -93,6 +94,8 @@ static graft_status label_by(struct labelling *l, const char *name, int fold)
     l->scores = (struct scores){0};
     TRY_GOTO(subject_open(l->o, name, imgsz, &s));
     TRY_GOTO(classes_settle(l, &s.model, name));
+    if (l->calibrated)
+        TRY_GOTO(subject_calibrates(&s, name, "calibrated"));
     l->temperature = l->calibrated ? model_temperature(&s.model) : 0;
     if (l->calibrated && l->temperature == 0)
         TRY_GOTO(fail(GRAFT_BAD_FILE, "'%s' has no temperature, so --calibrated has no place", name));
@@ -124,15 +127,16 @@ done:
 // ---- what may be labelled
 
 // The pictures that the run behind the model holds out would be learnt by the next one.
-static graft_status held_out_check(const struct labelling *l, const char *folder)
+static graft_status held_out_check(void *user, const char *folder)
 {
+    const struct labelling *l = user;
     struct dataset theirs = {0};
     struct common *common = NULL;
     uint32_t *index = NULL;
     struct overlap_names held_out = {0};
     size_t n = 0;
     graft_status status = GRAFT_OK;
-    TRY(held_out_read(folder, &theirs));
+    TRY(held_out_read(folder, &theirs, NULL));
     index = mem_alloc((theirs.count + 1) * sizeof *index);
     if (index == NULL)
         TRY_GOTO(fail_memory("the pictures held out"));
@@ -152,25 +156,6 @@ done:
     dataset_free(&theirs);
     mem_free(common);
     mem_free(index);
-    return status;
-}
-
-// Of whatever runs are behind a model: its own folder, that of the model file, or an ensemble's members.
-static graft_status runs_check(const struct labelling *l, const char *name)
-{
-    struct ensemble e = {0};
-    char *folder = mem_text(name);
-    graft_status status = folder != NULL ? GRAFT_OK : fail_memory("a path");
-    if (status == GRAFT_OK && path_has_suffix(name, ".safetensors"))
-        strcpy(folder + (path_name(name) - name), ".");
-    if (status == GRAFT_OK && ensemble_is(name)) {
-        status = ensemble_read(name, &e);
-        for (int m = 0; status == GRAFT_OK && m < e.n_members; m++)
-            status = runs_check(l, e.members[m].name);
-    } else if (status == GRAFT_OK)
-        status = held_out_check(l, folder);
-    ensemble_free(&e);
-    mem_free(folder);
     return status;
 }
 
@@ -237,7 +222,7 @@ graft_status pseudo_label(const graft_options *o, const char *model, const char 
         return fail_memory("a path");
     TRY_GOTO(file_make_folder(l.folder));
     TRY_GOTO(pictures_open(&l));
-    TRY_GOTO(runs_check(&l, model));
+    TRY_GOTO(runs_behind(model, held_out_check, &l));
     if (folds_folder_is(model)) {
         TRY_GOTO(folds_whole(model, &folds));
         for (int f = 0; f < folds; f++) {

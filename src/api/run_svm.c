@@ -1,10 +1,12 @@
 // api/run_svm.c: `graft svm`: features, a linear support vector machine on them, its probabilities, saved as a model.
 
 #include "api/run.h"
+#include "api/trained_on.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "infer/ensemble.h"
 #include "infer/metrics.h"
 #include "infer/svm.h"
 #include "infer/table.h"
@@ -135,12 +137,13 @@ graft_status run_svm(const graft_options *o)
     mem_free(args);
     if (taken)
         return fail(GRAFT_BAD_OPTION, "'%s' holds a run; name another folder with -o", folder);
-    TRY(run_folder_check(folder, SVM_FILE));
+    TRY(run_folder_check(folder, NULL));
     exec_set_threads((int)threads);
     TRY_GOTO(model_open_ready(o, o->inputs[0], imgsz, &m));
     TRY_GOTO(data_open(o, 0, NULL, &d));
     TRY_GOTO(folds_of_data(&d, (int)folds, limit, &fold));
     TRY_GOTO(part_order(&d, "train", false, &order, &n));
+    TRY_GOTO(trained_on_tell(o->inputs[0], &d, order, n, "the machine's out-of-fold score"));
     TRY_GOTO(layer_features_make(&m, &d, order, n, &how, &f));
     TRY_GOTO(learn(o, &f, &d, fold, (int)folds, c, &m));
 done:

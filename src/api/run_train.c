@@ -112,10 +112,16 @@ graft_status pseudo_option(const graft_options *o, int folds, int fold, struct d
     return file != NULL ? pseudo_add(d, &(struct pseudo){file, share, folds, fold}) : GRAFT_OK;
 }
 
-static graft_status parts_settle(const graft_options *o, const char *split, long limit, uint64_t seed, int folds,
-                                 int held_out, struct dataset *d)
+// A run that is taken up again keeps its own parts.
+static graft_status parts_settle(const graft_options *o, struct train_resume *resume, const char *split, long limit,
+                                 uint64_t seed, int folds, int held_out, struct dataset *d)
 {
     int *fold;
+    if (resume != NULL) {
+        TRY(train_resume_split(resume, d, limit));
+        if (resume->kept.matched > 0)
+            return GRAFT_OK;
+    }
     if (split != NULL)
         TRY(dataset_split_read(d, split));
     else if (folds > 0) {
@@ -127,20 +133,20 @@ static graft_status parts_settle(const graft_options *o, const char *split, long
     return dataset_split(d, split != NULL ? "keep" : option_text(o, "val"), limit, seed);
 }
 
-// The parts, and what an epoch is made of.  `cam`: the folder of a run of --crop cam, whose boxes were looked for by a
-// model that learnt from its own training part: that part stays the same, whatever became of the data since.
-static graft_status training_data(const graft_options *o, const char *cam, long limit, uint64_t seed, int copies,
-                                  struct dataset *d)
+// The parts, and what an epoch is made of.  The boxes of --crop cam were looked for by a model that learnt from its own
+// training part: that part stays the same, whatever became of the data since.
+static graft_status training_data(const graft_options *o, struct train_resume *resume, long limit, uint64_t seed,
+                                  int copies, struct dataset *d)
 {
-    const char *weights = option_text(o, "class-weights");
+    const char *weights = option_text(o, "class-weights"), *cam = crop_cam(o) ? resume->folder : NULL;
     char *seen = cam != NULL ? mem_format("%s/" WHOLE_FOLDER "/split.csv", cam) : NULL;
     int folds, held_out;
     if (cam != NULL && seen == NULL)
         return fail_memory("a path");
     graft_status status = folds_check(o, &folds, &held_out);
     if (status == GRAFT_OK)
-        status = parts_settle(o, seen != NULL && file_exists(seen) ? seen : option_text(o, "split"), limit, seed, folds,
-                              held_out, d);
+        status = parts_settle(o, resume, seen != NULL && file_exists(seen) ? seen : option_text(o, "split"), limit,
+                              seed, folds, held_out, d);
     mem_free(seen);
     TRY(status);
     TRY(dataset_groups_check(d));
@@ -229,7 +235,7 @@ static graft_status train(const graft_options *o, struct train_resume *resume, c
 
     TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
     d.shrink = decode;
-    TRY_GOTO(training_data(o, crop_cam(o) ? resume->folder : NULL, limit, (uint64_t)seed, (int)copies, &d));
+    TRY_GOTO(training_data(o, resume, limit, (uint64_t)seed, (int)copies, &d));
     struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
                                     .offline = option_set(o, "offline"), .head = (enum head_rule)head,
                                     .classes = d.classes, .n_classes = d.n_classes,
@@ -329,26 +335,37 @@ static graft_status train_anew(const graft_options *o)
     char changes[64];
     if (option_set(o, "force"))
         return fail(GRAFT_BAD_OPTION, "--force goes with --resume RUN");
-    if (option_set(o, "pseudo-share") && option_text(o, "pseudo") == NULL)
-        return fail(GRAFT_BAD_OPTION, "--pseudo-share goes with --pseudo FILE");
     TRY(recipe_presets(o, &presets));
     graft_status status = options_merge(o, presets, nothing, changes, sizeof changes, &merged);
     json_decref(presets);
     if (status == GRAFT_OK) {
-        status = folds_wanted(merged) ? folds_anew(merged) : train_once(merged);
+        status = options_go_with(o, merged, NULL);
+        if (status == GRAFT_OK)
+            status = folds_wanted(merged) ? folds_anew(merged) : train_once(merged);
         graft_options_free(merged);
     }
     return status;
 }
 
+// Whether an option is given otherwise than the run has it.
+static bool given_otherwise(const graft_options *given, const json_t *args, const char *name)
+{
+    const char *then = json_string_value(json_object_get(args, name));
+    return option_set(given, name) && (then == NULL || strcmp(then, option_text(given, name)) != 0);
+}
+
 graft_status train_again(const graft_options *given, const char *folder)
 {
+    static const char *const splitting[] = {"val", "split", "group", "train-limit", "folds", "fold"};
     struct train_resume resume;
     graft_options *merged = NULL;
     char changes[1024];
     graft_status status = GRAFT_OK;
     TRY(train_resume_open(folder, &resume));
     TRY_GOTO(options_merge(given, resume.args, train_free_options, changes, sizeof changes, &merged));
+    TRY_GOTO(options_go_with(given, merged, resume.args));
+    for (size_t i = 0; i < COUNT_OF(splitting); i++)
+        resume.split_anew |= given_otherwise(given, resume.args, splitting[i]);
     if (crop_cam(merged))
         TRY_GOTO(tell_directory(cam_whole(merged, folder), resume.args));
     TRY_GOTO(tell_directory(train(merged, &resume, changes), resume.args));

@@ -107,6 +107,40 @@ static graft_status member_ready(void *user, const char *file, struct model *out
     return tta_option(a->o, out, a->d, tta);
 }
 
+graft_status subject_calibrates(const struct subject *s, const char *name, const char *option)
+{
+    if (s->svm.n_classes > 0)
+        return fail(GRAFT_BAD_OPTION,
+                    "--%s: '%s' is a support vector machine and has no temperature; its probabilities are calibrated "
+                    "as they are, by what it said of pictures out of fold",
+                    option, name);
+    if (s->ensemble.n_members == 0)
+        return GRAFT_OK;
+    if (s->ensemble.rule == ENSEMBLE_STACK)
+        return fail(GRAFT_BAD_OPTION,
+                    "--%s: '%s' is of several models and has no temperature; its rule, stack, fitted the probabilities "
+                    "to the labels already",
+                    option, name);
+    return fail(GRAFT_BAD_OPTION,
+                "--%s: '%s' is of several models and has no temperature of its own; single models have, and `graft "
+                "ensemble %s --rule stack -o DIR` fits what several say together to the labels, out of fold",
+                option, name, ensemble_is(name) ? "MEMBER..." : name);
+}
+
+graft_status one_network_check(const char *name, const char *command)
+{
+    const bool machine = svm_is(name), several = ensemble_is(name) || folds_folder_is(name);
+    if (!machine && !several)
+        return GRAFT_OK;
+    if (machine)
+        return fail(GRAFT_BAD_OPTION,
+                    "'%s' is a support vector machine: what speaks for its classes is not in the network below it, "
+                    "whose own head says something else; give %s a model that was trained, such as a run's folder",
+                    name, command);
+    return fail(GRAFT_BAD_OPTION, "'%s' is of several models, and %s looks into one: give it one of them, such as '%s'",
+                name, command, ensemble_is(name) ? "member-0-0.safetensors in its folder" : "fold-0 in its folder");
+}
+
 void subject_close(struct subject *s)
 {
     model_close(&s->model);

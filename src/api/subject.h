@@ -16,6 +16,11 @@ struct subject {
 // `name`: a model or weight file, the folder of a run, of a fold run, of an ensemble or a machine, or a zoo name.
 graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s);
 char *model_file(const char *name); // that a name stands for: of a run's folder, the best epoch's; heap
+// BAD_OPTION, saying what can be done, where a subject is of several models or a machine, which has no temperature that
+// `option` could use or set.
+graft_status subject_calibrates(const struct subject *s, const char *name, const char *option);
+// BAD_OPTION where a name is of several models or a machine, and `command` looks into one network with its own head.
+graft_status one_network_check(const char *name, const char *command);
 void subject_close(struct subject *s); // a zeroed one is fine
 // Each picture to `take`: as it comes, or after its last view and member.
 // With --crop cam every model's own boxes are looked for first.

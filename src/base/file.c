@@ -146,6 +146,29 @@ static graft_status sweep_of(const char *path)
     return status;
 }
 
+bool file_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+graft_status file_writable(const char *path)
+{
+    struct stat st;
+    const bool there = stat(path, &st) == 0;
+    if (there && S_ISDIR(st.st_mode))
+        return fail(GRAFT_BAD_FILE, "cannot write '%s': it is a folder; a file is expected", path);
+    if (file_special(path))
+        return access(path, W_OK) == 0 ? GRAFT_OK : fail_system("write", path);
+    const int folder = (int)(path_name(path) - path);
+    char *in = folder > 0 ? mem_format("%.*s", folder, path) : mem_text(".");
+    if (in == NULL)
+        return fail_memory("a path");
+    const graft_status status = access(in, W_OK | X_OK) == 0 ? GRAFT_OK : fail_system("write", path);
+    mem_free(in);
+    return status;
+}
+
 // Everything but the file.
 static graft_status writer_begin(const char *path, bool direct, struct file_writer *out)
 {
@@ -169,7 +192,7 @@ static graft_status writer_create(struct file_writer *w)
     w->fd = file_ops.open(w->temporary, O_WRONLY | O_CLOEXEC | (w->direct ? 0 : O_CREAT | O_TRUNC), 0666);
     if (w->fd >= 0)
         return GRAFT_OK;
-    const graft_status status = fail_system(w->direct ? "open" : "create", w->temporary);
+    const graft_status status = fail_system(w->direct ? "open" : "create", w->path); // not our scratch file
     mem_free(w->temporary);
     w->temporary = NULL;
     file_writer_abandon(w);
@@ -178,8 +201,7 @@ static graft_status writer_create(struct file_writer *w)
 
 graft_status file_writer_open(const char *path, struct file_writer *out)
 {
-    struct stat st;
-    TRY(writer_begin(path, stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode), out));
+    TRY(writer_begin(path, file_special(path), out));
     return writer_create(out);
 }
 

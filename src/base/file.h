@@ -31,6 +31,9 @@ graft_status file_map_open(const char *path, struct file_map *out); // refuses w
 graft_status file_read(const char *path, size_t most, struct file_map *out);
 void file_map_close(struct file_map *map);                          // a zeroed one is fine
 
+// Whether a file could be written there, before the work whose result goes into it; changes nothing.
+graft_status file_writable(const char *path);
+bool file_special(const char *path); // it is there and neither a file nor a folder: /dev/stdout, a pipe
 // Writes to "path.tmp-PID", flushes, renames over `path`, flushes the folder.  The old file stays on any failure.  What
 // such a writer left that was killed goes when the next one begins.  What is there and no file (/dev/stdout, a pipe) is
 // written to as it is.

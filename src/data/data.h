@@ -82,6 +82,15 @@ graft_status dataset_split(struct dataset *d, const char *val, long limit, uint6
 // The parts as a run's split.csv says.  Pictures are matched by path or, when none is, by folder and name; those that
 // only one side knows are counted in a warning; another label is an error.
 graft_status dataset_split_read(struct dataset *d, const char *path);
+// The same for a run that goes on, whose data may have changed: who was trained on is never validated.  Pictures that
+// split.csv does not know go with their group, else where the data have them (a validation part), else into training
+// up to `limit`; another label is no error here.  matched = 0: the data have none of its pictures, and stay as they
+// were.
+struct split_kept {
+    size_t matched, val_gone;      // val_gone: validated then, and not there any more
+    size_t n_new[PART_PSEUDO + 1]; // by part
+};
+graft_status dataset_split_keep(struct dataset *d, const char *path, long limit, struct split_kept *out);
 // Fails, naming groups, when one has pictures in two parts.
 graft_status dataset_groups_check(const struct dataset *d);
 // K versions of every training picture beside it, to be augmented alike in every epoch.

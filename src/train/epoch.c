@@ -158,7 +158,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const double made = now_seconds(), begin = made - at->seconds;
     const size_t seen_before = at->seen;
     const double seconds_before = at->seconds;
-    double waited = 0;
+    t->profile.waiting = 0;
     if (!kept)
         TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, (int)batch,
                            o->workers, &queue));
@@ -169,7 +169,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         int hits;
         const double waits = now_seconds();
         TRY_GOTO(kept ? feature_cache_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
-        waited += now_seconds() - waits;
+        t->profile.waiting += now_seconds() - waits;
         if (end)
             break;
         for (int i = 0; b.failed != NULL && i < b.n_failed; i++) // known already where features are kept
@@ -194,7 +194,7 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
         at->seconds = now_seconds() - begin;
         t->train_rate = per_second(at->seen - seen_before, at->seconds - seconds_before);
         const double spent = at->seconds - seconds_before;
-        TRY_GOTO(step_report(t, r, steps, loss, spent > 0 ? waited / spent : 0));
+        TRY_GOTO(step_report(t, r, steps, loss, spent > 0 ? t->profile.waiting / spent : 0));
         if (hooks_cancelled())
             TRY_GOTO(fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", epoch, at->steps));
         if (o->save && o->checkpoint_seconds > 0 && now_seconds() - t->checkpoint_at >= o->checkpoint_seconds)
@@ -218,8 +218,9 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     r->images_per_second = // features that had to be made first included
         per_second(at->seen - seen_before, at->seconds - seconds_before + made - makes);
 done:
-    profile_data(&t->profile, waited, queue != NULL ? queue_work_seconds(queue) : 0,
+    profile_data(&t->profile, t->profile.waiting, queue != NULL ? queue_work_seconds(queue) : 0,
                  now_seconds() - begin - seconds_before);
+    t->profile.waiting = 0;
     queue_free(queue);
     return status;
 }

@@ -78,6 +78,24 @@ graft_status profile_settle(struct profile *p)
     return status;
 }
 
+graft_status profile_keep(struct profile *p, double out[PROFILE_KEPT])
+{
+    TRY(profile_settle(p));
+    const double values[PROFILE_KEPT] = {p->wait + p->waiting, p->kinds[KIND_FORWARD], p->kinds[KIND_BACKWARD],
+                                         p->kinds[KIND_UPDATE], p->told};
+    memcpy(out, values, sizeof values);
+    return GRAFT_OK;
+}
+
+void profile_restore(struct profile *p, const double kept[PROFILE_KEPT])
+{
+    p->wait += kept[0];
+    p->kinds[KIND_FORWARD] += kept[1];
+    p->kinds[KIND_BACKWARD] += kept[2];
+    p->kinds[KIND_UPDATE] += kept[3];
+    p->told += kept[4];
+}
+
 void profile_data(struct profile *p, double wait, double data, double steps)
 {
     p->wait += wait;

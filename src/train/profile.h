@@ -11,6 +11,7 @@ struct profile_row {
 enum { PROFILE_PLANS = 3 };
 struct profile {
     double wait, data, validation, kinds[PROFILE_KINDS]; // of the epoch so far; data: processor time of the loader
+    double waiting; // for pictures of the training under way; in `wait` once it ends
     double told;                                         // of the epoch so far: logs, pictures and reports
     struct data_shares { double wait, data, steps; } run; // of the run so far, in this process; steps: begin to end
     struct profile_row *rows;                      // of the run so far
@@ -28,6 +29,10 @@ double *profile_begin(struct profile *p, const struct plan *plan);
 void profile_end(struct profile *p, const struct plan *plan);
 // Before plans are freed: what was measured of them goes to its rows.
 graft_status profile_settle(struct profile *p);
+// What the epoch so far took, for a checkpoint within it, and back, so that its parts stay those of all its seconds.
+enum { PROFILE_KEPT = 5 }; // waiting, forward, backward, update, logs and pictures
+graft_status profile_keep(struct profile *p, double out[PROFILE_KEPT]);
+void profile_restore(struct profile *p, const double kept[PROFILE_KEPT]);
 void profile_data(struct profile *p, double wait, double data, double steps); // of an epoch's training
 // The share of the training time in which the engine waited for pictures, and of the cores what the loader took.
 double data_wait_share(const struct data_shares *s);

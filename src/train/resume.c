@@ -1,6 +1,7 @@
 // train/resume.c: taking up a run where it stopped: the folder, what changed since, the state.
-// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps": the
-// position; "epoch_updates", "rate", "closed"; "updates", "batches", "gathered", "momentum", "first": the optimizer's;
+// graft.checkpoint: JSON {"epochs", "steps", "seen", "trained", "loss_sum", "hits", "epoch_seconds", "run_steps",
+// "epoch_times": waiting, forward, backward, update, logs: the position; "epoch_updates", "rate", "closed"; "updates",
+// "batches", "gathered", "momentum", "first": the optimizer's;
 // "averaged"; "plateau": [rate, best, waited, started]; "best", "best_epoch", "best_model", "waited", "stopped",
 // "epochs_wanted"; "seconds": spent by the run; "events", "results", "skipped_csv": lengths of the logs; "skipped":
 // samples left out so far; "pictures", "seed", "threads", "isa", "library": what the same bits depend on}.  Random
@@ -52,6 +53,21 @@ void train_resume_close(struct train_resume *r)
     *r = (struct train_resume){.lock = -1};
 }
 
+// How many classes the run has; 0: nobody can tell.
+static int classes_count(const char *folder)
+{
+    struct file_map map;
+    int n = 0;
+    char *path = path_join(folder, "classes.txt");
+    if (path != NULL && file_exists(path) && file_map_open(path, &map) == GRAFT_OK) {
+        for (size_t i = 0; i < map.data.size; i++)
+            n += map.data.ptr[i] == '\n';
+        file_map_close(&map);
+    }
+    mem_free(path);
+    return n;
+}
+
 // *out (heap): what the file of the run says otherwise than `now`; "" for nothing.
 static graft_status compare_file(const char *folder, const char *name, const char *now, const char *fields, char **out)
 {
@@ -85,14 +101,58 @@ static char *class_list(const struct dataset *d)
     return text;
 }
 
+graft_status train_resume_split(struct train_resume *r, struct dataset *d, long limit)
+{
+    r->kept = (struct split_kept){0};
+    if (r->checkpoint == NULL || r->split_anew)
+        return GRAFT_OK;
+    char *path = path_join(r->folder, "split.csv");
+    graft_status status = path != NULL ? GRAFT_OK : fail_memory("a path");
+    if (status == GRAFT_OK && file_exists(path))
+        status = dataset_split_keep(d, path, limit, &r->kept);
+    mem_free(path);
+    return status;
+}
+
+// What became of pictures that the run did not have, and of what its figures are over.
+static void kept_tell(const struct train_resume *r)
+{
+    const size_t *n = r->kept.n_new;
+    if (r->kept.matched == 0) {
+        log_warning("the pictures held out are drawn anew%s, so pictures that were trained on may be validated and the "
+                    "figures flatter",
+                    r->split_anew ? "" : ", since the run's own are not known");
+        return;
+    }
+    if (n[PART_TRAIN] + n[PART_VAL] + n[PART_TEST] + n[PART_NONE] > 0)
+        log_warning("the run's split stays; of the new pictures %zu are trained on, %zu validated, %zu left aside",
+                    n[PART_TRAIN], n[PART_VAL], n[PART_TEST] + n[PART_NONE]);
+    if (n[PART_VAL] + r->kept.val_gone > 0)
+        log_warning("%zu of the pictures validated are gone, %zu are new, so what was best so far was measured on "
+                    "others than what comes",
+                    r->kept.val_gone, n[PART_VAL]);
+}
+
 graft_status train_resume_check(struct train_resume *r, const struct dataset *d, const char *changes, bool force)
 {
     char *split = run_folder_split(d), *classes = class_list(d), *data_changes = NULL, *class_changes = NULL;
     graft_status status = GRAFT_OK;
+    if (r->checkpoint == NULL && run_folder_lost(r->folder)) {
+        if (!force)
+            TRY_GOTO(run_folder_lost_fail(r->folder));
+        log_warning("the checkpoint of the run in '%s' is gone; the run begins again", r->folder);
+    }
     if (r->checkpoint == NULL) // it starts again, with what there is now
         goto done;
     TRY_GOTO(compare_file(r->folder, "classes.txt", classes, "", &class_changes));
     TRY_GOTO(compare_file(r->folder, "split.csv", split, "label,part,content or date", &data_changes));
+    const int had = classes_count(r->folder);
+    if (had > 0 && had != d->n_classes)
+        TRY_GOTO(fail(GRAFT_BAD_FILE,
+                      "the run in '%s' has %d classes and the data %d; of the classes %s.  A run cannot go on with "
+                      "other classes, not by --force either: put the data back, or begin a run with what it has "
+                      "learnt, `graft train --weights %s/model.safetensors -d DATA -o DIR`",
+                      r->folder, had, d->n_classes, class_changes, r->folder));
     r->data_changed = class_changes[0] != '\0' || data_changes[0] != '\0';
     if (!r->data_changed && changes[0] == '\0')
         goto done;
@@ -106,6 +166,8 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
                       "the run in '%s' was made with something else: %s.  Add --force to go on all the same", r->folder,
                       text));
     log_warning("going on although something changed: %s", text);
+    if (data_changes[0] != '\0')
+        kept_tell(r);
 done:
     mem_free(split);
     mem_free(classes);
@@ -151,16 +213,18 @@ graft_status trainer_state(struct trainer *t, json_t **out)
     uint64_t size[N_LOGS];
     const struct position *at = &t->at;
     char model[24];
+    double times[PROFILE_KEPT];
     TRY(run_folder_flush(&t->folder, size));
+    TRY(profile_keep(&t->profile, times));
     snprintf(model, sizeof model, "%016" PRIx64, t->best.model);
     const struct optimizer *o = &t->optimizer;
     const struct plateau *p = &t->plateau;
     json_t *position =
-        json_pack("{s:i, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:f, s:b}", "epochs", at->epochs, "steps",
-                  (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained, "loss_sum",
-                  at->loss_sum, "hits", (json_int_t)at->hits, "epoch_seconds", at->seconds, "run_steps",
-                  (json_int_t)at->run_steps, "epoch_updates",
-                  (json_int_t)at->updates, "rate", at->rate, "closed", at->closed);
+        json_pack("{s:i, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:f, s:b, s:[f, f, f, f, f]}", "epochs", at->epochs,
+                  "steps", (json_int_t)at->steps, "seen", (json_int_t)at->seen, "trained", (json_int_t)at->trained,
+                  "loss_sum", at->loss_sum, "hits", (json_int_t)at->hits, "epoch_seconds", at->seconds, "run_steps",
+                  (json_int_t)at->run_steps, "epoch_updates", (json_int_t)at->updates, "rate", at->rate, "closed",
+                  at->closed, "epoch_times", times[0], times[1], times[2], times[3], times[4]);
     json_t *optimizer =
         json_pack("{s:I, s:i, s:i, s:f, s:o, s:I, s:[f, f, i, b]}", "updates", (json_int_t)o->updates, "batches",
                   o->batches, "gathered", o->pictures, "momentum", o->momentum, "first", first_list(o), "averaged",
@@ -312,6 +376,13 @@ graft_status trainer_restore(struct trainer *t)
         t->choices = json_incref(choices);
     }
     const bool same = (size_t)integer(state, "pictures") == t->n && !r->data_changed;
+    const json_t *times = json_object_get(state, "epoch_times");
+    if (same && t->at.steps > 0 && json_array_size(times) == PROFILE_KEPT) {
+        double kept[PROFILE_KEPT];
+        for (i = 0; i < PROFILE_KEPT; i++)
+            kept[i] = json_number_value(json_array_get(times, i));
+        profile_restore(&t->profile, kept);
+    }
     if (!same) // the unfinished epoch begins again; the best model stays the best, whatever it was measured on
         t->at = (struct position){.epochs = t->at.epochs, .run_steps = t->at.run_steps};
     json_array_foreach(json_object_get(state, "skipped"), i, item)

@@ -110,6 +110,37 @@ graft_status run_folder_check(const char *folder, const char *own)
     return GRAFT_OK;
 }
 
+// Events tell a run that had checkpoints from one that was killed between its first model and its first checkpoint.
+bool run_folder_lost(const char *folder)
+{
+    static const char mark[] = "{\"event\":\"checkpoint\"";
+    struct file_map map;
+    char *events = path_join(folder, log_names[LOG_EVENTS]), *model = path_join(folder, "model.safetensors"),
+         *results = path_join(folder, "results.json");
+    bool lost = false;
+    if (events != NULL && model != NULL && results != NULL && !checkpoint_any(folder)) {
+        if (!file_exists(events))
+            lost = file_exists(model) || file_exists(results);
+        else if (file_map_open(events, &map) == GRAFT_OK) {
+            lost = map.data.size > 0 && memmem(map.data.ptr, map.data.size, mark, sizeof mark - 1) != NULL;
+            file_map_close(&map);
+        }
+    }
+    mem_free(events);
+    mem_free(model);
+    mem_free(results);
+    return lost;
+}
+
+graft_status run_folder_lost_fail(const char *folder)
+{
+    return fail(GRAFT_BAD_FILE,
+                "'%s' holds a run whose checkpoint, last.ckpt.safetensors, is gone: it cannot go on, and beginning "
+                "again would replace its model and results.  Name another folder with -o, or begin again in this one "
+                "with `graft train --resume %s --force`",
+                folder, folder);
+}
+
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options)
 {
     *f = (struct run_folder){.lock = -1, .save = options->save};
@@ -126,7 +157,7 @@ graft_status run_folder_open(struct run_folder *f, const struct train_options *o
     run_folder_sweep(f->path);
     if (checkpoint_any(f->path))
         return run_folder_taken(f->path);
-    return GRAFT_OK;
+    return run_folder_lost(f->path) ? run_folder_lost_fail(f->path) : GRAFT_OK;
 }
 
 graft_status run_folder_adopt(struct run_folder *f, const struct train_options *options)

@@ -29,6 +29,9 @@ graft_status run_folder_check(const char *folder, const char *own);
 // Makes and takes the folder; refuses one in use, with a checkpoint or what others have made.  run_folder_adopt: of a
 // run that goes on.
 graft_status run_folder_open(struct run_folder *f, const struct train_options *options);
+// Whether a run is there that had checkpoints and has none any more, so that it could only begin again; the failure.
+bool run_folder_lost(const char *folder);
+graft_status run_folder_lost_fail(const char *folder);
 void run_folder_sweep(const char *folder);        // removes what killed writers have left in it
 graft_status run_folder_taken(const char *folder); // the failure that it holds a run already
 graft_status run_folder_next(char **out); // makes the first of runs/train, runs/train2, ... that is not there; heap

@@ -108,6 +108,7 @@ static graft_status epoch_run(struct trainer *t)
     struct epoch_result r = {.epoch = t->at.epochs + 1};
     const double begin = now_seconds() - t->at.seconds;
     bool better = false;
+    const bool whole = t->at.steps == 0;
     TRY(phase_enter(t, r.epoch));
     graft_status status = epoch_train(t, r.epoch, &r);
     if (status == GRAFT_OK) {
@@ -118,14 +119,16 @@ static graft_status epoch_run(struct trainer *t)
     if (status == GRAFT_CANCELLED)
         return trainer_stop(t, &r);
     TRY(status);
-    if (!t->twins_told)
-        TRY(twins_report(&t->folder, t->data));
-    t->twins_told = true;
     if (recipe->schedule.kind == SCHEDULE_PLATEAU)
         plateau_epoch(&recipe->schedule, &t->plateau, monitored(t, &r), rises(recipe->monitor));
     t->waited = better ? 0 : t->waited + 1;
     t->stopped = recipe->patience > 0 && t->waited >= recipe->patience && r.epoch < t->options->epochs;
     t->at = (struct position){.epochs = r.epoch, .run_steps = t->at.run_steps};
+    if (!t->twins_told && (whole || trainer_done(t))) {
+        const struct train_resume *resume = t->options->resume;
+        TRY(twins_report(&t->folder, t->data, resume != NULL && resume->checkpoint != NULL));
+        t->twins_told = true;
+    }
     if (t->options->save && checkpoint_due(t, r.epoch))
         TRY(checkpoint_save(t, &r));
     result_tell(t, &r, better);
@@ -251,6 +254,10 @@ graft_status train_run(struct model *m, const struct dataset *d, const struct tr
         log_warning("a batch of %d is larger than the %zu training pictures; the batch is %zu", batch, t.n, t.n);
         batch = (int)t.n;
     }
+    const size_t batches = (t.n + (size_t)batch - 1) / (size_t)batch;
+    if ((size_t)options->recipe.optim.accumulate > batches)
+        log_warning("--accumulate %d: an epoch has only %zu batches, so there is one update an epoch, of all of them",
+                    options->recipe.optim.accumulate, batches);
     TRY_GOTO(plans_prepare(&t, &batch));
     if (!goes_on) // before there is a folder
         TRY_GOTO(plans_make(&t, batch));

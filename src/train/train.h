@@ -13,10 +13,15 @@ struct train_resume {
     char *checkpoint;  // the newest that verifies; NULL: the run had not got that far, and starts again
     bool last_good;    // it is the last one, not the one before
     bool data_changed; // and --force said to go on
+    bool split_anew;   // other pictures are to be held out than the run's own
+    struct split_kept kept; // where its split.csv was taken for the split: matched > 0
 };
 // Takes the folder, reads args.json, finds the checkpoint.  GRAFT_BAD_FILE when it is not a run, is in use, or has
 // checkpoints and none is whole.
 graft_status train_resume_open(const char *folder, struct train_resume *out);
+// The parts as the run has them (data.h: dataset_split_keep) where it has a checkpoint and a split.csv; resume->kept
+// says so.
+graft_status train_resume_split(struct train_resume *r, struct dataset *d, long limit);
 // Compares the data with those of the run; `changes` are the caller's own findings ("" for none).  GRAFT_BAD_FILE lists
 // what changed, unless `force`.
 graft_status train_resume_check(struct train_resume *r, const struct dataset *d, const char *changes, bool force);

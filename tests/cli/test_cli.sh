@@ -266,7 +266,7 @@ expect 0 'rgb.png' 'predict -m of its network' "$graft" predict -m efficientnet_
 expect 0 'the picture is why.png' 'explain' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.png
 expect 2 'a single place' 'explain on a map of one place' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 32 -o why2.png
 expect 2 'no such class' 'explain an unknown class' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 --class zebra
-expect 2 'graft writes .png and .jpg' 'explain into what' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.txt
+expect 2 'its name must end as what graft explain writes: .png .jpg .jpeg' 'explain into what' "$graft" explain run/model.safetensors "$here/golden/data/rgb.png" --imgsz 64 -o why.txt
 expect 0 'best' 'drop path' "$graft" train --weights none -d set --imgsz 32 --val 24 -b 8 --lr 1e-4 --epochs 1 --drop-path 0.2 -o dropped
 expect 2 'this network has none' 'drop path where no branch is' "$graft" train -m vgg16 --weights none -d set --imgsz 32 --drop-path 0.2 -o dropped2
 expect 0 'suggested: --lr' 'lr-find' "$graft" lr-find -d set --weights run/model.safetensors --recipe guide --batch 8 --steps 40 -o rates.svg

@@ -113,6 +113,13 @@ for rule in arithmetic geometric weights greedy stack; do
     expect 0 'all, ' "ensemble by $rule" "$graft" ensemble folds other --rule $rule -o by_$rule
     expect 0 'log-loss' "val of it, by $rule" "$graft" val by_$rule -d list.csv --split all
 done
+# Scores over pictures that a member was trained on say so.
+expect 0 "36 of the 36 pictures were trained on by the fold run in 'other', each by all its models but one" \
+    'val of an ensemble over its pictures' "$graft" val by_stack -d list.csv --split all
+expect 0 "out of fold its log-loss is $(sed -n 's/.*"oof_log_loss": *\([0-9.]*\).*/\1/p' folds/results.json | cut -c1-4)" \
+    'val of a fold run over its pictures' "$graft" val folds -d list.csv --split all
+expect 0 "24 of the 36 pictures were trained on by the run in 'alone'" 'val of a run over its pictures' "$graft" val alone -d list.csv --split all
+holds 'not over those held out' sh -c "'$graft' val alone -d list.csv --split alone/split.csv 2>&1 | grep -c 'trained on' | grep -qx 0"
 expect 0 'pictures/3.bmp' 'predict by an ensemble with views' "$graft" predict by_stack pictures --tta 2 --csv e.csv
 holds 'a row a picture' [ "$(wc -l <e.csv)" = 37 ]
 # By hand: the geometric mean of two models' predictions.
@@ -146,8 +153,23 @@ expect 3 "' is 'a' in" 'another label' "$graft" ensemble folds label.csv
 sed 5d a.csv >less.csv
 expect 3 'all must be of the same pictures' 'predictions of other pictures' "$graft" ensemble less.csv b.csv
 expect 3 'is fitted on labelled' 'fitted on nothing' "$graft" ensemble a.csv b.csv --rule weights
+# Members of other data: other pictures under the same names, other folds.
+cp -r other swapped
+sed '2,7s/,[0-9a-f]\{4\}\([0-9a-f]\{12\},p\)/,abcd\1/' other/folds.csv >swapped/folds.csv
+expect 3 "'folds' and 'swapped' are of different data: 6 pictures have the same names" 'members of swapped pictures' "$graft" ensemble folds swapped
+awk -F, -v OFS=, 'NR > 1 { $3 = ($3 + 1) % 3 } { print }' other/oof_predictions.csv >shifted.csv
+expect 3 "36 pictures are in other folds in shifted.csv than in 'folds'" 'a CSV of other folds' "$graft" ensemble folds shifted.csv
+expect 0 'that only some members predicted are not scored' 'members of other pictures' "$graft" ensemble folds alone
+holds 'each beside the others' sh -c "'$graft' ensemble folds alone --json 2>/dev/null | grep -q '\"unscored\": *24' && '$graft' ensemble folds alone 2>/dev/null | head -n 1 | grep -q 'of 12'"
 expect 2 '2 members' 'weights for others' "$graft" ensemble folds other --weights 1,2,3
+expect 2 '--rounds goes with --rule greedy, not with geometric' 'rounds of nothing' "$graft" ensemble folds other --rounds 3
 expect 2 'finds its own' 'weights twice' "$graft" ensemble folds other --rule stack --weights 1,2
+# What several models, or a machine, do not have.
+expect 2 'graft ensemble folds --rule stack' 'calibrated folds' "$graft" predict folds pictures --calibrated
+expect 2 'has no temperature of its own' 'val --calibrate of folds' "$graft" val folds -d list.csv --split all --calibrate
+expect 2 'graft ensemble MEMBER... --rule stack' 'a calibrated ensemble' "$graft" predict by_geometric pictures --calibrated
+expect 2 'fitted the probabilities to the labels already' 'a calibrated stack' "$graft" predict by_stack pictures --calibrated
+expect 2 'of several models, and explain looks into one' 'explain of folds' "$graft" explain folds pictures/3.bmp -o e.png
 expect 2 'no --imgsz' 'an ensemble at a size' "$graft" predict pair pictures --imgsz 64
 expect 3 'not a graft model' 'a member that is none' "$graft" ensemble "$here/golden/weights/checkpoint.pth"
 expect 2 'holds a run' 'an ensemble over a run' "$graft" ensemble folds -o folds
@@ -211,22 +233,36 @@ holds 'a row a picture' [ "$(wc -l <f.libsvm)" = 36 ]
 expect 0 '36 pictures' 'features of unlabelled pictures' "$graft" features $model -d pictures --unlabelled -o f.csv
 expect 3 'could not be' 'a broken picture among them' sh -c "'$graft' features $model -d broken --unlabelled -o g.csv && wc -l <g.csv | grep -x 3 && echo could not be && exit 3"
 expect 2 'did you mean' 'no such layer' "$graft" features $model -d list.csv --layer blocks.0.0.conv_dv -o f.npy
-expect 2 'are written as .npy' 'another kind of file' "$graft" features $model -d list.csv -o f.txt
+expect 3 "cannot write '/nosuch/f.npy'" 'features into nowhere' "$graft" features $model -d list.csv -o /nosuch/f.npy
+expect 3 "cannot write '/nosuch/p.csv': No such" 'predictions into nowhere' "$graft" predict $model pictures --csv /nosuch/p.csv
+expect 3 "cannot write 'pictures': it is a folder" 'predictions into a folder' "$graft" predict $model pictures --csv pictures
+expect 3 "cannot write '/nosuch/x.svg'" 'a range test into nowhere' "$graft" lr-find --weights none -d list.csv -o /nosuch/x.svg
+expect 2 'what graft lr-find writes: .svg' 'a range test into a picture' "$graft" lr-find --weights none -d list.csv -o x.png
+expect 2 'what graft features writes: .npy' 'another kind of file' "$graft" features $model -d list.csv -o f.txt
 
 # A support vector machine on features, where liblinear is built in.
 "$graft" svm $model -d list.csv --group person --folds 3 -o svm >log 2>&1
 if grep -q 'built without liblinear' log; then
     ok 'no liblinear: it says so'
 else
+    expect 2 'holds a support vector machine already' 'a machine over a machine' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
+    rm -rf svm
     expect 0 'out of fold: log-loss' 'svm' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
     cut -d, -f1-3 svm/oof_predictions.csv | sort >predicted
     holds 'its folds are those of training' cmp listed predicted
     expect 0 'pictures/3.bmp' 'predict by it' "$graft" predict svm pictures --csv s.csv
     holds 'a row a picture, too' [ "$(wc -l <s.csv)" = 37 ]
-    expect 0 'log-loss' 'val of it' "$graft" val svm/svm.json -d list.csv --split all
-    expect 0 'all, weights' 'in an ensemble by its predictions' "$graft" ensemble folds svm/oof_predictions.csv --rule weights
+    expect 0 "trained on by the machine in 'svm'" 'val of it' "$graft" val svm/svm.json -d list.csv --split all
+    expect 0 "24 of the 36 pictures were trained on by the run in 'alone', so the machine's out-of-fold score" \
+        'svm on what the network learnt' "$graft" svm alone -d list.csv --folds 3 -o svm3
+    expect 0 '"rule"' 'in an ensemble by its predictions' "$graft" ensemble folds svm/oof_predictions.csv --rule weights --json
+    grep '^{' log >one.json
+    "$graft" ensemble folds svm --rule weights --json >two.json 2>log
+    holds 'and by its folder' sh -c "sed 's/svm.oof_predictions.csv/svm/' one.json | cmp - two.json"
     expect 0 'C 0.5' 'svm of a given C and layer' "$graft" svm $model -d list.csv --c 0.5 --folds 3 --layer blocks.1.0.conv_pw -o svm2
     expect 0 'pictures/3.bmp' 'predict by that' "$graft" predict svm2 pictures
+    expect 2 'what speaks for its classes is not in the network' 'explain of a machine' "$graft" explain svm pictures/3.bmp -o e.png
+    expect 2 'its probabilities are calibrated as they are' 'a calibrated machine' "$graft" predict svm pictures --calibrated
     expect 2 'as they are' 'views for a machine' "$graft" predict svm pictures --tta 4
     expect 2 'holds a run' 'a machine over a run' "$graft" svm $model -d list.csv -o run
     expect 2 'holds an ensemble' 'a machine over an ensemble' "$graft" svm $model -d list.csv -o pair

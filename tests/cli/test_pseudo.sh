@@ -76,6 +76,7 @@ expect 2 'has no such column' 'a column that is not there' "$graft" pseudo run -
 # Fold runs: labels by fold, each from the model that never saw it.
 expect 0 'out of fold' 'a fold run' "$graft" train $toy --epochs 2 --folds 3 -o folds
 expect 0 'labels for 20' 'pseudo of a fold run' "$graft" pseudo folds -d more --threshold 0 -o byfold.csv
+holds 'no spread over one fold' sh -c "'$graft' train $toy --epochs 1 --folds 3 --folds-run 0 -o single 2>&1 | grep -q '^1 fold: log-loss [0-9.]*, top-1 [0-9.]*\$'"
 holds 'three times' [ "$(wc -l <byfold.csv)" = 61 ]
 "$graft" predict folds/fold-1 more --csv p1.csv >log 2>&1
 tr -d '"' <p1.csv | awk -F, 'NR > 1 { print $1 "," ($2 >= $3 ? "a" : "b") ",1" }' | sort >wanted

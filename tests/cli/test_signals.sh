@@ -39,6 +39,13 @@ fi
 start run; kill -INT "$process"; kill -INT "$process"; ended 'SIGINT twice' 130 ''
 start run; kill -KILL "$process"; ended 'SIGKILL' 137 ''
 
+# A reader of its output who has seen enough ends no run.
+rm -rf run
+{ "$graft" train $options -o run 2>/dev/null; echo $? >code; } | head -n 1 >log
+if [ "$(cat code)" = 0 ] && cmp whole/model.safetensors run/model.safetensors >>log 2>&1; then ok 'a closed stdout'; else cat code >>log; not_ok 'a closed stdout'; fi
+{ "$graft" train $options -o run2 2>&1; echo $? >code; } | true
+if [ "$(cat code)" = 0 ] && cmp whole/model.safetensors run2/model.safetensors >>log 2>&1; then ok 'stderr, too'; else cat code >>log; not_ok 'stderr, too'; fi
+
 start run
 "$graft" train $options -o run >log2 2>&1
 mv log2 log

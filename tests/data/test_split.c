@@ -196,6 +196,39 @@ static graft_status open_sets(const char *const *paths, int n, const char *group
 }
 
 // Two folders and a list are one set; classes go by name whichever source they are in.
+// A run that goes on: its own parts for what is still there, the new ones with their group, their part or in training.
+static void split_kept(void **state)
+{
+    (void)state;
+    static const struct { const char *path; enum part data, wanted; const char *group; } rows[] = {
+        {"a/1", PART_TRAIN, PART_VAL, "x"}, {"a/2", PART_VAL, PART_TRAIN, "y"},    {"a/3", PART_TRAIN, PART_NONE, NULL},
+        {"a/4", PART_TRAIN, PART_VAL, "x"}, {"a/5", PART_TRAIN, PART_TRAIN, NULL}, {"a/6", PART_VAL, PART_VAL, NULL},
+        {"a/7", PART_TRAIN, PART_NONE, NULL}}; // beyond the limit of 2
+    static const char split[] = "path,label,split\na/0,cats,val\na/1,cats,val\na/2,dogs,train\na/3,cats,unused\n";
+    struct dataset d = {0};
+    struct split_kept kept;
+    int label;
+    assert_int_equal(class_find(&d, "cats", &label), GRAFT_OK);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_int_equal(sample_add(&d, rows[i].path, label, rows[i].data, NULL), GRAFT_OK);
+        if (rows[i].group != NULL)
+            assert_int_equal(group_find(&d, rows[i].group, &d.samples[i].group), GRAFT_OK);
+    }
+    assert_int_equal(dataset_split_keep(&d, put("split.csv", split, strlen(split)), 2, &kept), GRAFT_OK);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(d.samples[i].part, rows[i].wanted);
+    assert_int_equal(kept.matched, 3);
+    assert_int_equal(kept.val_gone, 1);
+    assert_int_equal(kept.n_new[PART_TRAIN], 1);
+    assert_int_equal(kept.n_new[PART_VAL], 2);
+    assert_int_equal(kept.n_new[PART_NONE], 1);
+    static const char other[] = "path,label,split\nb/9,cats,val\n";
+    assert_int_equal(dataset_split_keep(&d, put("split.csv", other, strlen(other)), 0, &kept), GRAFT_OK);
+    assert_int_equal(kept.matched, 0);
+    assert_int_equal(d.samples[0].part, PART_VAL);
+    dataset_free(&d);
+}
+
 static void several_sets(void **state)
 {
     (void)state;
@@ -474,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_stay_together), cmocka_unit_test(folds), cmocka_unit_test(split_from_a_file),
+        cmocka_unit_test(split_kept),
         cmocka_unit_test(several_sets), cmocka_unit_test(class_lists),
         cmocka_unit_test(competition), cmocka_unit_test(balances), cmocka_unit_test(weighs), cmocka_unit_test(copies)};
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -365,7 +365,20 @@ static void test_senseless_options(void **state)
                                          {"lr-mult", "hed=2"},
                                          {"unfreeze-epoch", "2:all"},
                                          {"val", "0", "patience", "3"},
-                                         {"val", "0", "scheduler", "plateau"}};
+                                         {"val", "0", "scheduler", "plateau"},
+                                         {"optimizer", "adam", "momentum", "0.8"},
+                                         {"optimizer", "adam", "no-nesterov", ""},
+                                         {"optimizer", "sgd", "betas", "0.8,0.9"},
+                                         {"optimizer", "adam", "rho", "0.9"},
+                                         {"optimizer", "sgd", "epsilon", "1e-5"},
+                                         {"recipe", "quick", "gamma", "0.5"},
+                                         {"scheduler", "constant", "gamma", "0.5"},
+                                         {"scheduler", "constant", "step-epochs", "2"},
+                                         {"decay-all", ""},
+                                         {"cache-gb", "1"},
+                                         {"cache", "ram", "cache-dir", "x"},
+                                         {"val", "0", "monitor", "val_top1"},
+                                         {"pseudo-share", "0.2"}};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         struct seen seen = {0};
         const char *arguments[13] = {"data", "set", "weights", "none", "output", "senseless"};
@@ -374,6 +387,18 @@ static void test_senseless_options(void **state)
             fail_msg("--%s %s was taken", bad[i][0], bad[i][1]);
         assert_false(file_exists("senseless"));
     }
+    // What goes with them is taken, and on resuming what the run has kept beside it.
+    struct seen seen = {0};
+    assert_int_equal(RUN("train", &seen, "data", "set", "weights", "none", "output", "sensible", "epochs", "1",
+                         "threads", "1", "optimizer", "adamw", "decay-all", "", "epsilon", "1e-6", "betas", "0.8,0.9",
+                         "accumulate", "50"),
+                     GRAFT_OK);
+    assert_non_null(strstr(seen.warnings, "--accumulate 50: an epoch has only"));
+    assert_int_equal(RUN("train", &seen, "resume", "sensible", "epochs", "2", "optimizer", "sgd", "force", ""),
+                     GRAFT_OK);
+    assert_int_equal(RUN("train", &seen, "resume", "sensible", "epochs", "3", "rho", "0.9", "force", ""),
+                     GRAFT_BAD_OPTION);
+    assert_non_null(strstr(graft_message(), "--rho goes with --optimizer rmsprop, not with sgd"));
 }
 
 static int setup(void **state)
