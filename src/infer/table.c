@@ -155,6 +155,16 @@ void table_put_head(struct text *t, bool label, bool fold, char *const *classes,
     }
 }
 
+// Short where that is the number, else whole: what is sorted by it again comes in the same order.
+static void put_number(struct text *t, float x)
+{
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.7g", (double)x);
+    if (strtof(digits, NULL) != x)
+        snprintf(digits, sizeof digits, "%.9g", (double)x);
+    text_put(t, ",%s", digits);
+}
+
 void table_put_row(struct text *t, const char *path, const char *label, int fold, const float *p, int n)
 {
     text_put_field(t, path);
@@ -165,7 +175,7 @@ void table_put_row(struct text *t, const char *path, const char *label, int fold
     if (fold != NO_FOLD)
         text_put(t, ",%d", fold);
     for (int c = 0; c < n; c++)
-        text_put(t, ",%.9g", (double)p[c]); // whole: what is sorted by it again comes in the same order
+        put_number(t, p[c]);
 }
 
 static int place_of(const char *name, char *const *classes, int n)
