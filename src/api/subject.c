@@ -137,8 +137,9 @@ graft_status one_network_check(const char *name, const char *command)
                     "'%s' is a support vector machine: what speaks for its classes is not in the network below it, "
                     "whose own head says something else; give %s a model that was trained, such as a run's folder",
                     name, command);
-    return fail(GRAFT_BAD_OPTION, "'%s' is of several models, and %s looks into one: give it one of them, such as '%s'",
-                name, command, ensemble_is(name) ? "member-0-0.safetensors in its folder" : "fold-0 in its folder");
+    return fail(GRAFT_BAD_OPTION,
+                "'%s' is of several models, and %s looks into one: give it one of them, such as %s/%s", name, command,
+                name, ensemble_is(name) ? "member-0-0.safetensors" : "fold-0");
 }
 
 void subject_close(struct subject *s)

@@ -97,7 +97,7 @@ for pair in p-cam.csv=p-boxes.csv v-cam=v-boxes e-cam.png=e-boxes.png l-cam.csv=
 done
 expect 3 "here --crop cam lets 'cam/whole/model.safetensors'" 'predict says --crop cam' "$graft" predict cam pictures
 expect 3 'of predict, val, pseudo and explain --crop cam' 'so does one that has it not' "$graft" features cam -d list.csv -o f.npy
-expect 3 '1 of 2 inputs could not be read' 'a picture that cannot be read' "$graft" predict cam broken --crop cam
+expect 3 '1 of 2 inputs gave no result' 'a picture that cannot be read' "$graft" predict cam broken --crop cam
 holds 'is named once' [ "$(grep -c 'broken/1.bmp: not a picture' log)" = 1 ]
 
 # Stopped after the first run, and after the boxes; by a signal somewhere.

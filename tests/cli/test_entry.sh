@@ -50,7 +50,7 @@ holds 'its folds side by side' sh -c "grep -q '3 folds side by side' folds/repor
 expect 3 'name folds/fold-0' 'watch of a fold run' "$graft" watch folds
 expect 3 'name folds/fold-0' 'report of a fold run and another' "$graft" report folds run
 expect 3 'name folds/fold-0' 'knn of a fold run' "$graft" knn folds pictures --csv near.csv
-expect 3 'name folds/fold-0' 'explain of a fold run' "$graft" explain folds pictures/3.bmp
+expect 2 'folds/fold-0' 'explain of a fold run' "$graft" explain folds pictures/3.bmp
 expect 3 "there is no folder 'nowhere'" 'watch of nothing' "$graft" watch nowhere
 expect 3 "there is no folder 'nowhere'" 'report of nothing' "$graft" report nowhere
 expect 3 "there is no folder 'nowhere'" 'nothing to resume' "$graft" train --resume nowhere
@@ -245,7 +245,7 @@ expect 2 'what graft features writes: .npy' 'another kind of file' "$graft" feat
 if grep -q 'built without liblinear' log; then
     ok 'no liblinear: it says so'
 else
-    expect 2 'holds a support vector machine already' 'a machine over a machine' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
+    expect 2 'holds a support vector machine' 'a machine over a machine' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
     rm -rf svm
     expect 0 'out of fold: log-loss' 'svm' "$graft" svm $model -d list.csv --group person --folds 3 -o svm
     cut -d, -f1-3 svm/oof_predictions.csv | sort >predicted
