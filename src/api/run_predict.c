@@ -85,7 +85,8 @@ struct outcome {
 // would be the first, whatever the picture.
 static bool of_numbers(const struct prediction *p, int classes)
 {
-    return all_numbers(p->probabilities, classes) && (p->logits == NULL || all_numbers(p->logits, classes));
+    return floats_finite(p->probabilities, (size_t)classes) &&
+           (p->logits == NULL || floats_finite(p->logits, (size_t)classes));
 }
 
 static graft_status report(void *user, uint32_t index, const struct prediction *prediction, const char *error)

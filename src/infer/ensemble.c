@@ -317,7 +317,7 @@ static graft_status combine_stack(const struct ensemble *e, const float *const *
         bool numbers = true; // logarithms are clipped, which would make numbers of what is none
         for (int m = 0; m < e->n_members; m++) {
             row[m] = p[m] + rows[i] * k;
-            numbers &= all_numbers(row[m], e->n_classes);
+            numbers &= floats_finite(row[m], k);
         }
         stack_apply(e->stack, row, e->n_members, e->n_classes, out + rows[i] * k);
         for (size_t c = 0; c < k && !numbers; c++)

@@ -78,6 +78,7 @@ static graft_status value_of(const struct model *m, const char *layer, int *out)
 
 struct extraction {
     struct layer_features *f;
+    const struct dataset *data;
     struct plan *plan;
     float *map, *padded, *targets;
     size_t area, item;
@@ -86,17 +87,25 @@ struct extraction {
 
 static graft_status batch_take(struct extraction *e, const struct batch *b)
 {
+    const size_t width = (size_t)e->f->width;
     const float *input = batch_filled(b, e->batch, e->item, e->padded);
     TRY(plan_run(e->plan, &(struct run){.input = input, .targets = e->targets}, NULL));
     plan_kept(e->plan, false, e->map);
-    for (int i = 0; i < b->n; i++)
-        for (int c = 0; c < e->f->width; c++) {
-            const float *at = e->map + ((size_t)i * (size_t)e->f->width + (size_t)c) * e->area;
+    for (int i = 0; i < b->n; i++) {
+        float *row = e->f->x + (size_t)b->index[i] * width;
+        for (size_t c = 0; c < width; c++) {
+            const float *at = e->map + ((size_t)i * width + c) * e->area;
             double sum = 0;
             for (size_t k = 0; k < e->area; k++)
                 sum += at[k];
-            e->f->x[(size_t)b->index[i] * (size_t)e->f->width + (size_t)c] = (float)(sum / (double)e->area);
+            row[c] = (float)(sum / (double)e->area);
         }
+        if (!floats_finite(row, width)) // no picture holds such values, so it is the model
+            return fail(GRAFT_FAILED,
+                        "what the model says of '%s' is no numbers: its training has diverged, or its file is damaged; "
+                        "use an earlier model, or train again at a smaller --lr",
+                        e->data->samples[b->index[i]].path);
+    }
     return GRAFT_OK;
 }
 
@@ -128,7 +137,7 @@ static graft_status all_take(struct extraction *e, struct queue *queue, size_t n
 graft_status layer_features_make(struct model *m, const struct dataset *d, const uint32_t *order, size_t n,
                            const struct feature_request *how, struct layer_features *out)
 {
-    struct extraction e = {.f = out, .batch = (size_t)how->batch < n ? how->batch : n > 0 ? (int)n : 1};
+    struct extraction e = {.f = out, .data = d, .batch = (size_t)how->batch < n ? how->batch : n > 0 ? (int)n : 1};
     struct arena *arena = NULL;
     struct queue *queue = NULL;
     int keep = 0;

@@ -13,14 +13,6 @@ int best_class(const float *p, int classes)
     return best;
 }
 
-bool all_numbers(const float *x, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
-}
-
 struct metrics metrics_of(const float *probabilities, const int *labels, size_t n, int classes)
 {
     struct metrics m = {.n = n};

@@ -13,7 +13,6 @@ struct metrics {
 // never a hit, and makes log_loss none.
 struct metrics metrics_of(const float *probabilities, const int *labels, size_t n, int classes);
 int best_class(const float *probabilities, int classes);
-bool all_numbers(const float *x, int n); // finite, every one
 // count (classes, classes), rows labels, columns predictions; zeroed by the caller.
 void confusion_of(const float *probabilities, const int *labels, size_t n, int classes, size_t *count);
 struct class_metrics {

@@ -158,6 +158,11 @@ static graft_status fill(struct model *m, const struct tensor_set *set, bool new
             mem_free(values);
             TRY(status);
         }
+        if (!floats_finite(m->params.block + e->offset, e->size))
+            return fail(GRAFT_BAD_FILE,
+                        "tensor '%s' of %s holds values that are no numbers: the file is damaged, or its training has "
+                        "diverged; use another",
+                        e->name, m->source);
         loaded++;
     }
     log_info("weights: %s (%s), %d tensors loaded, %d re-created%s%s, %d of the file ignored", m->source, set->format,

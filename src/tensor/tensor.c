@@ -183,6 +183,18 @@ static size_t place_in_file(const struct file_order *order, size_t i)
            (order->turned ? order->places - 1 - p : p) * order->step_p;
 }
 
+bool floats_finite(const float *x, size_t n)
+{
+    const uint32_t exponent = 0x7f800000; // all ones: infinite or not a number
+    uint32_t wrong = 0;
+    for (size_t i = 0; i < n; i++) { // without a way out, so that compilers make vectors of it
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        wrong |= (bits & exponent) == exponent;
+    }
+    return wrong == 0;
+}
+
 graft_status tensor_to_f32(const struct named_tensor *tensor, float *dst)
 {
     size_t count;

@@ -56,3 +56,4 @@ graft_status tensor_set_own(struct tensor_set *set, void *take_block); // frees 
 const struct named_tensor *tensor_find(const struct tensor_set *set, const char *name);
 // Converts to float32 in C order; `dst` holds shape_count floats.  Refuses integer dtypes other than I64/I32.
 graft_status tensor_to_f32(const struct named_tensor *tensor, float *dst);
+bool floats_finite(const float *x, size_t n); // every one is a number, and none infinite

@@ -208,7 +208,8 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
             average_add(&t->average, &t->model->params);
         at->closed = true;
     }
-    if (!finite_parameters(t)) // the last step's update has no loss after it to show what it did
+    // The last step's update has no loss after it to show what it did.
+    if (!floats_finite(t->model->params.block, t->model->params.size))
         TRY_GOTO(diverged(t, "the loss", epoch, at->steps));
     if (at->trained == 0)
         TRY_GOTO(

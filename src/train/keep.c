@@ -11,19 +11,6 @@
 static const double CHECKPOINT_APART = 1; // seconds of work that a kill may cost
 enum { HELD_MOST = 1 << 22 };             // floats of a model that waits in memory, beyond what was foreseen
 
-bool finite_parameters(const struct trainer *t)
-{
-    const uint32_t exponent = 0x7f800000; // all ones: infinite or not a number
-    const float *x = t->model->params.block;
-    uint32_t wrong = 0;
-    for (size_t i = 0; i < t->model->params.size; i++) { // without a way out, so that compilers make vectors of it
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        wrong |= (bits & exponent) == exponent;
-    }
-    return wrong == 0;
-}
-
 graft_status diverged(const struct trainer *t, const char *loss, int epoch, long step)
 {
     return fail(GRAFT_FAILED,
@@ -130,7 +117,7 @@ graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r)
     const int n_slots = trainer_slots(t, slots);
     json_t *state = NULL;
     TRY(held_write(t)); // the checkpoint says which model is the best
-    if (!finite_parameters(t))
+    if (!floats_finite(t->model->params.block, t->model->params.size))
         return diverged(t, "the loss", t->at.epochs + (t->at.steps > 0), t->at.steps);
     char *trained = trained_text(t->trained, r);
     graft_status status = trained != NULL ? trainer_state(t, &state) : fail_memory("the model's metadata");

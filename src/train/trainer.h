@@ -102,7 +102,6 @@ graft_status epoch_validate(struct trainer *t, struct epoch_result *r);
 graft_status trainer_skip(struct trainer *t, uint32_t index, const char *reason); // a picture that cannot be read
 graft_status take_prediction(void *trainer, uint32_t index, const struct prediction *p, const char *error);
 // keep.c
-bool finite_parameters(const struct trainer *t);
 graft_status diverged(const struct trainer *t, const char *loss, int epoch, long step); // the failure
 graft_status checkpoint_event(struct trainer *t);
 graft_status checkpoint_save(struct trainer *t, const struct epoch_result *r);

@@ -62,19 +62,34 @@ holds 'beside the same tensors' cmp run/tensors warm/tensors
 expect 0 'the run is in warm' 'resuming after it' "$graft" train --resume warm --epochs 2
 holds 'knows the best model' sh -c '! grep -q "is not the model of epoch" log'
 
-# Outputs that are no numbers: of a model whose classifier has a bias of NaN; of weights that the last step blew up.
-mkdir none && cp run/model.safetensors none/model.safetensors
-header=$(($(od -An -t u8 -N 8 none/model.safetensors)))
-bias=$(head -c $((8 + header)) none/model.safetensors |
-    sed 's/.*"classifier.bias":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/' | tail -n 1)
-printf '\377\377\377\377' | dd of=none/model.safetensors bs=1 seek=$((8 + header + bias)) conv=notrunc 2>/dev/null
+# Parameters that are no numbers; outputs that are none, of numbers too large for their sums.
+flood() { # FOLDER TENSOR OCTAL: the run's model with a tensor full of that byte, in that folder
+    mkdir -p "$1" && cp run/model.safetensors "$1/model.safetensors"
+    header=$(($(od -An -t u8 -N 8 run/model.safetensors)))
+    range=$(head -c $((8 + header)) run/model.safetensors | tail -c +9 |
+        sed -n "s/.*\"$2\":{[^}]*\"data_offsets\":\[\([0-9]*\),\([0-9]*\)\].*/\1 \2/p")
+    head -c $((${range#* } - ${range% *})) /dev/zero | tr '\0' "\\$3" |
+        dd of="$1/model.safetensors" bs=4096 seek=$((8 + header + ${range% *})) oflag=seek_bytes conv=notrunc 2>/dev/null
+}
 good=$here/golden/data/rgb.png
+flood none blocks.1.0.conv_pwl.weight 377
+for command in "predict none $good" 'val none -d set' 'features none -d set -o f.csv' \
+    'train -d set --weights none/model.safetensors'; do
+    expect 3 "tensor 'blocks.1.0.conv_pwl.weight' of none/model.safetensors holds values that are no numbers" \
+        "weights that are no numbers: ${command%% *}" "$graft" $command
+done
+flood none classifier.weight 177
 expect 3 "rgb.png: the model's outputs for it are no numbers" 'predict' "$graft" predict none "$good" --csv none.csv
 holds 'no row of them' [ "$(wc -l <none.csv)" = 1 ]
 expect 3 '"error":' 'predict --json' "$graft" predict none "$good" --json
 expect 3 'are no numbers' 'predict --tta' "$graft" predict none "$good" --tta 2 --tta-mean geometric
 expect 1 'so no figure would mean anything' 'val' "$graft" val none -d set --val 24
 expect 1 'so no figure would mean anything' 'val --tta' "$graft" val none -d set --val 24 --tta 2 --tta-mean geometric
+flood none blocks.1.0.conv_pwl.weight 177
+for command in 'features none -d set -o f.csv' 'svm none -d set --folds 2 -o machine' "knn none $here/golden/data -k 1 --csv f.csv"; do
+    expect 1 'is no numbers: its training has diverged' "features that are no numbers: ${command%% *}" \
+        "$graft" $command --layer blocks.1.0.conv_pwl
+done
 expect 1 'the validation loss is not a number at epoch 1, step 1; no model was saved yet' 'a validation without a loss' \
     $train -m vgg16.keras -b 24 --lr 1e6 --epochs 2 --dropout 0 -o blown
 holds 'and without an epoch' sh -c '! grep -q "\"epoch\"" blown/events.jsonl && [ ! -e blown/model.safetensors ]'
