@@ -44,7 +44,6 @@ bool crop_cam(const graft_options *o);
 graft_status crop_option(const graft_options *o, struct dataset *d);
 graft_status crop_look(const graft_options *o, const char *model, struct dataset *d, const uint32_t *order, size_t n);
 graft_status crop_of_picture(const graft_options *o, const char *model, const char *picture, float *out); // either; (4)
-char *crop_finder(const char *model); // the file of that model, be it there or not; heap, NULL: no memory
 // The file of `graft crops`.  o: its options; NULL: none given.  *bad: pictures that cannot be read, which stay whole.
 graft_status crops_write(const graft_options *o, const char *model, const struct dataset *d, const uint32_t *order,
                          size_t n, const char *file, size_t *bad);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "data/boxes.h"
+#include "infer/crops.h"
 #include "infer/explain.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"

@@ -10,7 +10,6 @@
 #include "data/sources.h"
 #include "infer/crops.h"
 #include "infer/explain.h"
-#include "train/run_folder.h"
 #include <string.h>
 
 enum { BATCH_MOST = 64 };
@@ -238,15 +237,6 @@ graft_status crop_option(const graft_options *o, struct dataset *d)
     return file != NULL && !crop_cam(o) ? boxes_read(d, file) : GRAFT_OK;
 }
 
-char *crop_finder(const char *model)
-{
-    char *file = model_file(model), *finder = NULL;
-    if (file != NULL)
-        finder = mem_format("%.*s" WHOLE_FOLDER "/model.safetensors", (int)(path_name(file) - file), file);
-    mem_free(file);
-    return finder;
-}
-
 struct keeping {
     struct dataset *data;
     float *box; // of the next sample
@@ -272,7 +262,7 @@ graft_status crop_look(const graft_options *o, const char *model, struct dataset
     if (boxes == NULL)
         return fail_memory("the boxes");
     TRY(dataset_own(d, boxes));
-    char *finder = crop_finder(model);
+    char *finder = model_finder(model);
     if (finder == NULL)
         TRY_GOTO(fail_memory("a path"));
     if (!file_exists(finder))

@@ -4,6 +4,7 @@
 #include "api/run.h"
 #include "base/memory.h"
 #include "data/pseudo.h"
+#include "infer/crops.h"
 #include "train/folds.h"
 #include "train/run_folder.h"
 #include "train/train.h"

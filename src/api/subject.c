@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "infer/crops.h"
 #include "train/folds.h"
 #include <string.h>
 
@@ -17,10 +18,17 @@ char *model_file(const char *name)
     return in;
 }
 
+char *model_finder(const char *name)
+{
+    char *file = model_file(name), *finder = file != NULL ? crop_finder(file) : NULL;
+    mem_free(file);
+    return finder;
+}
+
 // A model of crops and no boxes; `asks`: the command has --crop.
 static graft_status fail_without_boxes(const char *name, bool asks)
 {
-    char *finder = crop_finder(name);
+    char *finder = model_finder(name);
     if (finder != NULL && file_exists(finder))
         fail(GRAFT_BAD_FILE, "'%s' was trained on crops and knows nothing else: %s --crop cam lets '%s' look for them",
              name, asks ? "here" : "this command has no --crop; of predict, val, pseudo and explain", finder);

@@ -16,6 +16,7 @@ struct subject {
 // `name`: a model or weight file, the folder of a run, of a fold run, of an ensemble or a machine, or a zoo name.
 graft_status subject_open(const graft_options *o, const char *name, long size, struct subject *s);
 char *model_file(const char *name); // that a name stands for: of a run's folder, the best epoch's; heap
+char *model_finder(const char *name); // of the model that it stands for: infer/crops.h
 // BAD_OPTION, saying what can be done, where a subject is of several models or a machine, which has no temperature that
 // `option` could use or set.
 graft_status subject_calibrates(const struct subject *s, const char *name, const char *option);

@@ -1,9 +1,20 @@
 // infer/crops.c: see infer/crops.h.
 
 #include "infer/crops.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include <math.h>
 #include <stdbool.h>
+
+char *crop_finder(const char *file)
+{
+    const char *name = path_name(file);
+    char *run = mem_format("%.*s" WHOLE_FOLDER "/model.safetensors", (int)(name - file), file);
+    char *member = mem_format("%.*s" WHOLE_FOLDER "/%s", (int)(name - file), file, name);
+    const bool of_ensemble = run != NULL && member != NULL && !file_exists(run) && file_exists(member);
+    mem_free(of_ensemble ? run : member);
+    return of_ensemble ? member : run;
+}
 
 struct bounds {
     int left, top, right, bottom; // of cells; the ends are past the last

@@ -3,6 +3,10 @@
 
 #include "base/status.h"
 
+#define WHOLE_FOLDER "whole" // beside a model of `train --crop cam`: the run whose model looks for its boxes
+// That model of the model `file`, be it there or not; an ensemble keeps those of its members there under their names.
+char *crop_finder(const char *file); // heap, NULL: no memory
+
 struct crop_rule {
     double threshold; // of the largest heat: a cell with at least that belongs to it
     double margin;    // on each side, as a part of the box's

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "infer/crops.h"
 #include "infer/described.h"
 #include "infer/fit.h"
 #include "infer/metrics.h"
@@ -225,10 +226,38 @@ graft_status ensemble_check(const struct ensemble *e, const char *folder)
     return GRAFT_OK;
 }
 
-// The models beside their places, and what the description says of them.  A model file is never changed in place, only
-// replaced, so another name for it stays what it is.
+// A model and the one that looks for its boxes, beside their places.
+struct move {
+    struct file_writer model, finder; // an empty one: there is none
+    char *unused;                     // what an earlier ensemble may have had for the finder; heap, NULL: nothing
+};
+
+static graft_status finder_copy(const char *file, const char *target, struct move *move)
+{
+    char *from = crop_finder(file);
+    char *to = mem_format("%.*s" WHOLE_FOLDER "/%s", (int)(path_name(target) - target), target, path_name(target));
+    char *whole = mem_format("%.*s" WHOLE_FOLDER, (int)(path_name(target) - target), target);
+    graft_status status = GRAFT_OK;
+    if (from == NULL || to == NULL || whole == NULL)
+        TRY_GOTO(fail_memory("a path"));
+    if (file_exists(from)) {
+        TRY_GOTO(file_make_folder(whole));
+        TRY_GOTO(file_writer_copy(from, to, &move->finder));
+    } else {
+        move->unused = to;
+        to = NULL;
+    }
+done:
+    mem_free(from);
+    mem_free(to);
+    mem_free(whole);
+    return status;
+}
+
+// A member's models beside their places, and what the description says of them.  A model file is never changed in
+// place, only replaced, so another name for it stays what it is.
 static graft_status member_copy(const struct ensemble_member *m, int number, const char *folder, json_t *members,
-                                struct file_writer *writers)
+                                struct move *moves)
 {
     json_t *files = json_array(), *o = json_pack("{s:f, s:o}", "weight", m->weight, "files", files);
     if (o == NULL)
@@ -240,12 +269,33 @@ static graft_status member_copy(const struct ensemble_member *m, int number, con
         char *name = member_name(number, i), *to = name != NULL ? path_join(folder, name) : NULL;
         status = to == NULL || json_array_append_new(files, json_string(name)) != 0
                      ? fail_memory("the ensemble")
-                     : file_writer_copy(m->files[i], to, &writers[i]);
-        writers[i].loose = true; // the description's writer flushes the folder
+                     : file_writer_copy(m->files[i], to, &moves[i].model);
+        moves[i].model.loose = true; // the description's writer flushes the folder
+        if (status == GRAFT_OK)
+            status = finder_copy(m->files[i], to, &moves[i]);
         mem_free(name);
         mem_free(to);
     }
     return status;
+}
+
+static graft_status move_commit(struct move *move)
+{
+    TRY(file_writer_commit(&move->model));
+    if (move->unused != NULL)
+        return file_exists(move->unused) && file_ops.unlink(move->unused) != 0 ? fail_system("remove", move->unused)
+                                                                               : GRAFT_OK;
+    return file_writer_commit(&move->finder);
+}
+
+static void moves_free(struct move *moves, int n)
+{
+    for (int i = 0; moves != NULL && i < n; i++) {
+        file_writer_abandon(&moves[i].model);
+        file_writer_abandon(&moves[i].finder);
+        mem_free(moves[i].unused);
+    }
+    mem_free(moves);
 }
 
 // From here on the folder is no ensemble until the new one is described, so that what a kill leaves is never taken for
@@ -266,9 +316,9 @@ graft_status ensemble_write(const struct ensemble *e, const char *folder)
     json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "graft.ensemble", ENSEMBLE_VERSION, "rule", rule_names[e->rule],
                           "classes", classes, "members", members);
     char *path = path_join(folder, ENSEMBLE_FILE);
-    struct file_writer *writers = mem_zero((size_t)n + 1, sizeof *writers), *at = writers;
+    struct move *moves = mem_zero((size_t)n + 1, sizeof *moves), *at = moves;
     graft_status status = GRAFT_OK;
-    if (o == NULL || path == NULL || writers == NULL)
+    if (o == NULL || path == NULL || moves == NULL)
         TRY_GOTO(fail_memory("the ensemble"));
     TRY_GOTO(ensemble_check(e, folder));
     for (int c = 0; c < e->n_classes; c++)
@@ -288,13 +338,11 @@ graft_status ensemble_write(const struct ensemble *e, const char *folder)
     }
     TRY_GOTO(description_remove(path));
     for (int i = 0; i < n; i++)
-        TRY_GOTO(file_writer_commit(&writers[i]));
+        TRY_GOTO(move_commit(&moves[i]));
     TRY_GOTO(json_write_file(path, o));
 done:
-    for (int i = 0; writers != NULL && i < n; i++)
-        file_writer_abandon(&writers[i]);
     json_decref(o);
-    mem_free(writers);
+    moves_free(moves, n);
     mem_free(path);
     return status;
 }

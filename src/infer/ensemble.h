@@ -27,8 +27,9 @@ graft_status ensemble_read(const char *path, struct ensemble *out);
 void ensemble_free(struct ensemble *e); // a zeroed one is fine
 // Refuses (GRAFT_BAD_OPTION) models that lie in `folder` where ensemble_write would put another.
 graft_status ensemble_check(const struct ensemble *e, const char *folder);
-// The models go into `folder` (as links where the disk allows, else as copies), the description last.  What stops it
-// leaves the ensemble that was there, or none, and all models that the new one is made of.
+// The models go into `folder` (as links where the disk allows, else as copies), with those that look for their boxes
+// (crops.h), the description last.  What stops it leaves the ensemble that was there, or none, and all models that the
+// new one is made of.
 graft_status ensemble_write(const struct ensemble *e, const char *folder);
 graft_status model_file_classes(const char *file, char ***out, int *n); // of a graft model; heap: names and the list
 void names_release(char **names, int n);

@@ -17,7 +17,6 @@ struct epoch_result {
     double temperature; // fitted on the validation pictures; 0: none
 };
 enum { LOG_EVENTS, LOG_RESULTS, LOG_SKIPPED, N_LOGS }; // events.jsonl, results.csv, skipped.csv: they grow
-#define WHOLE_FOLDER "whole" // in the run of `train --crop cam`: the run whose model looks for the boxes
 struct run_folder {
     char *path;
     int lock;

@@ -135,6 +135,16 @@ expect 0 'pictures/3.bmp' 'predict by all of them' "$graft" predict cams picture
 "$graft" predict cams/fold-1 pictures --crop cams/fold-1/boxes.csv --csv wanted.csv >log 2>&1
 "$graft" predict cams/fold-1 pictures --crop cam --csv found.csv >log 2>&1
 holds 'each by its own' cmp found.csv wanted.csv
+# An ensemble takes along what looks for its members' boxes, and forgets what nobody needs any more.
+expect 0 'all, geometric' 'ensemble of models of crops' "$graft" ensemble cams --rule geometric -o together
+"$graft" predict together pictures --crop cam --csv found.csv >log 2>&1
+holds 'predicts as its members do' cmp found.csv both.csv
+mv cams elsewhere && mv together moved
+"$graft" predict moved pictures --crop cam --csv found.csv >log 2>&1
+holds 'without them, and wherever it lies' cmp found.csv both.csv
+expect 0 'all, geometric' 'another in its place' "$graft" ensemble folds --rule geometric -o moved
+holds 'has no models that look' [ -z "$(ls moved/whole)" ]
+expect 3 "'moved/whole/model.safetensors' is not there" 'and says so' "$graft" predict moved pictures --crop cam
 expect 2 'so --no-save has no place' '--crop cam and --no-save' "$graft" train $toy --crop cam --no-save -o no
 expect 2 '--cache keeps whole pictures' '--crop cam and --cache' "$graft" train $toy --crop cam --cache ram -o no
 expect 2 'use a larger --imgsz' 'a map of one place' "$graft" train $toy --imgsz 32 --crop cam -o no

@@ -61,9 +61,11 @@ killed 'train --folds' "$graft train --resume out/run" \
     "$graft" train $toy --epochs 2 --folds 2 --freeze head --cache-features kept -o out/run
 cp -r undisturbed/run folds
 killed 'train --crop cam' "$graft train --resume out/run" "$graft" train $toy --epochs 1 --imgsz 64 --crop cam -o out/run
+cp -r undisturbed/run cam
 killed 'features' same "$graft" features folds/fold-0/model.safetensors -d list.csv -o out/features.npy
 killed 'svm' same "$graft" svm folds/fold-0/model.safetensors -d list.csv --folds 2 -o out/svm
 killed 'ensemble' same "$graft" ensemble folds --rule stack -o out/both
+killed 'ensemble of models of crops' same "$graft" ensemble cam cam --rule geometric -o out/both
 "$graft" predict folds/fold-0/model.safetensors pictures --csv p.csv >log 2>&1
 killed 'knn' same "$graft" knn folds/fold-0/model.safetensors pictures -k 3 --predictions p.csv --csv out/near.csv
 killed 'predict' same "$graft" predict folds/fold-0/model.safetensors pictures --csv out/p.csv
