@@ -48,6 +48,7 @@ graft_status crop_of_picture(const graft_options *o, const char *model, const ch
 graft_status crops_write(const graft_options *o, const char *model, const struct dataset *d, const uint32_t *order,
                          size_t n, const char *file, size_t *bad);
 // `train --crop cam` (run_cam.c): a new run; its model of whole pictures; with that the boxes of the data.
+#define CAM_BOXES "boxes.csv"
 graft_status crop_alone(const graft_options *o); // fails where an option has no place beside --crop
 graft_status cam_anew(const graft_options *o);
 graft_status cam_whole(const graft_options *o, const char *folder);

@@ -17,7 +17,7 @@
 #define GO_ON(step) step " (all of it goes on with `graft train --resume %s`)"
 
 static char *whole_path(const char *folder) { return path_join(folder, WHOLE_FOLDER); }
-static char *boxes_path(const char *folder) { return path_join(folder, "boxes.csv"); }
+static char *boxes_path(const char *folder) { return path_join(folder, CAM_BOXES); }
 
 graft_status crop_alone(const graft_options *o)
 {

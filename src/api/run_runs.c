@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "infer/crops.h"
 #include "report/runs.h"
 #include <math.h>
 #include <stdlib.h>
@@ -165,29 +166,56 @@ static void progress_tell(const struct watch *w)
     mem_free(path);
 }
 
-graft_status run_watch(const graft_options *o)
+// Of `train --crop cam`: until the boxes are there, the run on whole pictures goes on, or has ended.
+static graft_status whole_tell(struct watch *whole, const char *boxes, bool *goes_on)
+{
+    const bool before = !file_exists(boxes), ended = whole->ended;
+    char *events = path_join(whole->folder, "events.jsonl");
+    graft_status status = events != NULL ? GRAFT_OK : fail_memory("a path");
+    if (status == GRAFT_OK && file_exists(events) && (before || (whole->size > 0 && !ended)))
+        status = events_tell(whole);
+    *goes_on = before && whole->size > 0 && !whole->ended;
+    if (!ended && whole->ended)
+        log_info("the run on whole pictures is finished; boxes, and a run on them, come next");
+    mem_free(events);
+    return status;
+}
+
+static graft_status watch(struct watch *w, struct watch *whole, const char *boxes)
 {
     enum { PATIENCE = 4 }; // looks without a process before the run counts as dead: it may just have ended
-    struct watch w = {0};
     int lonely = 0;
-    if (o->n_inputs != 1)
-        return fail(GRAFT_BAD_OPTION, "which run? graft watch RUN");
-    w.folder = o->inputs[0];
     for (;;) {
-        const bool alone = file_holder(w.folder) == 0;
-        TRY(events_tell(&w));
-        if (w.ended) {
-            log_info("the run in '%s' is finished", w.folder);
+        bool first;
+        const bool alone = file_holder(w->folder) == 0;
+        TRY(whole_tell(whole, boxes, &first));
+        TRY(events_tell(w));
+        if (w->ended) {
+            log_info("the run in '%s' is finished", w->folder);
             return GRAFT_OK;
         }
         lonely = alone ? lonely + 1 : 0;
         if (lonely == PATIENCE)
-            return fail(GRAFT_FAILED, "the run in '%s' is not running: it was stopped or died in epoch %d", w.folder,
-                        w.epochs_told + 1);
+            return fail(GRAFT_FAILED, "the run in '%s' is not running: it was stopped or died in epoch %d%s", w->folder,
+                        (first ? whole : w)->epochs_told + 1, first ? " on whole pictures" : "");
         if (!alone)
-            progress_tell(&w);
+            progress_tell(first ? whole : w);
         if (hooks_cancelled())
-            return fail(GRAFT_CANCELLED, "no longer watching '%s'; the run itself goes on", w.folder);
+            return fail(GRAFT_CANCELLED, "no longer watching '%s'; the run itself goes on", w->folder);
         nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
     }
+}
+
+graft_status run_watch(const graft_options *o)
+{
+    struct watch w = {0}, whole = {0};
+    if (o->n_inputs != 1)
+        return fail(GRAFT_BAD_OPTION, "which run? graft watch RUN");
+    w.folder = o->inputs[0];
+    char *folder = path_join(w.folder, WHOLE_FOLDER), *boxes = path_join(w.folder, CAM_BOXES);
+    whole.folder = folder;
+    const graft_status status = folder != NULL && boxes != NULL ? watch(&w, &whole, boxes) : fail_memory("a path");
+    mem_free(folder);
+    mem_free(boxes);
+    return status;
 }

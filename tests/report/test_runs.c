@@ -207,9 +207,42 @@ static void test_watch(void **state)
     assert_int_equal(RUN("watch", &seen, NULL, "nowhere"), GRAFT_BAD_FILE);
 }
 
+// `train --crop cam`: the run on whole pictures, then the one on their boxes.
+static void test_watch_crops(void **state)
+{
+    (void)state;
+    static const char progress[] = "{\"stage\":\"train\",\"step\":3,\"steps\":9,\"loss\":0.5}\n";
+    struct seen seen = {.stop_after = 1};
+    char text[32];
+    assert_int_equal(file_make_folder("cam"), GRAFT_OK);
+    events("cam/whole", "100", 0.5, 0.8, 5, false);
+    file_put_text("cam/events.jsonl", "");
+    file_put_text("cam/whole/progress.json", progress);
+    snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    file_put_text("cam/.lock", text);
+    assert_int_equal(RUN("watch", &seen, NULL, "cam"), GRAFT_CANCELLED);
+    assert_int_equal(lines(seen.results), 1);
+    file_put_text("cam/.lock", "999999999\n");
+    seen = (struct seen){0};
+    assert_int_equal(RUN("watch", &seen, NULL, "cam"), GRAFT_FAILED);
+    assert_non_null(strstr(graft_message(), "died in epoch 2 on whole pictures"));
+    events("cam/whole", "100", 0.5, 0.8, 5, true);
+    seen = (struct seen){0};
+    assert_int_equal(RUN("watch", &seen, NULL, "cam"), GRAFT_FAILED);
+    assert_int_equal(lines(seen.results), 1);
+    assert_non_null(strstr(seen.log, "on whole pictures is finished"));
+    assert_non_null(strstr(graft_message(), "died in epoch 1"));
+    file_put_text("cam/boxes.csv", "path,left,top,width,height\n");
+    events("cam", "100", 0.5, 0.8, 5, true);
+    seen = (struct seen){0};
+    assert_int_equal(RUN("watch", &seen, NULL, "cam"), GRAFT_OK);
+    assert_int_equal(lines(seen.results), 1); // of the second run alone
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_remove),
-                                       cmocka_unit_test(test_watch)};
+                                       cmocka_unit_test(test_watch),
+                                       cmocka_unit_test(test_watch_crops)};
     return cmocka_run_group_tests_name("runs", tests, folder_setup, folder_teardown);
 }
