@@ -53,19 +53,27 @@ void train_resume_close(struct train_resume *r)
     *r = (struct train_resume){.lock = -1};
 }
 
-// How many classes the run has; 0: nobody can tell.
-static int classes_count(const char *folder)
+struct classes_had {
+    int n;             // that the run has; 0: nobody can tell
+    const char *moved; // of the data's, one that the run has under another number; NULL: none
+};
+
+static struct classes_had classes_had(const char *folder, const struct dataset *d)
 {
     struct file_map map;
-    int n = 0;
+    struct classes_had had = {0};
     char *path = path_join(folder, "classes.txt");
     if (path != NULL && file_exists(path) && file_map_open(path, &map) == GRAFT_OK) {
-        for (size_t i = 0; i < map.data.size; i++)
-            n += map.data.ptr[i] == '\n';
+        const char *at = (const char *)map.data.ptr, *end = at + map.data.size, *stop;
+        for (; at < end && (stop = memchr(at, '\n', (size_t)(end - at))) != NULL; at = stop + 1, had.n++)
+            for (int c = 0; c < d->n_classes; c++)
+                if (c != had.n && strlen(d->classes[c]) == (size_t)(stop - at) &&
+                    memcmp(d->classes[c], at, (size_t)(stop - at)) == 0)
+                    had.moved = d->classes[c];
         file_map_close(&map);
     }
     mem_free(path);
-    return n;
+    return had;
 }
 
 // *out (heap): what the file of the run says otherwise than `now`; "" for nothing.
@@ -146,13 +154,18 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
         goto done;
     TRY_GOTO(compare_file(r->folder, "classes.txt", classes, "", &class_changes));
     TRY_GOTO(compare_file(r->folder, "split.csv", split, "label,part,content or date", &data_changes));
-    const int had = classes_count(r->folder);
-    if (had > 0 && had != d->n_classes)
+    const struct classes_had had = classes_had(r->folder, d);
+    char what[200];
+    if (had.n != d->n_classes)
+        snprintf(what, sizeof what, "has %d classes and the data %d", had.n, d->n_classes);
+    else
+        snprintf(what, sizeof what, "knows '%.100s' under another number", had.moved != NULL ? had.moved : "");
+    if (had.n > 0 && (had.n != d->n_classes || had.moved != NULL))
         TRY_GOTO(fail(GRAFT_BAD_FILE,
-                      "the run in '%s' has %d classes and the data %d; of the classes %s.  A run cannot go on with "
-                      "other classes, not by --force either: put the data back, or begin a run with what it has "
-                      "learnt, `graft train --weights %s/model.safetensors -d DATA -o DIR`",
-                      r->folder, had, d->n_classes, class_changes, r->folder));
+                      "the run in '%s' %s; of the classes %s.  A run cannot go on with other classes, not by --force "
+                      "either: put the data back, or begin a run with what it has learnt, `graft train --weights "
+                      "%s/model.safetensors -d DATA -o DIR`",
+                      r->folder, what, class_changes, r->folder));
     r->data_changed = class_changes[0] != '\0' || data_changes[0] != '\0';
     if (!r->data_changed && changes[0] == '\0')
         goto done;

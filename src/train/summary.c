@@ -34,8 +34,13 @@ static graft_status data_tell(const struct trainer *t)
                  t->n * d->pseudo_share / PSEUDO_UNIT, pseudo);
     if (unused > 0)
         snprintf(others, sizeof others, ", %zu not used", unused);
-    log_info("data: %zu pictures to train on, %zu to validate%s; %d classes of %zu (%s) to %zu (%s) training pictures",
-             t->n, t->n_val, others, m->n_classes, count[least], m->classes[least], count[most], m->classes[most]);
+    if (count[least] == count[most])
+        log_info("data: %zu pictures to train on, %zu to validate%s; %d classes of %zu training pictures each", t->n,
+                 t->n_val, others, m->n_classes, count[most]);
+    else
+        log_info(
+            "data: %zu pictures to train on, %zu to validate%s; %d classes of %zu (%s) to %zu (%s) training pictures",
+            t->n, t->n_val, others, m->n_classes, count[least], m->classes[least], count[most], m->classes[most]);
     if (count[most] > UNBALANCED * count[least] && d->weights == NULL && d->balanced == 0)
         log_info(
             "data: the classes are unbalanced; --class-weights balanced or --balance give the small ones more weight");

@@ -112,6 +112,18 @@ again 3 '--batch 4 (was 8).  Add --force' 'with other options' : --batch 4
 again 0 'going on although something changed: --batch 4 (was 8)' 'with --force' : --batch 4 --force
 again 3 "holds efficientnet_lite0, not vgg16" 'another network, even with --force' : -m vgg16 --force
 again 3 'the classes 1 is new (2)' 'other classes' : --num-classes 3
+# A class may get another name, not another's place.
+printf 'path,label\n' >list.csv
+for n in 0 1 2 3 4 5 6 7; do
+    bmp $n.bmp 340 010 && echo "$n.bmp,$((n % 2))" >>list.csv
+done
+sed -i 's/,0$/,a/; s/,1$/,c/' list.csv
+"$graft" train --weights none -d list.csv --imgsz 32 --val 4 -b 4 --threads 1 --recipe guide --epochs 1 -o named >log 2>&1
+sed -i 's/,a$/,d/' list.csv
+expect 3 "knows 'c' under another number; of the classes 1 is gone (a), 1 is new (d)." 'a class in the place of another' \
+    "$graft" train --resume named --epochs 2 --force
+sed -i 's/,d$/,b/' list.csv
+expect 0 'of the classes 1 is gone (a), 1 is new (b)' 'a class of another name' "$graft" train --resume named --epochs 2 --force
 again 3 'nobody can tell, since copy/split.csv is missing' 'without its list of pictures' 'rm split.csv'
 again 0 'copy/events.jsonl is gone; it begins again here' 'without its logs' 'rm events.jsonl results.csv skipped.csv'
 holds 'the log goes on' grep -q '"event":"epoch","epoch":2' copy/events.jsonl

@@ -21,7 +21,7 @@ grep -q 'epoch  train_loss  val_loss  val_log_loss  val_top1  val_top5          
 is 'the table' $?
 grep -q "$(printf '\033')\[1m *[12] .*best" shown
 is 'the best epoch is bold' $?
-for text in 'data: 24 pictures to train on, 24 to validate; 2 classes of 12 (0) to 12 (0) training pictures' \
+for text in 'data: 24 pictures to train on, 24 to validate; 2 classes of 12 training pictures each' \
     'training: all layers' 'memory: about' 'recipe: '; do
     grep -qF "$text" shown
     is "before the first step: $text" $?
@@ -79,7 +79,7 @@ is 'a job in the background draws no live line' $?
 on 50 "$run -o flowing"
 [ "$(tr -d '\r' <shown | grep -v "$(printf '\033')" | awk '{ if (length > n) n = length } END { print n + 0 }')" -le 50 ]
 is 'messages flow in a narrow terminal' $?
-tr -d '\r' <shown | tr '\n' ' ' | tr -s ' ' | grep -qF '2 classes of 12 (0) to 12 (0) training pictures'
+tr -d '\r' <shown | tr '\n' ' ' | tr -s ' ' | grep -qF '2 classes of 12 training pictures each'
 is 'and are whole' $?
 printf 'n\n' | TERM=xterm script -qec "'$graft' runs rm flowing" /dev/null >shown 2>&1
 grep -q "'flowing' stays" shown && ! grep -q 'no terminal' shown && [ -d flowing ]
