@@ -10,6 +10,7 @@
 #include "infer/lbfgs.h"
 #include "infer/svm_train.h"
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,59 +106,127 @@ static graft_status platt_fit(const double *values, const int *labels, size_t n,
 
 // ---- C
 
-// Every row's values by the weights of the other folds; *right: how many of them are largest at the label.  `weights`
-// are of each fold: with `warm` each starts from those it had at another C, which is most of the way.
-static graft_status values_out_of_fold(const struct svm *s, const float *x, const int *labels, const int *fold,
-                                       size_t n, int folds, double c, double tolerance, bool warm, double *weights,
-                                       uint32_t *rows, double *values, size_t *right)
+struct trial {
+    const struct svm *svm;
+    const float *x;
+    const int *labels, *fold;
+    size_t n;
+    int folds;
+    double c, tolerance;
+    bool warm;       // each fold starts from the weights it had at another C, which is most of the way
+    double *weights; // by fold
+    uint32_t *rows;  // (folds, n)
+    double *values;  // (n, classes)
+};
+
+static double *weights_of(const struct trial *t, int k)
 {
-    *right = 0;
-    for (int k = 0; k < folds; k++) {
-        double *w = weights + (size_t)k * (size_t)s->n_classes * (size_t)(s->width + 1);
-        size_t others = 0;
-        for (size_t i = 0; i < n; i++)
-            if (fold[i] != k)
-                rows[others++] = (uint32_t)i;
-        if (others == n)
+    return t->weights + (size_t)k * (size_t)t->svm->n_classes * (size_t)(t->svm->width + 1);
+}
+
+// The values of a fold's rows by the weights of the others; *right: how many of them are largest at the label.
+static graft_status fold_values(const struct trial *t, int k, size_t *right)
+{
+    const struct svm *s = t->svm;
+    uint32_t *rows = t->rows + (size_t)k * t->n;
+    double *w = weights_of(t, k);
+    size_t others = 0;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->fold[i] != k)
+            rows[others++] = (uint32_t)i;
+    if (others == t->n)
+        return GRAFT_OK;
+    TRY(svm_train(t->x, t->labels, rows, others, s->width, s->n_classes, t->c, t->tolerance, t->warm, w));
+    for (size_t i = 0; i < t->n; i++) {
+        double *f = t->values + i * (size_t)s->n_classes;
+        int best = 0;
+        if (t->fold[i] != k)
             continue;
-        TRY(svm_train(x, labels, rows, others, s->width, s->n_classes, c, tolerance, warm, w));
-        for (size_t i = 0; i < n; i++) {
-            double *f = values + i * (size_t)s->n_classes;
-            int best = 0;
-            if (fold[i] != k)
-                continue;
-            svm_values(w, x + i * (size_t)s->width, s->width, s->n_classes, f);
-            for (int j = 1; j < s->n_classes; j++)
-                best = f[j] > f[best] ? j : best;
-            *right += best == labels[i];
-        }
-        if (hooks_cancelled())
-            return fail(GRAFT_CANCELLED, "stopped");
+        svm_values(w, t->x + i * (size_t)s->width, s->width, s->n_classes, f);
+        for (int j = 1; j < s->n_classes; j++)
+            best = f[j] > f[best] ? j : best;
+        *right += best == t->labels[i];
     }
     return GRAFT_OK;
+}
+
+// How many folds at once: each has its rows for itself, 16 bytes a feature in liblinear's form.
+static int at_once(const struct trial *t)
+{
+    const double bytes = 16.0 * (double)t->n * (t->svm->width + 2), room = 0.5 * (double)mem_available();
+    const int threads = omp_get_max_threads() < t->folds ? omp_get_max_threads() : t->folds;
+    return bytes * threads <= room ? threads : bytes * 2 <= room ? (int)(room / bytes) : 1;
+}
+
+// The folds side by side; the first failure's message is brought to the caller's thread.
+static graft_status values_out_of_fold(const struct trial *t, size_t *right)
+{
+    graft_status status = GRAFT_OK;
+    char *message = NULL;
+    size_t sum = 0;
+    bool stopped = false;
+#pragma omp parallel for schedule(dynamic) reduction(+ : sum) num_threads(at_once(t))
+    for (int k = 0; k < t->folds; k++) {
+        bool leave;
+        size_t own = 0;
+#pragma omp critical(svm_folds)
+        {
+            stopped |= omp_get_thread_num() == 0 && hooks_cancelled();
+            leave = stopped || status != GRAFT_OK;
+        }
+        const graft_status one = leave ? GRAFT_OK : fold_values(t, k, &own);
+#pragma omp critical(svm_folds)
+        if (one != GRAFT_OK && status == GRAFT_OK) {
+            status = one;
+            message = mem_text(graft_message());
+        }
+        sum += own;
+    }
+    *right = sum;
+    if (status != GRAFT_OK)
+        fail(status, "%s", message != NULL ? message : "a fold failed");
+    else if (stopped || hooks_cancelled())
+        status = fail(GRAFT_CANCELLED, "stopped");
+    mem_free(message);
+    return status;
+}
+
+// On all rows, from the mean of the folds' weights.
+static graft_status all_fit(struct svm *s, const struct trial *t)
+{
+    const size_t size = (size_t)s->n_classes * (size_t)(s->width + 1);
+    for (size_t i = 0; i < size; i++) {
+        s->w[i] = 0;
+        for (int k = 0; k < t->folds; k++)
+            s->w[i] += weights_of(t, k)[i] / t->folds;
+    }
+    for (size_t i = 0; i < t->n; i++)
+        t->rows[i] = (uint32_t)i;
+    return svm_train(t->x, t->labels, t->rows, t->n, s->width, s->n_classes, s->c, FINE, true, s->w);
 }
 
 graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int *fold, size_t n, int folds, double c,
                      double *accuracy, double *values)
 {
     const size_t size = (size_t)s->n_classes * (size_t)(s->width + 1);
-    uint32_t *rows = mem_alloc((n + 1) * sizeof *rows);
-    double best = -1, *weights = mem_alloc((size_t)folds * size * sizeof *weights);
-    bool warm = false;
+    struct trial t = {s, x, labels, fold, n, folds, .tolerance = ROUGH, .values = values};
+    double best = -1;
     size_t right;
     graft_status status = GRAFT_OK;
+    t.rows = mem_alloc(((size_t)folds * n + 1) * sizeof *t.rows);
+    t.weights = mem_zero((size_t)folds * size, sizeof *t.weights);
     s->w = mem_alloc(size * sizeof *s->w);
     s->platt = mem_alloc(2 * (size_t)s->n_classes * sizeof *s->platt);
-    if (rows == NULL || weights == NULL || s->w == NULL || s->platt == NULL)
+    if (t.rows == NULL || t.weights == NULL || s->w == NULL || s->platt == NULL)
         TRY_GOTO(fail_memory("the support vector machine"));
     s->c = c;
     for (int i = 0; i < SVM_STRENGTHS; i++) {
         accuracy[i] = -1;
         if (c > 0) // it is given
             continue;
-        TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, svm_strengths[i], ROUGH, warm, weights, rows, values,
-                                    &right));
-        warm = true;
+        t.c = svm_strengths[i];
+        TRY_GOTO(values_out_of_fold(&t, &right));
+        t.warm = true;
         accuracy[i] = (double)right / (double)n;
         hooks_progress(&(graft_progress){.stage = "svm", .step = i + 1, .steps = SVM_STRENGTHS});
         if (accuracy[i] > best) {
@@ -165,15 +234,15 @@ graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int
             s->c = svm_strengths[i];
         }
     }
-    TRY_GOTO(values_out_of_fold(s, x, labels, fold, n, folds, s->c, FINE, warm, weights, rows, values, &right));
+    t.c = s->c;
+    t.tolerance = FINE;
+    TRY_GOTO(values_out_of_fold(&t, &right));
     for (int k = 0; k < s->n_classes; k++)
         TRY_GOTO(platt_fit(values, labels, n, s->n_classes, k, s->platt + 2 * k));
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (uint32_t)i;
-    TRY_GOTO(svm_train(x, labels, rows, n, s->width, s->n_classes, s->c, FINE, false, s->w));
+    TRY_GOTO(all_fit(s, &t));
 done:
-    mem_free(rows);
-    mem_free(weights);
+    mem_free(t.rows);
+    mem_free(t.weights);
     return status;
 }
 
