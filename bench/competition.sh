@@ -1,6 +1,7 @@
 #!/bin/sh
 # bench/competition.sh GRAFT WEIGHTS IDX_FOLDER WORK [SEED...]: the whole entry at small scale, what each step buys.
-# docs/competition.md explains it.  Prints a table: log-loss on the pictures of groups that nothing was trained on.
+# docs/competition.md explains it.  Prints log-loss on held-out pictures and on those of groups that nothing was trained
+# on, by seed, then mean and sample standard deviation over the seeds.
 set -eu
 graft=$(readlink -f "$1") weights=$(readlink -f "$2") fashion=$(readlink -f "$3") work=$4
 shift 4
@@ -19,8 +20,50 @@ score() { # of predictions in a CSV: the labels put beside them
     "$graft" ensemble scored.csv --json 2>>log | sed 's/"members".*\]//' | log_loss
 }
 options="--weights $weights --imgsz 64 ${OPTIONS:---epochs 6 --augment flip=h,shift=0.08,rotate=5}"
-row() { printf '%-44s %8.6s %8.6s\n' "$1" "$2" "$3"; }
+row() { printf '%-44s %8.6s %8.6s\n' "$1" "$2" "$3" | tee -a table; }
+# Of a table of several seeds: the four folds as their mean and their best, then every row over the seeds.
+over_seeds() {
+    awk 'function put(name, held, unseen) {
+             if (!(name in n)) names[++count] = name
+             n[name]++
+             x[name, "held", n[name]] = held
+             x[name, "unseen", n[name]] = unseen
+         }
+         function spread(name, which,   i, mean, square) {
+             if (x[name, which, 1] == "-") return "-"
+             for (i = 1; i <= n[name]; i++) mean += x[name, which, i] / n[name]
+             for (i = 1; i <= n[name]; i++) square += (x[name, which, i] - mean) ^ 2
+             return sprintf("%.3f +- %.3f", mean, n[name] > 1 ? sqrt(square / (n[name] - 1)) : 0)
+         }
+         /^seed/ { next }
+         {
+             name = substr($0, 1, 44)
+             sub(/ +$/, "", name)
+             held = $(NF - 1)
+             unseen = $NF
+         }
+         /^fold/ {
+             folds++
+             held_sum += held / 4
+             unseen_sum += unseen / 4
+             best = folds == 1 || unseen < best ? unseen : best
+             if (folds < 4) next
+             put("a fold, mean of the four", held_sum, unseen_sum)
+             put("the best of the four on unseen groups", "-", best)
+             folds = held_sum = unseen_sum = 0
+             next
+         }
+         /^the four/ && !/arithmetic/ { base = name }
+         /^\+/ { name = base " " name }
+         { put(name, held, unseen) }
+         END {
+             printf "%-60s %17s %17s\n", n[names[1]] " seeds", "held", "unseen"
+             for (i = 1; i <= count; i++)
+                 printf "%-60s %17s %17s\n", names[i], spread(names[i], "held"), spread(names[i], "unseen")
+         }' table
+}
 
+: >table
 for seed; do
     row "seed $seed" held unseen
     "$graft" train $options -d data/train.csv --seed "$seed" --group none --val 0.25 -o plain-$seed --json >>log 2>&1
@@ -49,3 +92,4 @@ for seed; do
     "$graft" svm "$weights" -d data/train.csv --imgsz 64 --folds 4 -o svm-$seed >>log 2>&1 &&
         row 'linear SVM on published features' "$("$graft" ensemble svm-$seed/oof_predictions.csv --json 2>>log | sed 's/"members".*\]//' | log_loss)" "$(unseen svm-$seed)"
 done
+over_seeds

@@ -1,0 +1,29 @@
+#!/bin/sh
+# bench/crops.sh GRAFT WEIGHTS IDX_FOLDER WORK [SEED...]: what `train --crop cam` buys where the right place is small
+# (bench/cluttered_fashion.py).  Prints log-loss and accuracy on the test pictures: of whole pictures, of the network's
+# own crops, of crops where the garments are.
+set -eu
+[ $# -ge 4 ] || { sed -n 2,4p "$0"; exit 2; }
+graft=$(readlink -f "$1") weights=$(readlink -f "$2") fashion=$(readlink -f "$3") work=$4
+shift 4
+[ $# -gt 0 ] || set -- 0
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$work"
+cd "$work"
+[ -d data ] || "${PYTHON:-python3}" "$here/cluttered_fashion.py" "$fashion" data
+options="--weights $weights -d data/train.csv --imgsz 160 ${OPTIONS:---epochs 6} --val 0.15"
+row() { # NAME MODEL [OPTION]...
+    name=$1
+    shift
+    "$graft" val "$@" -d data/test.csv --split all --json 2>>log |
+        sed -n 's/.*"log_loss": *\([0-9.]*\).*"top1": *\([0-9.]*\).*/\1 \2/p' |
+        { read -r loss top1 && printf '%-32s %8.6s %8.6s\n' "$name" "$loss" "$top1"; }
+}
+for seed; do
+    printf '%-32s %8s %8s\n' "seed $seed" log-loss accuracy
+    "$graft" train $options --seed "$seed" --crop cam -o cam-$seed >>log 2>&1
+    row 'whole pictures' cam-$seed/whole
+    row 'crops by its own activation' cam-$seed --crop cam
+    "$graft" train $options --seed "$seed" --crop data/boxes.csv -o true-$seed >>log 2>&1
+    row 'crops where the garments are' true-$seed --crop data/boxes.csv
+done
