@@ -272,43 +272,56 @@ static const char *option_shown(const struct run_data *d, const char *name)
                                   : "not set";
 }
 
+static bool option_differs(const struct comparison *c, const char *name, const json_t *value)
+{
+    const struct run_data *first = &c->entries[0].run;
+    if (strcmp(name, "output") == 0 || (c->folds && strcmp(name, "fold") == 0))
+        return false;
+    for (size_t i = 1; i < c->n; i++) {
+        const struct run_data *other = &c->entries[i].run;
+        if (!json_equal(value, json_object_get(other->args, name)) &&
+            (json_is_array(value) || strcmp(option_shown(first, name), option_shown(other, name)) != 0))
+            return true;
+    }
+    return false;
+}
+
 static void options(struct comparison *c)
 {
     struct text *t = &c->text;
+    json_t *args = (json_t *)c->entries[0].run.args;
     const char *name;
     const json_t *value;
     int rows = 0;
+    json_object_foreach(args, name, value) rows += option_differs(c, name, value);
+    if (rows == 0 && c->folds)
+        return;
     page_section(t, "options", "Options that differ");
+    if (rows == 0) {
+        html_put(t, "<p>None.</p>\n</section>\n");
+        return;
+    }
     page_scroll(t, "Options that differ");
     html_put(t, "<table>\n<thead><tr><th scope=\"col\" class=\"words\">Option</th>");
     for (size_t i = 0; i < c->n; i++)
         html_put(t, "<th scope=\"col\" class=\"words\">%s</th>", c->entries[i].name);
     html_put(t, "</tr></thead>\n<tbody>\n");
-    json_object_foreach((json_t *)c->entries[0].run.args, name, value)
+    json_object_foreach(args, name, value)
     {
-        bool same = true;
-        for (size_t i = 1; i < c->n; i++)
-            same &= json_equal(value, json_object_get(c->entries[i].run.args, name)) ||
-                    (!json_is_array(value) &&
-                     strcmp(option_shown(&c->entries[0].run, name), option_shown(&c->entries[i].run, name)) == 0);
-        if (same || strcmp(name, "output") == 0)
+        if (!option_differs(c, name, value))
             continue;
         html_put(t, "<tr><th scope=\"row\" class=\"words\">%s</th>", name);
         for (size_t i = 0; i < c->n; i++)
             html_put(t, "<td class=\"words\">%s</td>", option_shown(&c->entries[i].run, name));
         html_put(t, "</tr>\n");
-        rows++;
     }
-    html_put(t, "</tbody>\n</table>\n</div>\n");
-    if (rows == 0)
-        html_put(t, "<p>None.</p>\n");
-    html_put(t, "</section>\n");
+    html_put(t, "</tbody>\n</table>\n</div>\n</section>\n");
 }
 
 // Of the folds of one data set, none of which is better than another.
 static void folds_lead(struct comparison *c)
 {
-    double loss = 0, top1 = 0;
+    double loss = 0, top1 = 0, squares = 0;
     size_t n = 0;
     for (size_t i = 0; i < c->n; i++)
         if (c->entries[i].figures.n > 0) {
@@ -316,11 +329,17 @@ static void folds_lead(struct comparison *c)
             top1 += c->entries[i].figures.m.top1;
             n++;
         }
-    if (n > 0)
-        html_put(&c->text,
-                 "<p class=\"lead\">The mean of %zu fold%s: log-loss <b>%.3f</b>, right on <b>%.1f&nbsp;%%</b> of the "
-                 "pictures that were held out.</p>\n",
-                 n, n == 1 ? "" : "s", loss / (double)n, top1 / (double)n * 100);
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->entries[i].figures.n > 0)
+            squares += pow(c->entries[i].figures.m.log_loss - loss / (double)n, 2);
+    html_put(&c->text, "<p class=\"lead\">The mean of %zu fold%s: log-loss <b>%.3f</b>", n, n == 1 ? "" : "s",
+             loss / (double)n);
+    if (n > 1)
+        html_put(&c->text, " (standard deviation %.3f)", sqrt(squares / (double)(n - 1)));
+    html_put(&c->text, ", right on <b>%.1f&nbsp;%%</b> of the pictures that were held out.</p>\n",
+             top1 / (double)n * 100);
 }
 
 static graft_status page_make(struct comparison *c)

@@ -47,6 +47,7 @@ kill -INT $! && wait $!
 holds 'one way to go on' sh -c "[ \"\$(grep -c -- '--resume halted\`' told)\" = 1 ] && ! grep -q -- '--resume halted/fold' told"
 expect 0 'folds/report.html' 'report of a fold run' "$graft" report folds
 holds 'its folds side by side' sh -c "grep -q '3 folds side by side' folds/report.html && grep -q 'fold-2' folds/report.html"
+holds 'with their spread' sh -c "grep -q '(standard deviation [0-9.]*)' folds/report.html && ! grep -q 'Options that differ' folds/report.html"
 expect 3 'name folds/fold-0' 'watch of a fold run' "$graft" watch folds
 expect 3 'name folds/fold-0' 'report of a fold run and another' "$graft" report folds run
 expect 3 'name folds/fold-0' 'knn of a fold run' "$graft" knn folds pictures --csv near.csv
