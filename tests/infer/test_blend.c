@@ -420,14 +420,19 @@ static graft_status ensemble_of(const char *first, const char *second)
     return ensemble_write(&e, "ens");
 }
 
-static void old_ensemble(void) // of the models "one" and "two"
+static void old_ensemble(void) // of the models "one" and "two", with what looks for their boxes
 {
+    assert_int_equal(file_make_folder("whole"), GRAFT_OK);
+    assert_int_equal(file_write_all("whole/one", "eye of one", 10), GRAFT_OK);
+    assert_int_equal(file_write_all("whole/two", "eye of two", 10), GRAFT_OK);
     assert_int_equal(file_make_folder("ens"), GRAFT_OK);
     assert_int_equal(file_write_all("one", "one", 3), GRAFT_OK);
     assert_int_equal(file_write_all("two", "two", 3), GRAFT_OK);
     assert_int_equal(file_write_all("three", "three", 5), GRAFT_OK);
     assert_int_equal(ensemble_of("one", "two"), GRAFT_OK);
     assert_true(holds("ens/member-0-0.safetensors", "one") && holds("ens/member-1-0.safetensors", "two"));
+    assert_true(holds("ens/whole/member-0-0.safetensors", "eye of one"));
+    assert_true(holds("ens/whole/member-1-0.safetensors", "eye of two"));
 }
 
 // Whatever call fails, alone or with all after it: the models are all there, and the folder is the old ensemble, the
@@ -457,10 +462,12 @@ static void test_ensemble_is_whole(void **state)
             assert_true(holds("ens/member-0-0.safetensors", "one"));
             const bool new = holds("ens/member-1-0.safetensors", "three");
             assert_true(new || holds("ens/member-1-0.safetensors", "two"));
+            assert_true(holds("ens/whole/member-0-0.safetensors", "eye of one"));
             if (ensemble_is("ens")) {
                 struct ensemble e;
                 assert_int_equal(ensemble_read("ens", &e), GRAFT_OK);
                 assert_string_equal(e.members[1].name, new ? "three" : "two"); // what it is of
+                assert_int_equal(file_exists("ens/whole/member-1-0.safetensors"), !new); // three has none
                 ensemble_free(&e);
             }
         }
