@@ -1,7 +1,7 @@
 #!/bin/sh
 # bench/crops.sh GRAFT WEIGHTS IDX_FOLDER WORK [SEED...]: what `train --crop cam` buys where the right place is small
 # (bench/cluttered_fashion.py).  Prints log-loss and accuracy on the test pictures: of whole pictures, of the network's
-# own crops, of crops where the garments are.
+# own crops, of both together, of crops where the garments are.
 set -eu
 [ $# -ge 4 ] || { sed -n 2,4p "$0"; exit 2; }
 graft=$(readlink -f "$1") weights=$(readlink -f "$2") fashion=$(readlink -f "$3") work=$4
@@ -24,6 +24,8 @@ for seed; do
     "$graft" train $options --seed "$seed" --crop cam -o cam-$seed >>log 2>&1
     row 'whole pictures' cam-$seed/whole
     row 'crops by its own activation' cam-$seed --crop cam
+    "$graft" ensemble cam-$seed/whole cam-$seed -o both-$seed >>log 2>&1
+    row 'both, geometric mean' both-$seed --crop cam
     "$graft" train $options --seed "$seed" --crop data/boxes.csv -o true-$seed >>log 2>&1
     row 'crops where the garments are' true-$seed --crop data/boxes.csv
 done

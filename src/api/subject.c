@@ -43,7 +43,8 @@ static graft_status fail_without_boxes(const char *name, bool asks)
     return GRAFT_BAD_FILE;
 }
 
-graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
+// Whether it takes boxes or must do without is the caller's to check.
+static graft_status model_open_whole(const graft_options *o, const char *name, long size, struct model *out)
 {
     int resize = -1;
     enum predicting predicting;
@@ -72,11 +73,17 @@ graft_status model_open_ready(const graft_options *o, const char *name, long siz
     mem_free(file);
     TRY(status);
     out->input.icc |= option_set(o, "icc");
-    TRY(profiles_check(&out->input));
-    const bool asks = option_known(o, "crop"), boxes = asks && option_text(o, "crop") != NULL;
-    if (out->input.crop && !boxes)
-        return fail_without_boxes(name, asks);
-    if (!out->input.crop && boxes)
+    return profiles_check(&out->input);
+}
+
+static bool boxes_given(const graft_options *o) { return option_known(o, "crop") && option_text(o, "crop") != NULL; }
+
+graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
+{
+    TRY(model_open_whole(o, name, size, out));
+    if (out->input.crop && !boxes_given(o))
+        return fail_without_boxes(name, option_known(o, "crop"));
+    if (!out->input.crop && boxes_given(o))
         return fail(GRAFT_BAD_OPTION, "--crop: '%s' was trained on whole pictures", name);
     return GRAFT_OK;
 }
@@ -99,7 +106,7 @@ graft_status tta_option(const graft_options *o, const struct model *m, const str
     return GRAFT_OK;
 }
 
-// A member of an ensemble, as the options have it.
+// A member of an ensemble, as the options have it.  Boxes are for those of crops; others look at whole pictures.
 struct opening {
     const graft_options *o;
     struct dataset *d;
@@ -110,8 +117,11 @@ struct opening {
 static graft_status member_ready(void *user, const char *file, struct model *out, struct tta *tta)
 {
     const struct opening *a = user;
-    TRY(model_open_ready(a->o, file, 0, out));
-    TRY(crop_look(a->o, file, a->d, a->order, a->n));
+    TRY(model_open_whole(a->o, file, 0, out));
+    if (out->input.crop && !boxes_given(a->o))
+        return fail_without_boxes(file, option_known(a->o, "crop"));
+    if (out->input.crop)
+        TRY(crop_look(a->o, file, a->d, a->order, a->n));
     return tta_option(a->o, out, a->d, tta);
 }
 
@@ -291,6 +301,11 @@ graft_status predict_all(const graft_options *o, struct subject *subject, struct
         goto done;
     }
     if (e->n_members > 0) {
+        bool crops = true;
+        if (boxes_given(o))
+            TRY_GOTO(ensemble_crops(e, &crops));
+        if (!crops)
+            TRY_GOTO(fail(GRAFT_BAD_OPTION, "--crop: all models of the ensemble were trained on whole pictures"));
         struct opening opening = {o, d, order, n};
         const struct scoring how = {(int)batch, (int)workers, option_set(o, "exact"), NULL, stage, bf16};
         TRY_GOTO(ensemble_scores(e, d, order, n, &how, member_ready, &opening, &scores));

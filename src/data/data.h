@@ -133,7 +133,7 @@ graft_status picture_resize(const struct picture *src, int w, int h, enum filter
 graft_status profiles_check(const struct input_spec *spec);
 // What enters the network: resized and cropped by the rule, (x - mean) * scale; dst (3, size, size), b g r when asked.
 graft_status picture_prepare(const struct picture *src, const struct input_spec *spec, float *dst);
-// Tells whether a sample changed: of a file its size and time of change, of an array's element its bytes.  0: not
+// Tells whether a picture changed: of a file its size and time of change, of an array's element its bytes.  0: not
 // there.
 uint64_t sample_stamp(const struct dataset *d, size_t index);
 // How an epoch's pictures are changed; a pure function of (seed, epoch, sample).

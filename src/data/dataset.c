@@ -225,8 +225,9 @@ static graft_status array_picture(const struct dataset *d, const uint8_t *src, s
     return GRAFT_OK;
 }
 
-static uint64_t content_stamp(const struct dataset *d, const struct sample *s)
+uint64_t sample_stamp(const struct dataset *d, size_t index)
 {
+    const struct sample *s = &d->samples[index];
     struct stat st;
     if (s->data != NULL) {
         const size_t size = (size_t)d->array_c * d->array_h * d->array_w * (d->array_float ? sizeof(float) : 1);
@@ -240,13 +241,6 @@ static uint64_t content_stamp(const struct dataset *d, const struct sample *s)
         return 0;
     const int64_t facts[] = {st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
     return hash_of((bytes){(const uint8_t *)facts, sizeof facts});
-}
-
-uint64_t sample_stamp(const struct dataset *d, size_t index)
-{
-    const struct sample *s = &d->samples[index];
-    const uint64_t stamp = content_stamp(d, s);
-    return s->box != NULL ? stamp ^ hash_of((bytes){(const uint8_t *)s->box, 4 * sizeof *s->box}) : stamp;
 }
 
 graft_status sample_open(const struct dataset *d, size_t index, struct file_map *out)
@@ -318,7 +312,8 @@ static graft_status boxed_load(const struct dataset *d, size_t index, const stru
     graft_status status = picture_box(&whole, d->samples[index].box, &p);
     picture_free(&whole);
     TRY(status);
-    status = how != NULL ? picture_augment(&p, spec, how, index, dst) : picture_prepare(&p, spec, dst);
+    status = how != NULL ? picture_augment(&p, spec, how, sample_number(d, index), dst)
+                         : picture_prepare(&p, spec, dst);
     picture_free(&p);
     return status;
 }
@@ -344,7 +339,7 @@ graft_status sample_load(const struct dataset *d, size_t index, const struct inp
         own.epoch = 0; // epochs count from 1
     struct need need = {spec, plain ? NULL : &own, sample_number(d, index), d->shrink};
     const bool whole = how == NULL || how->fixed || d->shrink == 0;
-    if (d->samples[index].box != NULL)
+    if (spec->crop && d->samples[index].box != NULL)
         return boxed_load(d, index, spec, plain ? NULL : &own, dst);
     const bool printed = d->prints == NULL || d->prints[index].state != FINGERPRINT_NONE;
     const struct decode_job job = {.icc = spec->icc, .wanted = whole ? NULL : tell_wanted,

@@ -56,31 +56,54 @@ static graft_status names_of(const json_t *array, char ***out, int *n)
     return GRAFT_OK;
 }
 
-graft_status model_file_classes(const char *file, char ***out, int *n)
+// What the metadata of a model file say under that name; NULL: nothing.
+static graft_status entry_read(const char *file, const char *name, json_t **out)
 {
     struct tensor_set set = {0};
-    json_t *meta = NULL, *classes = NULL;
+    json_t *meta = NULL;
     graft_status status = GRAFT_OK;
     *out = NULL;
-    *n = 0;
     TRY(weights_read(file, &set));
     if (set.metadata != NULL)
         TRY_GOTO(json_parse((bytes){(const uint8_t *)set.metadata, strlen(set.metadata)}, file, &meta));
-    const char *text = json_string_value(json_object_get(meta, "graft.classes"));
-    if (text == NULL)
-        TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: not a graft model, so nobody knows its classes; `graft convert` makes one",
-                      file));
-    TRY_GOTO(json_parse((bytes){(const uint8_t *)text, strlen(text)}, file, &classes));
-    TRY_GOTO(names_of(classes, out, n));
+    const char *text = json_string_value(json_object_get(meta, name));
+    if (text != NULL)
+        TRY_GOTO(json_parse((bytes){(const uint8_t *)text, strlen(text)}, file, out));
 done:
     json_decref(meta);
-    json_decref(classes);
     tensor_set_free(&set);
+    return status;
+}
+
+graft_status model_file_classes(const char *file, char ***out, int *n)
+{
+    json_t *classes;
+    *out = NULL;
+    *n = 0;
+    TRY(entry_read(file, "graft.classes", &classes));
+    if (classes == NULL)
+        return fail(GRAFT_BAD_FILE, "%s: not a graft model, so nobody knows its classes; `graft convert` makes one",
+                    file);
+    const graft_status status = names_of(classes, out, n);
+    json_decref(classes);
     if (status != GRAFT_OK) {
         names_release(*out, *n);
         *out = NULL;
     }
     return status;
+}
+
+graft_status ensemble_crops(const struct ensemble *e, bool *out)
+{
+    *out = false;
+    for (int m = 0; m < e->n_members; m++)
+        for (int i = 0; i < e->members[m].n_files && !*out; i++) {
+            json_t *input;
+            TRY(entry_read(e->members[m].files[i], "graft.input", &input));
+            *out = json_is_true(json_object_get(input, "crop"));
+            json_decref(input);
+        }
+    return GRAFT_OK;
 }
 
 // ---- the folder

@@ -32,6 +32,7 @@ graft_status ensemble_check(const struct ensemble *e, const char *folder);
 // new one is made of.
 graft_status ensemble_write(const struct ensemble *e, const char *folder);
 graft_status model_file_classes(const char *file, char ***out, int *n); // of a graft model; heap: names and the list
+graft_status ensemble_crops(const struct ensemble *e, bool *out); // whether any of its models was trained on crops
 void names_release(char **names, int n);
 
 // Opens a member's model as the options have it, and says in which views it looks.

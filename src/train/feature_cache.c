@@ -88,6 +88,8 @@ static uint64_t picture_key(const struct trainer *t, uint32_t index, const struc
     }
     put_text(&h, s->path);
     hash_put(&h, &stamp, sizeof stamp);
+    if (s->box != NULL)
+        hash_put(&h, s->box, 4 * sizeof *s->box);
     if (how != NULL && s->copy > 0) { // what is drawn for it
         augment_text(how->augment, text, sizeof text);
         put_text(&h, text);

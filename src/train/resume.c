@@ -153,7 +153,9 @@ graft_status train_resume_check(struct train_resume *r, const struct dataset *d,
     if (r->checkpoint == NULL) // it starts again, with what there is now
         goto done;
     TRY_GOTO(compare_file(r->folder, "classes.txt", classes, "", &class_changes));
-    TRY_GOTO(compare_file(r->folder, "split.csv", split, "label,part,content or date", &data_changes));
+    TRY_GOTO(compare_file(r->folder, "split.csv", split,
+                          d->n_groups > 0 ? "label,part,content or date,group,box" : "label,part,content or date,box",
+                          &data_changes));
     const struct classes_had had = classes_had(r->folder, d);
     char what[200];
     if (had.n != d->n_classes)

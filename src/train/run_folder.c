@@ -186,7 +186,10 @@ static uint64_t stamp_of(const struct dataset *d, size_t index)
 static void split_put(struct text *split, const struct dataset *d)
 {
     static const char *const parts[] = {"train", "val", "test", "unused", "pseudo"};
-    text_put(split, d->n_groups > 0 ? "path,label,split,stamp,group\n" : "path,label,split,stamp\n");
+    bool boxes = false;
+    for (size_t i = 0; i < d->count; i++)
+        boxes |= d->samples[i].box != NULL;
+    text_put(split, "path,label,split,stamp%s%s\n", d->n_groups > 0 ? ",group" : "", boxes ? ",box" : "");
     for (size_t i = 0; i < d->count; i++) {
         const struct sample *s = &d->samples[i];
         if (s->copy > 0 || s->round > 0)
@@ -199,6 +202,10 @@ static void split_put(struct text *split, const struct dataset *d)
             text_put(split, ",");
             text_put_field(split, s->group > 0 ? d->groups[s->group - 1] : "");
         }
+        if (boxes)
+            text_put(split, ",");
+        for (int k = 0; k < 4 && s->box != NULL; k++)
+            text_put(split, "%s%.9g", k > 0 ? " " : "", (double)s->box[k]);
         text_put(split, "\n");
     }
 }

@@ -135,6 +135,19 @@ expect 0 'pictures/3.bmp' 'predict by all of them' "$graft" predict cams picture
 "$graft" predict cams/fold-1 pictures --crop cams/fold-1/boxes.csv --csv wanted.csv >log 2>&1
 "$graft" predict cams/fold-1 pictures --crop cam --csv found.csv >log 2>&1
 holds 'each by its own' cmp found.csv wanted.csv
+# Models of crops and of whole pictures together: each sees its own.
+expect 0 'all, arithmetic' 'ensemble of both' "$graft" ensemble cams/fold-0 cams/fold-0/whole --rule arithmetic -o mixed
+for of in cam cams/fold-0/boxes.csv; do
+    expect 0 'pictures/3.bmp' "both, --crop $of" "$graft" predict mixed pictures --crop "$of" --csv found.csv
+    "$graft" predict cams/fold-0 pictures --crop "$of" --csv 1.csv >log 2>&1
+    "$graft" predict cams/fold-0/whole pictures --csv 2.csv >log 2>&1
+    paste -d, 1.csv 2.csv found.csv | awk -F, 'NR > 1 { n++; d = ($2 + $5) / 2 - $8; if (d > 1e-6 || d < -1e-6) bad = 1 } END { exit bad || !n }' &&
+        ok 'their mean' || not_ok 'their mean'
+done
+expect 3 'knows nothing else' 'both, without boxes' "$graft" predict mixed pictures
+"$graft" ensemble cams/fold-0/whole cams/fold-1/whole -o wholes >log 2>&1
+expect 2 'all models of the ensemble were trained on whole pictures' 'boxes for nobody' "$graft" predict wholes pictures --crop cam
+
 # An ensemble takes along what looks for its members' boxes, and forgets what nobody needs any more.
 expect 0 'all, geometric' 'ensemble of models of crops' "$graft" ensemble cams --rule geometric -o together
 "$graft" predict together pictures --crop cam --csv found.csv >log 2>&1
