@@ -106,7 +106,7 @@ static void help_all(void)
            graft_version());
     for (int i = 0; graft_command_name(i) != NULL; i++)
         printf("  %-10s %s\n", graft_command_name(i), graft_command_help(graft_command_name(i), NULL, NULL));
-    printf("\n`graft COMMAND --help` shows a command's options and examples.\n");
+    printf("\n`graft COMMAND --help` shows a command's options and examples, as does `graft help COMMAND`.\n");
 }
 
 enum { HELP_INDENT = 29, HELP_WIDTH = 118 };
@@ -231,33 +231,42 @@ static void give_back(void)
 #endif
 }
 
+static bool asks_help(const char *arg) { return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0; }
+
 int main(int argc, char **argv)
 {
     wait_briefly(argv);
     give_back();
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    const bool help = argc > 1 && strcmp(argv[1], "help") == 0; // `graft help COMMAND`
+    const char *name = argc > 1 + help ? argv[1 + help] : NULL;
+    if (name == NULL || asks_help(name)) {
         help_all();
         return argc < 2 ? GRAFT_BAD_OPTION : 0;
     }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (strcmp(name, "--version") == 0) {
         printf("graft %s\n", graft_version());
         return 0;
     }
-    graft_options *options = graft_options_new(argv[1]);
+    graft_options *options = graft_options_new(name);
     if (options == NULL) {
-        fprintf(stderr, "graft: no command '%s'; the commands are", argv[1]);
+        fprintf(stderr, "graft: no command '%s'; the commands are", name);
         for (int i = 0; graft_command_name(i) != NULL; i++)
             fprintf(stderr, " %s", graft_command_name(i));
         fputc('\n', stderr);
         return GRAFT_BAD_OPTION;
     }
-    command = strcmp(argv[1], "eval") == 0 ? "val" : argv[1];
+    command = strcmp(name, "eval") == 0 ? "val" : name;
     bool only_inputs = false;
+    if (help) {
+        help_command();
+        graft_options_free(options);
+        return 0;
+    }
     for (int i = 2; i < argc; i++) {
         graft_status status = GRAFT_OK;
         if (only_inputs)
             status = graft_options_add_input(options, argv[i]);
-        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+        else if (asks_help(argv[i])) {
             help_command();
             graft_options_free(options);
             return 0;

@@ -3,6 +3,9 @@
 . "$(dirname "$0")/common.sh"
 
 expect 0 'usage: graft COMMAND' help "$graft" --help
+expect 0 'usage: graft knn MODEL PICTURES' 'help knn' "$graft" help knn
+expect 0 'usage: graft COMMAND' 'help --help' "$graft" help --help
+expect 2 "no command 'trian'" 'help of an unknown command' "$graft" help trian
 expect 0 'graft 0.' version "$graft" --version
 expect 2 "no command 'trian'" 'unknown command' "$graft" trian
 expect 2 'did you mean --epochs' 'unknown option' "$graft" train --epoch 3
