@@ -71,7 +71,7 @@ static graft_status save(const struct svm *s, const struct model *m, const char 
     return status == GRAFT_OK ? svm_write(s, folder) : status;
 }
 
-// The machine on the features, and what it is worth on pictures that its weights have not seen.
+// The machine on the features, and what it is worth on pictures that neither its weights nor its sigmoids have seen.
 static graft_status learn(const graft_options *o, const struct layer_features *f, const struct dataset *d,
                           const int *fold, int folds, double c, const struct model *m)
 {
@@ -91,8 +91,7 @@ static graft_status learn(const graft_options *o, const struct layer_features *f
     TRY_GOTO(svm_fit(&s, t.x, t.label, t.fold, t.n, folds, c, accuracy, values));
     for (int i = 0; i < SVM_STRENGTHS && c == 0; i++)
         log_info("C %g: accuracy %.4f over %d folds", svm_strengths[i], accuracy[i], folds);
-    for (size_t i = 0; i < t.n; i++)
-        svm_probabilities(s.platt, values + i * k, d->n_classes, p + i * k);
+    TRY_GOTO(svm_out_of_fold(values, t.label, t.fold, t.n, folds, d->n_classes, p));
     const struct metrics score = metrics_of(p, t.label, t.n, d->n_classes);
     TRY_GOTO(file_make_folder(folder));
     TRY_GOTO(predictions_write(&t, d, p, folder));

@@ -104,6 +104,36 @@ static graft_status platt_fit(const double *values, const int *labels, size_t n,
     return lbfgs_minimise(platt_loss, &s, ab, 2, 1e-9 * (double)n, 1000);
 }
 
+graft_status svm_out_of_fold(const double *values, const int *labels, const int *fold, size_t n, int folds,
+                             int classes, float *p)
+{
+    const size_t k = (size_t)classes;
+    double *others = mem_alloc((n * k + 1) * sizeof *others), *platt = mem_alloc(2 * k * sizeof *platt);
+    int *other_labels = mem_alloc((n + 1) * sizeof *other_labels);
+    graft_status status = GRAFT_OK;
+    if (others == NULL || platt == NULL || other_labels == NULL)
+        TRY_GOTO(fail_memory("the support vector machine"));
+    for (int f = 0; f < folds; f++) {
+        size_t count = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (fold[i] == f)
+                continue;
+            memcpy(others + count * k, values + i * k, k * sizeof *others);
+            other_labels[count++] = labels[i];
+        }
+        for (int c = 0; c < classes; c++)
+            TRY_GOTO(platt_fit(others, other_labels, count, classes, c, platt + 2 * c));
+        for (size_t i = 0; i < n; i++)
+            if (fold[i] == f)
+                svm_probabilities(platt, values + i * k, classes, p + i * k);
+    }
+done:
+    mem_free(others);
+    mem_free(platt);
+    mem_free(other_labels);
+    return status;
+}
+
 // ---- C
 
 struct trial {

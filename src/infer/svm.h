@@ -26,6 +26,10 @@ void svm_probabilities(const double *platt, const double *f, int classes, float 
 // out of fold, by the chosen C.  s->width and n_classes are the caller's.
 graft_status svm_fit(struct svm *s, const float *x, const int *labels, const int *fold, size_t n, int folds, double c,
                      double *accuracy, double *values);
+// Each row's probabilities by sigmoids that are fitted on the other folds' values, so that its own label has no part in
+// what it is scored by.  values: svm_fit's; p: (n, classes).
+graft_status svm_out_of_fold(const double *values, const int *labels, const int *fold, size_t n, int folds,
+                             int classes, float *p);
 #define SVM_FILE "svm.json"
 bool svm_is(const char *path); // a folder with svm.json, or that file
 graft_status svm_read(const char *path, struct svm *out);

@@ -104,6 +104,33 @@ static void test_two(void **state)
     compare("two", 2, json_number_value(json_object_get(golden, "c")));
 }
 
+// What scores a row knows nothing of its label: with the labels of a fold all wrong, its probabilities stay and others
+// change.
+static void test_out_of_fold(void **state)
+{
+    (void)state;
+    static double values[N * 3];
+    static float p[N * 3], q[N * 3];
+    int turned[N];
+    struct svm s = {.n_classes = 3, .width = WIDTH};
+    double accuracy[SVM_STRENGTHS];
+    assert_int_equal(svm_fit(&s, x, labels, fold, N, FOLDS, 0.1, accuracy, values), GRAFT_OK);
+    svm_free(&s);
+    assert_int_equal(svm_out_of_fold(values, labels, fold, N, FOLDS, 3, p), GRAFT_OK);
+    for (int left = 0; left < FOLDS; left++) {
+        double moved = 0;
+        for (int i = 0; i < N; i++)
+            turned[i] = fold[i] == left ? (labels[i] + 1) % 3 : labels[i];
+        assert_int_equal(svm_out_of_fold(values, turned, fold, N, FOLDS, 3, q), GRAFT_OK);
+        for (int i = 0; i < 3 * N; i++)
+            if (fold[i / 3] == left)
+                assert_true(p[i] == q[i]);
+            else
+                moved += fabsf(p[i] - q[i]);
+        assert_true(moved > 1);
+    }
+}
+
 static void test_one_class(void **state)
 {
     (void)state;
@@ -152,7 +179,7 @@ static void test_warm_begins_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_three), cmocka_unit_test(test_two),
-                                       cmocka_unit_test(test_one_class), cmocka_unit_test(test_warm),
-                                       cmocka_unit_test(test_warm_begins_there)};
+                                       cmocka_unit_test(test_out_of_fold), cmocka_unit_test(test_one_class),
+                                       cmocka_unit_test(test_warm), cmocka_unit_test(test_warm_begins_there)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
