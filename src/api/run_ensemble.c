@@ -142,10 +142,20 @@ static graft_status unscored_count(struct gathering *g)
     return status;
 }
 
+// The first member that says which fold a picture is in; NULL: none.
+static const struct entrant *folds_known(const struct gathering *g)
+{
+    for (int i = 0; i < g->n; i++)
+        if (g->entries[i].oof.fold != NULL)
+            return &g->entries[i];
+    return NULL;
+}
+
 static graft_status rows_copy(struct gathering *g)
 {
     const size_t k = (size_t)g->n_classes;
     const struct table *first = &g->entries[0].oof;
+    const struct entrant *split = folds_known(g);
     g->p = mem_zero((size_t)g->n, sizeof *g->p);
     g->labels = mem_zero(g->common + 1, sizeof *g->labels);
     g->part = mem_zero(g->common + 1, sizeof *g->part);
@@ -164,8 +174,8 @@ static graft_status rows_copy(struct gathering *g)
         const uint32_t at = g->entries[0].row[r];
         const char *path = first->path[at];
         g->labels[r] = g->labelled ? first->label[at] : 0;
-        g->part[r] = first->fold != NULL ? first->fold[at]
-                                         : (int)(hash_of((bytes){(const uint8_t *)path, strlen(path)}) % PARTS);
+        g->part[r] = split != NULL ? split->oof.fold[split->row[r]]
+                                   : (int)(hash_of((bytes){(const uint8_t *)path, strlen(path)}) % PARTS);
     }
     return GRAFT_OK;
 }
@@ -221,15 +231,15 @@ static graft_status ensemble_of(const struct gathering *g, const double *weights
     return GRAFT_OK;
 }
 
-// Rows of `part` (-1: all) combined with these weights.
-static graft_status combine(struct gathering *g, const double *weights, double *stack, int part)
+// The rows of a part (NULL: all) combined with these weights.
+static graft_status combine(struct gathering *g, const double *weights, double *stack, const int *part)
 {
     struct ensemble e;
     size_t n = 0;
     uint32_t *rows = mem_alloc((g->common + 1) * sizeof *rows);
     graft_status status = rows != NULL ? ensemble_of(g, weights, stack, &e) : fail_memory("predictions");
     for (size_t r = 0; status == GRAFT_OK && r < g->common; r++)
-        if (part < 0 || g->part[r] == part)
+        if (part == NULL || g->part[r] == *part)
             rows[n++] = (uint32_t)r;
     if (status == GRAFT_OK) {
         status = ensemble_combine(&e, g->p, rows, n, g->combined);
@@ -239,38 +249,57 @@ static graft_status combine(struct gathering *g, const double *weights, double *
     return status;
 }
 
+static int int_order(const void *a, const void *b)
+{
+    const int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+// The parts' numbers, whatever they are: each once, in order.  Heap; NULL: no memory.
+static int *parts_of(const struct gathering *g, int *count)
+{
+    int *parts = mem_alloc((g->common + 1) * sizeof *parts);
+    *count = 0;
+    if (parts == NULL)
+        return NULL;
+    memcpy(parts, g->part, g->common * sizeof *parts);
+    qsort(parts, g->common, sizeof *parts, int_order);
+    for (size_t r = 0; r < g->common; r++)
+        if (*count == 0 || parts[r] != parts[*count - 1])
+            parts[(*count)++] = parts[r];
+    return parts;
+}
+
 // Each part by what was fitted on the others; then the fit on all is what stays.
 static graft_status cross_fit(struct gathering *g)
 {
     uint32_t *rows = mem_alloc((g->common + 1) * sizeof *rows);
     double *weights = mem_alloc((size_t)g->n * sizeof *weights);
-    int parts = 0;
-    graft_status status = rows != NULL && weights != NULL ? GRAFT_OK : fail_memory("the weights");
-    for (size_t r = 0; r < g->common; r++)
-        parts = g->part[r] >= parts ? g->part[r] + 1 : parts;
-    for (int part = 0; part <= parts && status == GRAFT_OK; part++) { // the last round leaves nothing out
+    int count, *parts = parts_of(g, &count);
+    graft_status status = rows != NULL && weights != NULL && parts != NULL ? GRAFT_OK : fail_memory("the weights");
+    if (status == GRAFT_OK && count == 1)
+        status = fail(GRAFT_BAD_FILE,
+                      "all %zu predictions are of one fold, so what is fitted on them cannot be scored; use "
+                      "predictions of several folds, or --rule geometric",
+                      g->common);
+    for (int k = 0; k <= count && status == GRAFT_OK; k++) { // the last round leaves nothing out
         size_t n = 0;
         for (size_t r = 0; r < g->common; r++)
-            if (g->part[r] != part)
+            if (k == count || g->part[r] != parts[k])
                 rows[n++] = (uint32_t)r;
-        if (n == g->common && part < parts)
-            continue;
-        if (n == 0)
-            status = fail(GRAFT_BAD_FILE,
-                          "all %zu predictions are of one fold, so what is fitted on them cannot be scored; use "
-                          "predictions of several folds, or --rule geometric",
-                          g->common);
         for (int i = 0; i < g->n; i++)
             weights[i] = 1;
-        if (status == GRAFT_OK)
-            status = fit(g, rows, n, weights, g->stack);
-        if (status == GRAFT_OK && part < parts)
-            status = combine(g, weights, g->stack, part);
+        status = fit(g, rows, n, weights, g->stack);
+        if (status == GRAFT_OK && k < count)
+            status = combine(g, weights, g->stack, &parts[k]);
+        if (hooks_cancelled() && status == GRAFT_OK)
+            status = fail(GRAFT_CANCELLED, "stopped");
     }
     if (status == GRAFT_OK)
         memcpy(g->weights, weights, (size_t)g->n * sizeof *weights);
     mem_free(rows);
     mem_free(weights);
+    mem_free(parts);
     return status;
 }
 
@@ -315,7 +344,7 @@ static graft_status combine_all(const graft_options *o, struct gathering *g)
         return fail_memory("the weights");
     TRY(weights_read_option(o, g));
     if (g->rule <= RULE_GEOMETRIC)
-        return g->common > 0 ? combine(g, g->weights, g->stack, -1) : GRAFT_OK;
+        return g->common > 0 ? combine(g, g->weights, g->stack, NULL) : GRAFT_OK;
     if (g->common == 0 || !g->labelled)
         return fail(
             GRAFT_BAD_FILE,
@@ -361,7 +390,7 @@ static json_t *result_make(const struct gathering *g, const char *output)
 static graft_status predictions_write(const struct gathering *g, const char *folder)
 {
     const struct table *first = &g->entries[0].oof;
-    const bool folds = g->labelled && first->fold != NULL;
+    const bool folds = g->labelled && folds_known(g) != NULL;
     struct text t = {0};
     char *path = path_join(folder, g->labelled ? FOLDS_PREDICTIONS : "predictions.csv");
     graft_status status = GRAFT_OK;

@@ -3,6 +3,7 @@
 #include "infer/table.h"
 #include "base/csv.h"
 #include "base/memory.h"
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,17 @@ static graft_status label_read(const struct csv *c, const struct table *t, const
     return GRAFT_OK;
 }
 
+// A whole number, which pandas writes as 2.0 where some rows had none.
+static graft_status fold_read(const struct csv *c, const char *text, int *out)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !(fabs(value) <= INT_MAX) || value != floor(value))
+        return fail(GRAFT_BAD_FILE, "%s:%d: the fold '%s' is no whole number", c->path, c->line, text);
+    *out = (int)value;
+    return GRAFT_OK;
+}
+
 static graft_status probabilities_read(const struct csv *c, const struct table *t, int first, float *p)
 {
     double sum = 0;
@@ -105,7 +117,7 @@ static graft_status row_read(struct csv *c, struct table *t, const struct column
     if (at->label >= 0)
         TRY(label_read(c, t, c->field[at->label], &t->label[t->n]));
     if (at->fold >= 0)
-        t->fold[t->n] = (int)strtol(c->field[at->fold], NULL, 10);
+        TRY(fold_read(c, c->field[at->fold], &t->fold[t->n]));
     TRY(probabilities_read(c, t, at->first, t->p + t->n * k));
     t->path[t->n] = mem_text(c->field[0]);
     if (t->path[t->n] == NULL || !name_index_put(&t->index, t->path, t->n)) {

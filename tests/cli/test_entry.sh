@@ -138,6 +138,14 @@ expect 0 'all, weights' 'ensemble of out-of-fold CSVs' "$graft" ensemble folds/o
 "$graft" ensemble folds other --rule weights --json >one.json 2>log
 "$graft" ensemble folds/oof_predictions.csv other/oof_predictions.csv --rule weights --json >two.json 2>log
 holds 'with the same figures' sh -c "sed 's/\"members.*\"log/\"log/' one.json >x; sed 's/\"members.*\"log/\"log/' two.json | cmp - x"
+for change in '$3 - 1' '$3 + 1000000000'; do
+    for run in folds other; do awk -F, -v OFS=, "NR > 1 { \$3 = sprintf(\"%d\", $change) } { print }" $run/oof_predictions.csv >$run.csv; done
+    "$graft" ensemble folds.csv other.csv --rule weights --json >two.json 2>log
+    holds "the same with folds as $change" sh -c "sed 's/\"members.*\"log/\"log/' two.json | cmp - x"
+done
+cut -d, -f1,2,4- folds/oof_predictions.csv >folds.csv
+"$graft" ensemble folds.csv other --rule weights --json >two.json 2>log
+holds 'the same where the second alone names the folds' sh -c "sed 's/\"members.*\"log/\"log/' two.json | cmp - x"
 expect 0 'all, arithmetic' 'an ensemble of ensembles by their predictions' "$graft" ensemble by_stack/oof_predictions.csv folds --rule arithmetic
 
 expect 3 'are not complete' 'a fold run that is not done' sh -c "cp -r folds half; rm half/oof_predictions.csv; '$graft' ensemble half"

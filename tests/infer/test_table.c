@@ -39,7 +39,7 @@ static void test_read(void **state)
 {
     (void)state;
     struct table t;
-    assert_int_equal(read_text("img,label,fold,cat,dog\na.jpg,dog,2,0.25,0.75\n\"b,1.jpg\",0,0,1,0\n", &t), GRAFT_OK);
+    assert_int_equal(read_text("img,label,fold,cat,dog\na.jpg,dog,2.0,0.25,0.75\n\"b,1.jpg\",0,0,1,0\n", &t), GRAFT_OK);
     assert_int_equal(t.n, 2);
     assert_int_equal(t.n_classes, 2);
     assert_int_equal(t.label[0], 1);
@@ -118,6 +118,10 @@ static void test_bad(void **state)
         {"path,a,b\nx,0.5,0.5\nx,0.5,0.5\n", ":3: 'x' is in it a second time"},
         {"path,label,a,b\nx,c,0.5,0.5\n", "the label 'c' is none of its 2 classes"},
         {"path,label,a,b\nx,2,0.5,0.5\n", "the label '2' is none"},
+        {"path,label,fold,a,b\nx,a,0,0.5,0.5\ny,a,second,0.5,0.5\n", ":3: the fold 'second' is no whole number"},
+        {"path,label,fold,a,b\nx,a,1.5,0.5,0.5\n", "the fold '1.5' is no"},
+        {"path,label,fold,a,b\nx,a,,0.5,0.5\n", "the fold '' is no"},
+        {"path,label,fold,a,b\nx,a,3e9,0.5,0.5\n", "the fold '3e9' is no"},
         {"path,a,a\nx,0.5,0.5\n", "two columns"}};
     struct table t;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
