@@ -29,7 +29,39 @@ void table_free(struct table *t)
 
 int table_find(const struct table *t, const char *path) { return name_index_find(&t->index, t->path, path); }
 
-struct columns { int label, fold, first; }; // first: of the classes
+struct columns { int path, label, fold, answer, first, end, all; }; // -1: none; first, end: of the classes
+
+static bool take_name(const char *name, const char *wanted, int place, int *column)
+{
+    if (*column >= 0 || strcmp(name, wanted) != 0)
+        return false;
+    *column = place;
+    return true;
+}
+
+// What stands before the classes or after them; `index`: a column without a name is pandas' row number.
+static bool take_column(const struct csv *c, int place, bool index, struct columns *at)
+{
+    const char *name = c->field[place];
+    return (index && name[0] == '\0') || take_name(name, "path", place, &at->path) ||
+           take_name(name, "label", place, &at->label) || take_name(name, "fold", place, &at->fold);
+}
+
+static void columns_find(const struct csv *c, struct columns *at)
+{
+    static const char *const paths[] = {"path", NULL};
+    const bool index = csv_column(c, paths) > 0;
+    *at = (struct columns){-1, -1, -1, -1, 0, c->n, c->n};
+    at->end -= take_name(c->field[c->n - 1], "answer", c->n - 1, &at->answer); // of predict --reject
+    while (at->end - at->first > 1 && take_column(c, at->first, index, at))
+        at->first++;
+    while (at->end - at->first > 1 && take_column(c, at->end - 1, false, at))
+        at->end--;
+    if (at->path < 0)
+        at->path = at->first++;
+    while (at->end - at->first > 1 && take_column(c, at->first, index, at))
+        at->first++;
+}
 
 static graft_status header_read(struct csv *c, struct table *t, struct columns *at)
 {
@@ -37,15 +69,11 @@ static graft_status header_read(struct csv *c, struct table *t, struct columns *
     TRY(csv_next(c, &more));
     if (!more || c->n < 2)
         return fail(GRAFT_BAD_FILE, "%s:1: a header of path and the classes' names is expected", c->path);
-    if (c->n > at->first + 1 && strcmp(c->field[at->first], "label") == 0)
-        at->label = at->first++;
-    if (c->n > at->first + 1 && strcmp(c->field[at->first], "fold") == 0)
-        at->fold = at->first++;
-    const int last = c->n - (strcmp(c->field[c->n - 1], "answer") == 0); // of predict --reject
+    columns_find(c, at);
     t->classes = mem_zero((size_t)c->n, sizeof *t->classes);
     if (t->classes == NULL)
         return fail_memory("class names");
-    for (int i = at->first; i < last; i++) {
+    for (int i = at->first; i < at->end; i++) {
         for (int k = 0; k < t->n_classes; k++)
             if (strcmp(t->classes[k], c->field[i]) == 0)
                 return fail(GRAFT_BAD_FILE, "%s:1: the class '%s' has two columns", c->path, c->field[i]);
@@ -82,33 +110,34 @@ static graft_status fold_read(const struct csv *c, const char *text, int *out)
     return GRAFT_OK;
 }
 
-static graft_status probabilities_read(const struct csv *c, const struct table *t, int first, float *p)
+static graft_status probabilities_read(const struct csv *c, const struct table *t, const struct columns *at, float *p)
 {
+    const char *path = c->field[at->path];
     double sum = 0;
     for (int k = 0; k < t->n_classes; k++) {
         char *end;
-        const char *text = c->field[first + k];
+        const char *text = c->field[at->first + k];
         const double value = strtod(text, &end);
         if (end == text || *end != '\0' || !(value >= 0 && value <= 1.001))
             return fail(GRAFT_BAD_FILE, "%s:%d: '%s' of '%s' is no probability: '%s'", c->path, c->line, t->classes[k],
-                        c->field[0], text);
+                        path, text);
         p[k] = (float)value;
         sum += value;
     }
     if (fabs(sum - 1) > 1e-3)
-        return fail(GRAFT_BAD_FILE, "%s:%d: the probabilities of '%s' add up to %.6g, not to 1", c->path, c->line,
-                    c->field[0], sum);
+        return fail(GRAFT_BAD_FILE, "%s:%d: the probabilities of '%s' add up to %.6g, not to 1", c->path, c->line, path,
+                    sum);
     return GRAFT_OK;
 }
 
 static graft_status row_read(struct csv *c, struct table *t, const struct columns *at)
 {
     const size_t k = (size_t)t->n_classes;
-    if (c->n < at->first + t->n_classes)
-        return fail(GRAFT_BAD_FILE, "%s:%d: %d fields, the header has %d", c->path, c->line, c->n,
-                    at->first + t->n_classes);
-    if (table_find(t, c->field[0]) >= 0)
-        return fail(GRAFT_BAD_FILE, "%s:%d: '%s' is in it a second time", c->path, c->line, c->field[0]);
+    if (c->n < at->all)
+        return fail(GRAFT_BAD_FILE, "%s:%d: %d fields, the header has %d", c->path, c->line, c->n, at->all);
+    const char *path = c->field[at->path];
+    if (table_find(t, path) >= 0)
+        return fail(GRAFT_BAD_FILE, "%s:%d: '%s' is in it a second time", c->path, c->line, path);
     if (!mem_grow(&t->path, &t->capacity[PATHS], t->n + 1, sizeof *t->path) ||
         !mem_grow(&t->p, &t->capacity[ROWS], (t->n + 1) * k, sizeof *t->p) ||
         (at->label >= 0 && !mem_grow(&t->label, &t->capacity[LABELS], t->n + 1, sizeof *t->label)) ||
@@ -118,8 +147,8 @@ static graft_status row_read(struct csv *c, struct table *t, const struct column
         TRY(label_read(c, t, c->field[at->label], &t->label[t->n]));
     if (at->fold >= 0)
         TRY(fold_read(c, c->field[at->fold], &t->fold[t->n]));
-    TRY(probabilities_read(c, t, at->first, t->p + t->n * k));
-    t->path[t->n] = mem_text(c->field[0]);
+    TRY(probabilities_read(c, t, at, t->p + t->n * k));
+    t->path[t->n] = mem_text(path);
     if (t->path[t->n] == NULL || !name_index_put(&t->index, t->path, t->n)) {
         mem_free(t->path[t->n]);
         return fail_memory("predictions");
@@ -131,7 +160,7 @@ static graft_status row_read(struct csv *c, struct table *t, const struct column
 graft_status table_read(const char *file, struct table *out)
 {
     struct csv c;
-    struct columns at = {-1, -1, 1};
+    struct columns at;
     graft_status status = GRAFT_OK;
     *out = (struct table){.file = mem_text(file)};
     if (out->file == NULL)

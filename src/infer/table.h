@@ -6,8 +6,9 @@
 #include "base/text.h"
 #include <limits.h>
 
-// Grammar:  header: path [label] [fold] class...;  a row a picture.  The first column names the picture, whatever it is
-// called.  A label is a class's name, or its number.
+// Grammar:  header: path [label] [fold] class... [answer];  a row a picture.  The first column names the picture,
+// whatever it is called; path, label and fold may come in any order, before the classes or after them, and a first
+// column without a name beside one called path is pandas' row number.  A label is a class's name, or its number.
 struct table {
     char *file; // for messages
     char **path;

@@ -55,6 +55,29 @@ static void test_read(void **state)
     table_free(&t);
 }
 
+// As pandas writes them: its row numbers first, columns after the classes, names in an order of its own.
+static void test_columns(void **state)
+{
+    (void)state;
+    static const char *const same[] = {
+        "path,label,fold,cat,dog\na.jpg,dog,2,0.25,0.75\n",
+        ",path,label,fold,cat,dog\n0,a.jpg,dog,2,0.25,0.75\n",
+        "cat,dog,fold,label,path\n0.25,0.75,2,dog,a.jpg\n",
+        "fold,path,cat,dog,label,answer\n2,a.jpg,0.25,0.75,dog,cat\n",
+        "\xEF\xBB\xBF\"\",\"cat\",\"dog\",\"fold\",\"label\"\r\n\"a.jpg\",0.25,0.75,2,\"dog\"\r\n",
+        "id,fold,label,cat,dog\na.jpg,2,dog,0.25,0.75\n"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        struct table t;
+        if (read_text(same[i], &t) != GRAFT_OK)
+            fail_msg("%s%s", same[i], graft_message());
+        assert_true(t.n == 1 && t.n_classes == 2 && t.label != NULL && t.fold != NULL);
+        assert_string_equal(t.path[0], "a.jpg");
+        assert_string_equal(t.classes[0], "cat");
+        assert_true(t.label[0] == 1 && t.fold[0] == 2 && t.p[0] == 0.25f && t.p[1] == 0.75f);
+        table_free(&t);
+    }
+}
+
 // What is written is read back, whatever the names are; predict's file quotes them all.
 static void test_write(void **state)
 {
@@ -135,7 +158,8 @@ static void test_bad(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_write),
-                                       cmocka_unit_test(test_order), cmocka_unit_test(test_bad)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_columns),
+                                       cmocka_unit_test(test_write), cmocka_unit_test(test_order),
+                                       cmocka_unit_test(test_bad)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
