@@ -8,6 +8,7 @@
 #include "infer/blend.h"
 #include "infer/knn.h"
 #include "infer/scores.h"
+#include "infer/svm.h"
 #include "infer/table.h"
 #include <math.h>
 #include <stdlib.h>
@@ -181,6 +182,11 @@ graft_status run_knn(const graft_options *o)
     if (o->n_inputs < 2 || (csv == NULL && list == NULL))
         return fail(GRAFT_BAD_OPTION,
                     "a model, pictures and a file are needed: graft knn MODEL PICTURES... --csv FILE");
+    if (csv != NULL && predictions == NULL && svm_is(o->inputs[0]))
+        return fail(GRAFT_BAD_OPTION,
+                    "'%s' is a support vector machine, and the network below it predicts something else: say what is "
+                    "to be averaged, `graft predict %s PICTURES --csv FILE` and --predictions FILE",
+                    o->inputs[0], o->inputs[0]);
     TRY(output_check(o, "csv", NULL));
     TRY(output_check(o, "neighbours", NULL));
     exec_set_threads((int)threads);

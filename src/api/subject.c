@@ -54,6 +54,11 @@ static graft_status model_open_whole(const graft_options *o, const char *name, l
     if (folds_folder_is(name))
         return fail(GRAFT_BAD_FILE, "'%s' is a run with folds, and one model is needed: name %s/fold-0 or another",
                     name, name);
+    if (ensemble_is(name))
+        return fail(GRAFT_BAD_FILE,
+                    "'%s' is an ensemble, and one model is needed: name one of its members, such as "
+                    "%s/member-0-0.safetensors",
+                    name, name);
     const bool known = zoo_find(name) != NULL && !file_exists(name);
     char *file = known ? NULL : model_file(name);
     if (!known && file == NULL)

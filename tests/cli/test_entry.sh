@@ -179,6 +179,7 @@ expect 2 'has no temperature of its own' 'val --calibrate of folds' "$graft" val
 expect 2 'graft ensemble MEMBER... --rule stack' 'a calibrated ensemble' "$graft" predict by_geometric pictures --calibrated
 expect 2 'fitted the probabilities to the labels already' 'a calibrated stack' "$graft" predict by_stack pictures --calibrated
 expect 2 'of several models, and explain looks into one' 'explain of folds' "$graft" explain folds pictures/3.bmp -o e.png
+expect 3 'such as pair/member-0-0.safetensors' 'knn of an ensemble' "$graft" knn pair pictures --csv no.csv
 expect 2 'no --imgsz' 'an ensemble at a size' "$graft" predict pair pictures --imgsz 64
 expect 3 'not a graft model' 'a member that is none' "$graft" ensemble "$here/golden/weights/checkpoint.pth"
 expect 2 'holds a run' 'an ensemble over a run' "$graft" ensemble folds -o folds
@@ -271,6 +272,8 @@ else
     expect 0 'C 0.5' 'svm of a given C and layer' "$graft" svm $model -d list.csv --c 0.5 --folds 3 --layer blocks.1.0.conv_pw -o svm2
     expect 0 'pictures/3.bmp' 'predict by that' "$graft" predict svm2 pictures
     expect 2 'what speaks for its classes is not in the network' 'explain of a machine' "$graft" explain svm pictures/3.bmp -o e.png
+    expect 2 'the network below it predicts something else' 'neighbours of a machine' "$graft" knn svm pictures --csv no.csv
+    expect 0 'neighbours each' 'by what it says' "$graft" knn svm pictures -k 3 --predictions s.csv --csv no.csv
     expect 2 'its probabilities are calibrated as they are' 'a calibrated machine' "$graft" predict svm pictures --calibrated
     expect 2 'as they are' 'views for a machine' "$graft" predict svm pictures --tta 4
     expect 2 'holds a run' 'a machine over a run' "$graft" svm $model -d list.csv -o run
