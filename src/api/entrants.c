@@ -3,6 +3,7 @@
 #include "api/entrants.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "infer/ensemble.h"
 #include "infer/svm.h"
@@ -172,23 +173,42 @@ static graft_status stamps_compare(const struct entrant *a, const struct known *
                 a->input, b->input, n, list);
 }
 
-// A CSV's folds beside a fold run's: a picture that the CSV's model was trained on would be scored.
-static graft_status folds_compare(const struct entrant *run, const struct entrant *csv)
+// The pictures that are in other folds of the one than of the other.
+static size_t folds_differ(const struct table *a, const struct table *b, char *list, size_t size)
 {
-    const struct table *a = &run->oof, *b = &csv->oof;
-    char list[800] = "";
     size_t n = 0;
+    list[0] = '\0';
     for (size_t i = 0; i < a->n; i++) {
         const int at = table_find(b, a->path[i]);
         if (at >= 0 && a->fold[i] != b->fold[at])
-            picture_name(list, sizeof list, n++, a->path[i]);
+            picture_name(list, size, n++, a->path[i]);
     }
+    return n;
+}
+
+// A CSV's folds beside a fold run's: a picture that the CSV's model was trained on would be scored.
+static graft_status folds_compare(const struct entrant *run, const struct entrant *csv)
+{
+    char list[800];
+    const size_t n = folds_differ(&run->oof, &csv->oof, list, sizeof list);
     if (n == 0)
         return GRAFT_OK;
     return fail(GRAFT_BAD_FILE,
                 "%zu pictures are in other folds in %s than in '%s': %s.  The folds of all members must be the same, "
                 "or the CSV be without a column fold",
-                n, b->file, run->input, list);
+                n, csv->oof.file, run->input, list);
+}
+
+// Fold runs know what their models never saw, whatever the others' folds are; but groups that only one of them keeps
+// together make the other's score, and the weight that is fitted by it, too good.
+static void runs_compare(const struct entrant *a, const struct entrant *b)
+{
+    char list[800];
+    const size_t n = folds_differ(&a->oof, &b->oof, list, sizeof list);
+    if (n > 0)
+        log_warning("%zu pictures are in other folds in '%s' than in '%s': %s; if one of them keeps groups together "
+                    "and the other does not, what the other scores flatters",
+                    n, b->input, a->input, list);
 }
 
 graft_status entrants_compare(const struct entrant *members, int count)
@@ -202,6 +222,9 @@ graft_status entrants_compare(const struct entrant *members, int count)
         for (int k = 0; k < i && status == GRAFT_OK && e->folder != NULL; k++)
             if (members[k].folder != NULL)
                 status = stamps_compare(&members[k], &known[k], e, &known[i]);
+        for (int k = 0; k < i && status == GRAFT_OK && e->folder != NULL && e->oof.fold != NULL; k++)
+            if (members[k].folder != NULL && members[k].oof.fold != NULL)
+                runs_compare(&members[k], e);
         for (int k = 0; k < count && status == GRAFT_OK && e->n_files == 0 && e->oof.fold != NULL; k++)
             if (members[k].folder != NULL && members[k].oof.fold != NULL)
                 status = folds_compare(&members[k], e);

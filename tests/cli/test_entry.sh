@@ -168,6 +168,8 @@ sed '2,7s/,[0-9a-f]\{4\}\([0-9a-f]\{12\},p\)/,abcd\1/' other/folds.csv >swapped/
 expect 3 "'folds' and 'swapped' are of different data: 6 pictures have the same names" 'members of swapped pictures' "$graft" ensemble folds swapped
 awk -F, -v OFS=, 'NR > 1 { $3 = ($3 + 1) % 3 } { print }' other/oof_predictions.csv >shifted.csv
 expect 3 "36 pictures are in other folds in shifted.csv than in 'folds'" 'a CSV of other folds' "$graft" ensemble folds shifted.csv
+"$graft" train $toy --epochs 1 --folds 3 --group none -o scattered >log 2>&1
+expect 0 "are in other folds in 'scattered' than in 'folds'" 'fold runs of other folds' "$graft" ensemble folds scattered
 expect 0 'that only some members predicted are not scored' 'members of other pictures' "$graft" ensemble folds alone
 holds 'each beside the others' sh -c "'$graft' ensemble folds alone --json 2>/dev/null | grep -q '\"unscored\": *24' && '$graft' ensemble folds alone 2>/dev/null | head -n 1 | grep -q 'of 12'"
 expect 2 '2 members' 'weights for others' "$graft" ensemble folds other --weights 1,2,3
