@@ -70,6 +70,8 @@ holds 'keeps its whole' grep -q '^broken/1.bmp,0,0,1,1,,0$' broken.csv
 # One command for the three, and one option for boxes: the same bits.
 cam="$graft train $toy --epochs 2 --crop cam -o cam"
 expect 0 '3 of 3' 'train --crop cam' $cam
+# The boxes are no part of what makes data other data: the pictures are the same.
+expect 0 'all, geometric' 'ensemble of a run of whole pictures, one of boxes, one that looks for them' "$graft" ensemble whole close cam
 mkdir beside
 "$graft" crops cam/whole -d list.csv -o beside/boxes.csv >log 2>&1
 "$graft" train $toy --epochs 2 --crop beside/boxes.csv -o three >log 2>&1
