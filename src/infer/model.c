@@ -204,75 +204,108 @@ static graft_status graph_make(struct model *m, const struct model_request *r)
     return outputs_set(m, r);
 }
 
-static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
+// The network and the variant of it that a file holds: by what a graft model says (`arch`, else NULL), by its tensors.
+static graft_status network_of_file(const struct model_request *r, const char *path, const char *arch,
+                                    struct tensor_set *set, struct model *m)
 {
-    json_t *meta = NULL, *classes = NULL, *input = NULL;
-    const char *arch;
-    graft_status status;
     const struct network *hint = r->network != NULL ? zoo_find(r->network) : NULL;
-    TRY_GOTO(weights_read(path, set));
-    TRY_GOTO(metadata_read(path, set, &meta, &arch, &classes, &input));
-    if (arch != NULL)
-        model_forget_slots(set);
     if (arch != NULL) {
+        model_forget_slots(set);
         const struct network *own = zoo_find(arch);
         if (own == NULL)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: a model of '%s', which this graft does not know", path, arch));
+            return fail(GRAFT_BAD_FILE, "%s: a model of '%s', which this graft does not know", path, arch);
         if (hint != NULL && !zoo_variants(own, hint))
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s holds %s, not %s; use -m %s", path, own->name, hint->name, own->name));
+            return fail(GRAFT_BAD_FILE, "%s holds %s, not %s; use -m %s", path, own->name, hint->name, own->name);
         hint = own;
     }
-    status = zoo_match(set, &(struct match_request){.hint = hint, .exact = arch != NULL, .path = path,
-                                                     .kernels = r->kernels}, &m->network);
+    const graft_status status = zoo_match(set, &(struct match_request){.hint = hint, .exact = arch != NULL,
+                                                                       .path = path, .kernels = r->kernels},
+                                          &m->network);
     if (status != GRAFT_OK) {
         fail_prefix(status, "%s", path);
-        goto done;
+        return status;
     }
     if (r->network != NULL && strcmp(r->network, m->network->name) != 0)
         log_info("%s holds the variant %s", path, m->network->name);
+    return GRAFT_OK;
+}
+
+// What pictures become: the network's rule, but for what a graft model says (`input`, else NULL).
+static void input_of_file(const json_t *input, struct model *m)
+{
     m->input = m->network->input;
-    if (input != NULL) {
-        const char *rule = json_string_value(json_object_get(input, "rule"));
-        m->input.size = (int)json_integer_value(json_object_get(input, "size"));
-        m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
-        m->input.crop = json_is_true(json_object_get(input, "crop"));
-        m->input.icc = json_is_true(json_object_get(input, "icc"));
-        m->main_only = json_is_true(json_object_get(input, "main_head_only"));
-        m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
-                        : rule != NULL && strcmp(rule, "squash") == 0 ? RESIZE_SQUASH : RESIZE_CROP;
-    }
+    if (input == NULL)
+        return;
+    const char *rule = json_string_value(json_object_get(input, "rule"));
+    m->input.size = (int)json_integer_value(json_object_get(input, "size"));
+    m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
+    m->input.crop = json_is_true(json_object_get(input, "crop"));
+    m->input.icc = json_is_true(json_object_get(input, "icc"));
+    m->main_only = json_is_true(json_object_get(input, "main_head_only"));
+    m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
+                    : rule != NULL && strcmp(rule, "squash") == 0 ? RESIZE_SQUASH : RESIZE_CROP;
+}
+
+// How many classes the file's head has; 0: it has no head.
+static graft_status head_classes(const char *path, const struct tensor_set *set, const json_t *classes,
+                                 const struct network *net, int *out)
+{
     char head_weight[128];
-    snprintf(head_weight, sizeof head_weight, "%s.weight", m->network->head);
+    snprintf(head_weight, sizeof head_weight, "%s.weight", net->head);
     const struct named_tensor *head = tensor_find(set, head_weight);
-    const int file_classes = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
-    if (classes != NULL && (int)json_array_size(classes) != file_classes)
-        TRY_GOTO(
-            fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), file_classes));
-    // Which classes, and is the head kept?
+    *out = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
+    if (classes != NULL && (int)json_array_size(classes) != *out)
+        return fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), *out);
+    return GRAFT_OK;
+}
+
+// Whether the file's head of `file_classes` stays.  `classes`: a graft model's names, else NULL.
+static graft_status head_keeps(const struct model_request *r, const json_t *classes, int file_classes, bool *keep)
+{
     bool same = file_classes > 0 && (r->classes == NULL || r->n_classes == file_classes);
     if (r->classes != NULL && classes != NULL)
         for (int i = 0; same && i < r->n_classes; i++)
             same = strcmp(r->classes[i], json_string_value(json_array_get(classes, (size_t)i))) == 0;
     if (r->head == HEAD_KEEP && r->classes != NULL && r->n_classes != file_classes)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION,
-                      "--head keep: the file's head has %d classes, the data have %d (or say --num-classes)",
-                      file_classes, r->n_classes));
-    const bool keep = r->head == HEAD_KEEP || (r->head == HEAD_AUTO && same && (classes != NULL || r->classes == NULL));
+        return fail(GRAFT_BAD_OPTION,
+                    "--head keep: the file's head has %d classes, the data have %d (or say --num-classes)",
+                    file_classes, r->n_classes);
+    *keep = r->head == HEAD_KEEP || (r->head == HEAD_AUTO && same && (classes != NULL || r->classes == NULL));
+    return GRAFT_OK;
+}
+
+// The data's names, the file's, or ImageNet's for as many.
+static graft_status classes_set(const struct model_request *r, const char *path, const json_t *classes,
+                                int file_classes, struct model *m)
+{
     if (r->classes != NULL)
-        TRY_GOTO(class_names(m, r->classes, r->n_classes));
-    else if (classes != NULL) {
-        m->classes = mem_zero(json_array_size(classes) + 1, sizeof *m->classes);
-        for (; m->classes != NULL && m->n_classes < file_classes; m->n_classes++)
-            if ((m->classes[m->n_classes] =
-                     mem_text(json_string_value(json_array_get(classes, (size_t)m->n_classes)))) == NULL)
-                break;
-        if (m->n_classes < file_classes)
-            TRY_GOTO(fail_memory("class names"));
-    } else if (file_classes == 0)
-        TRY_GOTO(
-            fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
-    else
-        TRY_GOTO(class_names(m, (char *const *)imagenet_names(file_classes), file_classes));
+        return class_names(m, r->classes, r->n_classes);
+    if (classes == NULL && file_classes == 0)
+        return fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head);
+    if (classes == NULL)
+        return class_names(m, (char *const *)imagenet_names(file_classes), file_classes);
+    m->classes = mem_zero(json_array_size(classes) + 1, sizeof *m->classes);
+    for (; m->classes != NULL && m->n_classes < file_classes; m->n_classes++)
+        if ((m->classes[m->n_classes] =
+                 mem_text(json_string_value(json_array_get(classes, (size_t)m->n_classes)))) == NULL)
+            break;
+    return m->n_classes < file_classes ? fail_memory("class names") : GRAFT_OK;
+}
+
+static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
+{
+    json_t *meta = NULL, *classes = NULL, *input = NULL;
+    const char *arch;
+    int file_classes;
+    bool keep = false;
+    graft_status status;
+    TRY_GOTO(weights_read(path, set));
+    TRY_GOTO(metadata_read(path, set, &meta, &arch, &classes, &input));
+    TRY_GOTO(network_of_file(r, path, arch, set, m));
+    input_of_file(input, m);
+    TRY_GOTO(head_classes(path, set, classes, m->network, &file_classes));
+    TRY_GOTO(head_keeps(r, classes, file_classes, &keep));
+    TRY_GOTO(classes_set(r, path, classes, file_classes, m));
     const char *trained = json_string_value(json_object_get(meta, "graft.trained"));
     m->source = mem_text(path);
     m->checkpoint = json_object_get(meta, "graft.checkpoint") != NULL;
