@@ -172,11 +172,52 @@ static uint32_t *order_new(const struct dataset *d)
     return order;
 }
 
+// The pictures, or an array that is preprocessed already, float32 (n, h, w, c), whose size is then *imgsz.
+static graft_status predict_inputs(const graft_options *o, bool array, long *imgsz, struct file_map *map,
+                                   struct dataset *d)
+{
+    if (!array)
+        return inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, d);
+    TRY(array_open(o->inputs[1], map, d));
+    if (*imgsz != 0 && *imgsz != d->array_h)
+        return fail(GRAFT_BAD_OPTION,
+                    "--imgsz %ld: the array '%s' is preprocessed already, at %dx%d, and nothing resizes it; "
+                    "leave the option out, or give pictures",
+                    *imgsz, o->inputs[1], d->array_h, d->array_w);
+    *imgsz = d->array_h;
+    return GRAFT_OK;
+}
+
+// What the model can say is asked for, and the files that it goes into can be made.
+static graft_status outcome_open(const graft_options *o, const struct subject *s, struct outcome *r)
+{
+    const char *csv = option_text(o, "csv"), *like = option_text(o, "like");
+    const struct model *m = &s->model;
+    if (option_set(o, "calibrated"))
+        TRY(subject_calibrates(s, o->inputs[0], "calibrated"));
+    if (option_set(o, "calibrated") && (r->temperature = model_temperature(m)) == 0)
+        return fail(GRAFT_BAD_FILE,
+                    "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
+                    "`graft val MODEL -d DATA --calibrate` fits one",
+                    o->inputs[0]);
+    const bool several = s->ensemble.n_members > 0 || s->svm.n_classes > 0;
+    if (option_text(o, "logits") != NULL && (option_text(o, "tta") != NULL || several))
+        return fail(GRAFT_BAD_OPTION, "--logits are one model's of the picture as it is, so %s has no place",
+                    several ? "an ensemble or a machine" : "--tta");
+    if (option_text(o, "logits") != NULL &&
+        (r->logits = mem_zero(r->data->count * (size_t)m->n_classes, sizeof *r->logits)) == NULL)
+        return fail_memory("logits");
+    if (like != NULL)
+        return submission_open(like, m->classes, m->n_classes, r->data, &r->submission);
+    return csv != NULL ? csv_open(&r->csv, csv, m, r->reject > 0) : GRAFT_OK;
+}
+
 graft_status run_predict(const graft_options *o)
 {
     long topk, imgsz, threads;
     struct subject s = {0};
     struct dataset d = {0};
+    struct file_map map = {0};
     uint32_t *order = NULL;
     struct outcome r = {0};
     graft_status status = GRAFT_OK;
@@ -196,17 +237,7 @@ graft_status run_predict(const graft_options *o)
     TRY(output_check(o, "logits", NULL));
     exec_set_threads((int)threads);
     const bool array = o->n_inputs == 2 && path_has_suffix(o->inputs[1], ".npy");
-    struct file_map map = {0};
-    if (array) { // float32 (n, h, w, c), preprocessed
-        TRY_GOTO(array_open(o->inputs[1], &map, &d));
-        if (imgsz != 0 && imgsz != d.array_h)
-            TRY_GOTO(fail(GRAFT_BAD_OPTION,
-                          "--imgsz %ld: the array '%s' is preprocessed already, at %dx%d, and nothing resizes it; "
-                          "leave the option out, or give pictures",
-                          imgsz, o->inputs[1], d.array_h, d.array_w));
-        imgsz = d.array_h;
-    } else
-        TRY_GOTO(inputs_open((const char *const *)o->inputs + 1, o->n_inputs - 1, &d));
+    TRY_GOTO(predict_inputs(o, array, &imgsz, &map, &d));
     TRY_GOTO(subject_open(o, o->inputs[0], imgsz, &s));
     TRY_GOTO(crop_option(o, &d));
     if (array)
@@ -217,24 +248,7 @@ graft_status run_predict(const graft_options *o)
     r.calibrated = mem_alloc((size_t)s.model.n_classes * sizeof *r.calibrated);
     if (order == NULL || r.calibrated == NULL)
         TRY_GOTO(fail_memory("the list of pictures"));
-    if (option_set(o, "calibrated"))
-        TRY_GOTO(subject_calibrates(&s, o->inputs[0], "calibrated"));
-    if (option_set(o, "calibrated") && (r.temperature = model_temperature(&s.model)) == 0)
-        TRY_GOTO(fail(GRAFT_BAD_FILE,
-                      "'%s' has no temperature: it was trained without validation, or on too few pictures of it; "
-                      "`graft val MODEL -d DATA --calibrate` fits one",
-                      o->inputs[0]));
-    const bool several = s.ensemble.n_members > 0 || s.svm.n_classes > 0;
-    if (option_text(o, "logits") != NULL && (option_text(o, "tta") != NULL || several))
-        TRY_GOTO(fail(GRAFT_BAD_OPTION, "--logits are one model's of the picture as it is, so %s has no place",
-                      several ? "an ensemble or a machine" : "--tta"));
-    if (option_text(o, "logits") != NULL &&
-        (r.logits = mem_zero(d.count * (size_t)s.model.n_classes, sizeof *r.logits)) == NULL)
-        TRY_GOTO(fail_memory("logits"));
-    if (option_text(o, "like") != NULL)
-        TRY_GOTO(submission_open(option_text(o, "like"), s.model.classes, s.model.n_classes, &d, &r.submission));
-    else if (option_text(o, "csv") != NULL)
-        TRY_GOTO(csv_open(&r.csv, option_text(o, "csv"), &s.model, r.reject > 0));
+    TRY_GOTO(outcome_open(o, &s, &r));
     TRY_GOTO(predict_all(o, &s, &d, order, d.count, "predict", report, &r));
     if (r.logits != NULL)
         TRY_GOTO(logits_write(option_text(o, "logits"), r.logits, d.count, s.model.n_classes));

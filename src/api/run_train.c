@@ -177,122 +177,159 @@ static graft_status memory_option(const graft_options *o, uint64_t *out)
     return GRAFT_OK;
 }
 
-// A run from its options; `resume`: taken up again, `changes` being what was asked otherwise than then.
-static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
-{
-    long copies, num_classes, epochs, batch, imgsz, limit, seed, threads, workers;
-    double minutes, drop_path, dropout = -1;
-    uint64_t memory;
-    struct recipe recipe;
-    int bn, head, bad, decode, resize = -1;
-    struct dataset d = {0};
-    struct model m = {0};
-    struct augment augment;
-    struct input_spec array;
-    enum predicting predicting;
-    bool bf16;
+// What a run's options say.  The strings are the options'.
+struct asked {
+    long num_classes, limit, copies, threads;
+    int decode;
+    struct model_request model; // the classes, the input and the checkpoint come with the data and the run
+    struct input_spec array;    // model.array
     float aux_weights[MAX_OUTPUTS];
-    char *args = NULL;
-    struct follower follower = {0};
-    graft_status status = GRAFT_OK;
-    const bool force = option_set(o, "force");
-    TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
-    TRY(option_long(o, "epochs", 1, 100000, &epochs));
-    TRY(option_long(o, "batch", 1, 4096, &batch));
+    struct train_options run;
+};
+
+// --augment, and what --copies makes of it.
+static graft_status augment_option(const graft_options *o, long copies, struct augment *out)
+{
+    const char *changed = option_text(o, "augment"); // kept as "none" where it was not given
+    TRY(augment_parse(copies > 0 && strcmp(changed, "none") == 0 ? "statefarm" : changed, out));
+    if (copies > 0 && (!augment_any(out) || out->on[AUGMENT_MIXUP] || out->on[AUGMENT_CUTMIX]))
+        return fail(GRAFT_BAD_OPTION, "--copies makes versions that stay the same over the epochs; %s",
+                    augment_any(out) ? "mixup and cutmix mix each batch anew" : "--augment must say how they differ");
+    return GRAFT_OK;
+}
+
+// What the model is to be, but for what kernels_option and aux_option add once the data are there.
+static graft_status model_options(const graft_options *o, struct model_request *out)
+{
+    long imgsz;
+    int head;
+    double dropout = -1, drop_path;
+    *out = (struct model_request){.network = network_option(o), .weights = option_text(o, "weights"),
+                                  .offline = option_set(o, "offline"), .resize = -1};
     TRY(option_long(o, "imgsz", 0, 4096, &imgsz));
-    TRY(option_long(o, "train-limit", 0, 1L << 40, &limit));
-    TRY(option_long(o, "seed", 0, 1L << 62, &seed));
-    TRY(option_long(o, "threads", 0, 1024, &threads));
-    TRY(option_long(o, "workers", 1, 64, &workers));
-    TRY(recipe_options(o, (int)epochs, &recipe));
-    TRY(memory_option(o, &memory));
-    TRY(option_double(o, "checkpoint-minutes", 0, 1e6, &minutes));
-    TRY(option_choice(o, "bn", bn_modes, &bn));
     TRY(option_choice(o, "head", head_rules, &head));
-    TRY(option_choice(o, "on-bad", bad_rules, &bad));
-    TRY(option_choice(o, "decode", decode_rules, &decode));
-    TRY(heads_option(o, &predicting));
-    TRY(precision_option(o, &bf16));
+    TRY(heads_option(o, &out->predicting));
     TRY(option_double(o, "drop-path", 0, 0.95, &drop_path));
     if (option_text(o, "dropout") != NULL)
         TRY(option_double(o, "dropout", 0, 0.99, &dropout));
     if (option_text(o, "resize") != NULL)
-        TRY(option_choice(o, "resize", resize_rules, &resize));
-    TRY(option_long(o, "copies", 0, 100, &copies));
-    const char *changed = option_text(o, "augment"); // kept as "none" where it was not given
-    TRY(augment_parse(copies > 0 && strcmp(changed, "none") == 0 ? "statefarm" : changed, &augment));
-    if (copies > 0 && (!augment_any(&augment) || augment.on[AUGMENT_MIXUP] || augment.on[AUGMENT_CUTMIX]))
-        return fail(GRAFT_BAD_OPTION, "--copies makes versions that stay the same over the epochs; %s",
-                    augment_any(&augment) ? "mixup and cutmix mix each batch anew"
-                                          : "--augment must say how they differ");
+        TRY(option_choice(o, "resize", resize_rules, &out->resize));
+    freeze_option(o, out);
+    out->size = (int)imgsz;
+    out->head = (enum head_rule)head;
+    out->dropout = (float)dropout;
+    out->drop_path = (float)drop_path;
+    return GRAFT_OK;
+}
+
+// What the loop is to do, but for what a run taken up again brings along.
+static graft_status run_options(const graft_options *o, long copies, struct train_options *out)
+{
+    long epochs, batch, seed, workers;
+    double minutes;
+    int bn, bad;
+    *out = (struct train_options){.folder = option_text(o, "output"),
+                                  .fold = option_text(o, "folds") != NULL ? option_text(o, "fold") : NULL,
+                                  .fixed = copies > 0,
+                                  .features = option_text(o, "cache-features"),
+                                  .log_steps = option_set(o, "log-steps"),
+                                  .save = !option_set(o, "no-save"),
+                                  .exact = option_set(o, "exact"),
+                                  .histograms = option_set(o, "histograms"),
+                                  .force = option_set(o, "force")};
+    TRY(option_long(o, "epochs", 1, 100000, &epochs));
+    TRY(option_long(o, "batch", 1, 4096, &batch));
+    TRY(option_long(o, "seed", 0, 1L << 62, &seed));
+    TRY(option_long(o, "workers", 1, 64, &workers));
+    TRY(recipe_options(o, (int)epochs, &out->recipe));
+    TRY(memory_option(o, &out->memory));
+    TRY(option_double(o, "checkpoint-minutes", 0, 1e6, &minutes));
+    TRY(option_choice(o, "bn", bn_modes, &bn));
+    TRY(option_choice(o, "on-bad", bad_rules, &bad));
+    TRY(precision_option(o, &out->bf16));
+    TRY(augment_option(o, copies, &out->augment));
+    out->epochs = (int)epochs;
+    out->batch = (int)batch;
+    out->seed = (uint64_t)seed;
+    out->workers = (int)workers;
+    out->checkpoint_seconds = minutes * 60;
+    out->bn = (enum bn_mode)bn;
+    out->fail_on_bad = bad == 1;
+    return GRAFT_OK;
+}
+
+static graft_status asked_read(const graft_options *o, struct asked *out)
+{
+    *out = (struct asked){0};
+    TRY(option_long(o, "num-classes", 0, 100000, &out->num_classes));
+    TRY(option_long(o, "train-limit", 0, 1L << 40, &out->limit));
+    TRY(option_long(o, "threads", 0, 1024, &out->threads));
+    TRY(option_choice(o, "decode", decode_rules, &out->decode));
+    TRY(option_long(o, "copies", 0, 100, &out->copies));
+    TRY(run_options(o, out->copies, &out->run));
+    TRY(model_options(o, &out->model));
+    out->model.bn = out->run.bn;
+    out->model.seed = out->run.seed;
     if (o->n_inputs > 0)
         return fail(GRAFT_BAD_OPTION, "'%s': train takes its data with -d", o->inputs[0]);
     if (option_text(o, "split") != NULL && option_text(o, "val") != NULL)
         return fail(GRAFT_BAD_OPTION, "--split says which pictures are held out, so --val has no place");
     TRY(crop_alone(o));
-    if (option_text(o, "data") == NULL)
-        return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
-    exec_set_threads((int)threads);
+    return option_text(o, "data") != NULL ? GRAFT_OK : fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
+}
 
-    TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
-    d.shrink = decode;
-    TRY_GOTO(training_data(o, resume, limit, (uint64_t)seed, (int)copies, &d));
-    struct model_request request = {.network = network_option(o), .weights = option_text(o, "weights"),
-                                    .offline = option_set(o, "offline"), .head = (enum head_rule)head,
-                                    .classes = d.classes, .n_classes = d.n_classes,
-                                    .size = (int)imgsz, .dropout = (float)dropout,
-                                    .drop_path = (float)drop_path, .resize = resize, .bn = (enum bn_mode)bn,
-                                    .predicting = predicting, .seed = (uint64_t)seed};
-    freeze_option(o, &request);
-    TRY_GOTO(kernels_option(o, &request.kernels));
-    TRY_GOTO(aux_option(o, aux_weights, &request));
-    if (d.array_float) {
-        if (augment_any(&augment))
-            TRY_GOTO(fail(GRAFT_BAD_OPTION, "%s holds preprocessed arrays, which --augment cannot change",
-                          option_text(o, "data")));
-        TRY_GOTO(array_input(&d, o, &array));
-        request.array = &array;
-    }
+// What of the model depends on the data.
+static graft_status model_for_data(const graft_options *o, const struct dataset *d, struct asked *a)
+{
+    a->model.classes = d->classes;
+    a->model.n_classes = d->n_classes;
+    TRY(kernels_option(o, &a->model.kernels));
+    TRY(aux_option(o, a->aux_weights, &a->model));
+    if (!d->array_float)
+        return GRAFT_OK;
+    if (augment_any(&a->run.augment))
+        return fail(GRAFT_BAD_OPTION, "%s holds preprocessed arrays, which --augment cannot change",
+                    option_text(o, "data"));
+    a->model.array = &a->array;
+    return array_input(d, o, &a->array);
+}
+
+// A run from its options; `resume`: taken up again, `changes` being what was asked otherwise than then.
+static graft_status train(const graft_options *o, struct train_resume *resume, const char *changes)
+{
+    struct asked asked;
+    struct dataset d = {0};
+    struct model m = {0};
+    char *args = NULL;
+    struct follower follower = {0};
+    graft_status status = GRAFT_OK;
+    TRY(asked_read(o, &asked));
+    exec_set_threads((int)asked.threads);
+
+    TRY_GOTO(data_open(o, (int)asked.num_classes, NULL, &d));
+    d.shrink = asked.decode;
+    TRY_GOTO(training_data(o, resume, asked.limit, asked.run.seed, (int)asked.copies, &d));
+    TRY_GOTO(model_for_data(o, &d, &asked));
     if (resume != NULL)
-        TRY_GOTO(train_resume_check(resume, &d, changes, force));
+        TRY_GOTO(train_resume_check(resume, &d, changes, asked.run.force));
     if (resume != NULL && resume->checkpoint != NULL) {
-        request.weights = resume->checkpoint;
-        request.head = HEAD_KEEP;
+        asked.model.weights = resume->checkpoint;
+        asked.model.head = HEAD_KEEP;
     }
-    TRY_GOTO(model_open(&request, &m));
+    TRY_GOTO(model_open(&asked.model, &m));
     m.input.icc |= option_set(o, "icc");
     m.input.crop = option_text(o, "crop") != NULL;
     TRY_GOTO(profiles_check(&m.input));
-    TRY_GOTO(cache_option(o, &augment, &d));
+    TRY_GOTO(cache_option(o, &asked.run.augment, &d));
     args = options_json(o);
     if (args == NULL)
         TRY_GOTO(fail_memory("the options"));
-    const struct train_options options = {.folder = option_text(o, "output"),
-                                          .args = args,
-                                          .fold = option_text(o, "folds") != NULL ? option_text(o, "fold") : NULL,
-                                          .memory = memory,
-                                          .batch = (int)batch,
-                                          .epochs = (int)epochs,
-                                          .workers = (int)workers,
-                                          .recipe = recipe,
-                                          .seed = (uint64_t)seed,
-                                          .bn = (enum bn_mode)bn,
-                                          .checkpoint_seconds = minutes * 60,
-                                          .augment = augment,
-                                          .fixed = copies > 0,
-                                          .features = option_text(o, "cache-features"),
-                                          .fail_on_bad = bad == 1,
-                                          .log_steps = option_set(o, "log-steps"),
-                                          .save = !option_set(o, "no-save"),
-                                          .exact = option_set(o, "exact"),
-                                          .bf16 = bf16,
-                                          .histograms = option_set(o, "histograms"),
-                                          .resume = resume,
-                                          .force = force,
-                                          .grown = option_set(o, "no-save") ? NULL : follower_grown,
-                                          .user = &follower};
+    asked.run.args = args;
+    asked.run.resume = resume;
+    asked.run.grown = option_set(o, "no-save") ? NULL : follower_grown;
+    asked.run.user = &follower;
     follower_begin(&follower);
-    TRY_GOTO(train_run(&m, &d, &options));
+    TRY_GOTO(train_run(&m, &d, &asked.run));
 done:
     follower_end(&follower);
     model_close(&m);

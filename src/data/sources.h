@@ -19,6 +19,7 @@ graft_status source_inputs(const char *path, struct dataset *d); // a file, or a
 graft_status source_archive(const char *path, bool labelled, struct dataset *d); // .tar, .zip
 graft_status source_csv(const char *path, const char *group, bool labelled, struct dataset *d);
 graft_status part_of(const struct csv *c, const char *text, enum part *part); // of a column "split"
+static inline bool part_used(enum part part) { return part == PART_TRAIN || part == PART_VAL || part == PART_TEST; }
 graft_status drivers_recognises(const char *folder, bool *out); // State Farm's list
 graft_status source_drivers(const char *folder, struct dataset *d);
 graft_status idx_recognises(const char *folder, bool *out);

@@ -219,14 +219,11 @@ static dnnl_status_t memories_make(struct dnn_conv *c, const struct conv_descs *
     return s;
 }
 
-graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass, int lanes, struct dnn_conv **out)
+// `d` for weights in the block's layout; *any and *any_gradient for a layout that the kernel chooses.
+static dnnl_status_t descs_make(const struct dnn_conv_shape *a, bool with_bias, int lanes, struct conv_descs *d,
+                                layout_desc *any, layout_desc *any_gradient)
 {
-    *out = NULL;
-    TRY(ready());
-    const struct dnn_conv_shape *a = shape;
     const bool grouped = a->groups > 1;
-    struct conv_descs d = {.stride = {a->stride_h, a->stride_w}, .before = {a->top, a->left},
-                           .after = {a->bottom, a->right}};
     const dnnl_dims_t src = {a->n, a->ic, a->ih, a->iw}, dst = {a->n, a->oc, a->oh, a->ow}, bias = {a->oc};
     const dnnl_dims_t wei = {a->oc, a->ic, a->kh, a->kw};
     const dnnl_dims_t grouped_wei = {a->groups, a->oc / a->groups, a->ic / a->groups, a->kh, a->kw};
@@ -234,6 +231,45 @@ graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass
     const dnnl_format_tag_t blocked = lanes == 16 ? dnnl_nChw16c : dnnl_nChw8c;
     const int wei_rank = grouped ? 5 : 4;
     const dnnl_dim_t *wei_dims = grouped ? grouped_wei : wei;
+    dnnl_status_t s = desc_make(&d->src, 4, src, map, a->bf16 ? dnnl_nhwc : a->plain_src ? dnnl_nchw : blocked);
+    if (s == dnnl_success)
+        s = desc_make(&d->dst, 4, dst, map, a->bf16 ? dnnl_nhwc : blocked);
+    if (s == dnnl_success)
+        s = desc_make(&d->wei, wei_rank, wei_dims, dnnl_f32, wei_tag(a->layout, lanes));
+    if (s == dnnl_success)
+        s = desc_make(any, wei_rank, wei_dims, map, dnnl_format_tag_any);
+    if (s == dnnl_success)
+        s = desc_make(any_gradient, wei_rank, wei_dims, dnnl_f32, dnnl_format_tag_any);
+    if (s == dnnl_success && with_bias)
+        s = desc_make(&d->bias, 1, bias, dnnl_f32, dnnl_a);
+    return s;
+}
+
+// The kernel, a reorder where it wants its weights otherwise than `d` has them, and what they run on.
+static dnnl_status_t kernel_make(struct dnn_conv *c, const struct conv_descs *d, const_dnnl_primitive_desc_t pd)
+{
+    const char *name = "";
+    dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+    snprintf(c->name, sizeof c->name, "%s", name);
+    layout_view kernel_wei = dnnl_primitive_desc_query_md(
+        pd, c->pass == DNN_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+    layout_view pad = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+    c->pad_bytes = dnnl_memory_desc_get_size(pad);
+    dnnl_status_t s = dnnl_primitive_create(&c->primitive, pd);
+    if (s == dnnl_success && !dnnl_memory_desc_equal(kernel_wei, desc_view(&d->wei))) {
+        c->wei_bytes = dnnl_memory_desc_get_size(kernel_wei);
+        s = c->pass == DNN_WEIGHTS ? reorder_make(kernel_wei, desc_view(&d->wei), &c->reorder)
+                                   : reorder_make(desc_view(&d->wei), kernel_wei, &c->reorder);
+    }
+    return s == dnnl_success ? memories_make(c, d, kernel_wei, pad) : s;
+}
+
+graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass, int lanes, struct dnn_conv **out)
+{
+    *out = NULL;
+    TRY(ready());
+    struct conv_descs d = {.stride = {shape->stride_h, shape->stride_w}, .before = {shape->top, shape->left},
+                           .after = {shape->bottom, shape->right}};
     layout_desc any = {0}, any_gradient = {0};
     dnnl_primitive_attr_t attr = NULL, plain_attr = NULL;
     dnnl_primitive_desc_t hint = NULL, pd = NULL;
@@ -241,21 +277,10 @@ graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass
     if (c == NULL)
         return fail_memory("a convolution");
     c->pass = pass;
-    c->bias = a->bias && pass != DNN_DATA;
-
-    dnnl_status_t s = desc_make(&d.src, 4, src, map, a->bf16 ? dnnl_nhwc : a->plain_src ? dnnl_nchw : blocked);
+    c->bias = shape->bias && pass != DNN_DATA;
+    dnnl_status_t s = descs_make(shape, c->bias, lanes, &d, &any, &any_gradient);
     if (s == dnnl_success)
-        s = desc_make(&d.dst, 4, dst, map, a->bf16 ? dnnl_nhwc : blocked);
-    if (s == dnnl_success)
-        s = desc_make(&d.wei, wei_rank, wei_dims, dnnl_f32, wei_tag(a->layout, lanes));
-    if (s == dnnl_success)
-        s = desc_make(&any, wei_rank, wei_dims, map, dnnl_format_tag_any);
-    if (s == dnnl_success)
-        s = desc_make(&any_gradient, wei_rank, wei_dims, dnnl_f32, dnnl_format_tag_any);
-    if (s == dnnl_success && c->bias)
-        s = desc_make(&d.bias, 1, bias, dnnl_f32, dnnl_a);
-    if (s == dnnl_success)
-        s = attr_make(&attr, pass == DNN_FORWARD ? a->act : ACT_NONE);
+        s = attr_make(&attr, pass == DNN_FORWARD ? shape->act : ACT_NONE);
     if (s == dnnl_success)
         s = attr_make(&plain_attr, ACT_NONE);
     struct conv_descs free_wei = d; // the kernel chooses the layout of its weights
@@ -268,29 +293,14 @@ graft_status dnn_conv_new(const struct dnn_conv_shape *shape, enum dnn_pass pass
     if (pass == DNN_WEIGHTS)
         free_wei.wei = any_gradient;
     if (s == dnnl_success) {
-        if (!a->bf16)
+        if (!shape->bf16)
             s = conv_desc(&d, pass, true, attr, hint, &pd);
         if (pd == NULL)
             s = conv_desc(&free_wei, pass, true, attr, hint, &pd);
     }
     if (pd == NULL)
         goto done;
-
-    const char *name = "";
-    dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
-    snprintf(c->name, sizeof c->name, "%s", name);
-    layout_view kernel_wei =
-        dnnl_primitive_desc_query_md(pd, pass == DNN_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
-    layout_view pad = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    c->pad_bytes = dnnl_memory_desc_get_size(pad);
-    s = dnnl_primitive_create(&c->primitive, pd);
-    if (s == dnnl_success && !dnnl_memory_desc_equal(kernel_wei, desc_view(&d.wei))) {
-        c->wei_bytes = dnnl_memory_desc_get_size(kernel_wei);
-        s = pass == DNN_WEIGHTS ? reorder_make(kernel_wei, desc_view(&d.wei), &c->reorder)
-                                : reorder_make(desc_view(&d.wei), kernel_wei, &c->reorder);
-    }
-    if (s == dnnl_success)
-        s = memories_make(c, &d, kernel_wei, pad);
+    s = kernel_make(c, &d, pd);
     if (s == dnnl_success) {
         *out = c;
         c = NULL;

@@ -204,75 +204,108 @@ static graft_status graph_make(struct model *m, const struct model_request *r)
     return outputs_set(m, r);
 }
 
-static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
+// The network and the variant of it that a file holds: by what a graft model says (`arch`, else NULL), by its tensors.
+static graft_status network_of_file(const struct model_request *r, const char *path, const char *arch,
+                                    struct tensor_set *set, struct model *m)
 {
-    json_t *meta = NULL, *classes = NULL, *input = NULL;
-    const char *arch;
-    graft_status status;
     const struct network *hint = r->network != NULL ? zoo_find(r->network) : NULL;
-    TRY_GOTO(weights_read(path, set));
-    TRY_GOTO(metadata_read(path, set, &meta, &arch, &classes, &input));
-    if (arch != NULL)
-        model_forget_slots(set);
     if (arch != NULL) {
+        model_forget_slots(set);
         const struct network *own = zoo_find(arch);
         if (own == NULL)
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s: a model of '%s', which this graft does not know", path, arch));
+            return fail(GRAFT_BAD_FILE, "%s: a model of '%s', which this graft does not know", path, arch);
         if (hint != NULL && !zoo_variants(own, hint))
-            TRY_GOTO(fail(GRAFT_BAD_FILE, "%s holds %s, not %s; use -m %s", path, own->name, hint->name, own->name));
+            return fail(GRAFT_BAD_FILE, "%s holds %s, not %s; use -m %s", path, own->name, hint->name, own->name);
         hint = own;
     }
-    status = zoo_match(set, &(struct match_request){.hint = hint, .exact = arch != NULL, .path = path,
-                                                     .kernels = r->kernels}, &m->network);
+    const graft_status status = zoo_match(set, &(struct match_request){.hint = hint, .exact = arch != NULL,
+                                                                       .path = path, .kernels = r->kernels},
+                                          &m->network);
     if (status != GRAFT_OK) {
         fail_prefix(status, "%s", path);
-        goto done;
+        return status;
     }
     if (r->network != NULL && strcmp(r->network, m->network->name) != 0)
         log_info("%s holds the variant %s", path, m->network->name);
+    return GRAFT_OK;
+}
+
+// What pictures become: the network's rule, but for what a graft model says (`input`, else NULL).
+static void input_of_file(const json_t *input, struct model *m)
+{
     m->input = m->network->input;
-    if (input != NULL) {
-        const char *rule = json_string_value(json_object_get(input, "rule"));
-        m->input.size = (int)json_integer_value(json_object_get(input, "size"));
-        m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
-        m->input.crop = json_is_true(json_object_get(input, "crop"));
-        m->input.icc = json_is_true(json_object_get(input, "icc"));
-        m->main_only = json_is_true(json_object_get(input, "main_head_only"));
-        m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
-                        : rule != NULL && strcmp(rule, "squash") == 0 ? RESIZE_SQUASH : RESIZE_CROP;
-    }
+    if (input == NULL)
+        return;
+    const char *rule = json_string_value(json_object_get(input, "rule"));
+    m->input.size = (int)json_integer_value(json_object_get(input, "size"));
+    m->input.resize = (int)json_integer_value(json_object_get(input, "resize"));
+    m->input.crop = json_is_true(json_object_get(input, "crop"));
+    m->input.icc = json_is_true(json_object_get(input, "icc"));
+    m->main_only = json_is_true(json_object_get(input, "main_head_only"));
+    m->input.rule = rule != NULL && strcmp(rule, "pad") == 0 ? RESIZE_PAD
+                    : rule != NULL && strcmp(rule, "squash") == 0 ? RESIZE_SQUASH : RESIZE_CROP;
+}
+
+// How many classes the file's head has; 0: it has no head.
+static graft_status head_classes(const char *path, const struct tensor_set *set, const json_t *classes,
+                                 const struct network *net, int *out)
+{
     char head_weight[128];
-    snprintf(head_weight, sizeof head_weight, "%s.weight", m->network->head);
+    snprintf(head_weight, sizeof head_weight, "%s.weight", net->head);
     const struct named_tensor *head = tensor_find(set, head_weight);
-    const int file_classes = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
-    if (classes != NULL && (int)json_array_size(classes) != file_classes)
-        TRY_GOTO(
-            fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), file_classes));
-    // Which classes, and is the head kept?
+    *out = head != NULL && head->shape.rank > 0 ? (int)head->shape.dim[0] : 0;
+    if (classes != NULL && (int)json_array_size(classes) != *out)
+        return fail(GRAFT_BAD_FILE, "%s: %zu class names for %d outputs", path, json_array_size(classes), *out);
+    return GRAFT_OK;
+}
+
+// Whether the file's head of `file_classes` stays.  `classes`: a graft model's names, else NULL.
+static graft_status head_keeps(const struct model_request *r, const json_t *classes, int file_classes, bool *keep)
+{
     bool same = file_classes > 0 && (r->classes == NULL || r->n_classes == file_classes);
     if (r->classes != NULL && classes != NULL)
         for (int i = 0; same && i < r->n_classes; i++)
             same = strcmp(r->classes[i], json_string_value(json_array_get(classes, (size_t)i))) == 0;
     if (r->head == HEAD_KEEP && r->classes != NULL && r->n_classes != file_classes)
-        TRY_GOTO(fail(GRAFT_BAD_OPTION,
-                      "--head keep: the file's head has %d classes, the data have %d (or say --num-classes)",
-                      file_classes, r->n_classes));
-    const bool keep = r->head == HEAD_KEEP || (r->head == HEAD_AUTO && same && (classes != NULL || r->classes == NULL));
+        return fail(GRAFT_BAD_OPTION,
+                    "--head keep: the file's head has %d classes, the data have %d (or say --num-classes)",
+                    file_classes, r->n_classes);
+    *keep = r->head == HEAD_KEEP || (r->head == HEAD_AUTO && same && (classes != NULL || r->classes == NULL));
+    return GRAFT_OK;
+}
+
+// The data's names, the file's, or ImageNet's for as many.
+static graft_status classes_set(const struct model_request *r, const char *path, const json_t *classes,
+                                int file_classes, struct model *m)
+{
     if (r->classes != NULL)
-        TRY_GOTO(class_names(m, r->classes, r->n_classes));
-    else if (classes != NULL) {
-        m->classes = mem_zero(json_array_size(classes) + 1, sizeof *m->classes);
-        for (; m->classes != NULL && m->n_classes < file_classes; m->n_classes++)
-            if ((m->classes[m->n_classes] =
-                     mem_text(json_string_value(json_array_get(classes, (size_t)m->n_classes)))) == NULL)
-                break;
-        if (m->n_classes < file_classes)
-            TRY_GOTO(fail_memory("class names"));
-    } else if (file_classes == 0)
-        TRY_GOTO(
-            fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head));
-    else
-        TRY_GOTO(class_names(m, (char *const *)imagenet_names(file_classes), file_classes));
+        return class_names(m, r->classes, r->n_classes);
+    if (classes == NULL && file_classes == 0)
+        return fail(GRAFT_BAD_FILE, "%s has no classifier (no '%s.weight'); train one first", path, m->network->head);
+    if (classes == NULL)
+        return class_names(m, (char *const *)imagenet_names(file_classes), file_classes);
+    m->classes = mem_zero(json_array_size(classes) + 1, sizeof *m->classes);
+    for (; m->classes != NULL && m->n_classes < file_classes; m->n_classes++)
+        if ((m->classes[m->n_classes] =
+                 mem_text(json_string_value(json_array_get(classes, (size_t)m->n_classes)))) == NULL)
+            break;
+    return m->n_classes < file_classes ? fail_memory("class names") : GRAFT_OK;
+}
+
+static graft_status open_file(const struct model_request *r, const char *path, struct tensor_set *set, struct model *m)
+{
+    json_t *meta = NULL, *classes = NULL, *input = NULL;
+    const char *arch;
+    int file_classes;
+    bool keep = false;
+    graft_status status;
+    TRY_GOTO(weights_read(path, set));
+    TRY_GOTO(metadata_read(path, set, &meta, &arch, &classes, &input));
+    TRY_GOTO(network_of_file(r, path, arch, set, m));
+    input_of_file(input, m);
+    TRY_GOTO(head_classes(path, set, classes, m->network, &file_classes));
+    TRY_GOTO(head_keeps(r, classes, file_classes, &keep));
+    TRY_GOTO(classes_set(r, path, classes, file_classes, m));
     const char *trained = json_string_value(json_object_get(meta, "graft.trained"));
     m->source = mem_text(path);
     m->checkpoint = json_object_get(meta, "graft.checkpoint") != NULL;
@@ -428,105 +461,6 @@ done:
     return status;
 }
 
-graft_status model_metadata(const struct model *m, const char *trained, json_t **out)
-{
-    static const char *const rules[] = {[RESIZE_CROP] = "crop", [RESIZE_SQUASH] = "squash", [RESIZE_PAD] = "pad"};
-    graft_status status = GRAFT_OK;
-    char *class_text = NULL, *input_text = NULL;
-    json_t *classes = json_array();
-    json_t *input = json_pack("{s:i, s:i, s:s, s:s}", "size", m->input.size, "resize", m->input.resize, "rule",
-                              rules[m->input.rule], "preprocessing", m->network->name);
-    if (m->main_only)
-        json_object_set_new(input, "main_head_only", json_true());
-    if (m->input.crop)
-        json_object_set_new(input, "crop", json_true());
-    if (m->input.icc)
-        json_object_set_new(input, "icc", json_true());
-    for (int i = 0; i < m->n_classes; i++)
-        if (json_array_append_new(classes, json_string(m->classes[i])) != 0)
-            TRY_GOTO(fail(GRAFT_FAILED, "class name '%s' is not UTF-8 and cannot go into a model file", m->classes[i]));
-    class_text = json_text(classes);
-    input_text = input != NULL ? json_text(input) : NULL;
-    if (class_text == NULL || input_text == NULL)
-        TRY_GOTO(fail_memory("the model's metadata"));
-    *out = json_pack("{s:s, s:s, s:s, s:s, s:s}", "graft.version", "1", "graft.arch", m->network->name, "graft.classes",
-                     class_text, "graft.input", input_text, "graft.trained", trained != NULL ? trained : "{}");
-    if (*out == NULL)
-        TRY_GOTO(fail_memory("the model's metadata"));
-done:
-    json_decref(input);
-    json_decref(classes);
-    mem_free(class_text);
-    mem_free(input_text);
-    return status;
-}
-
-static bool part_has(const struct model_part *part, const struct param_entry *e)
-{
-    return e->group == PARAM_TRAINABLE || part->whole;
-}
-
-// The tensors of a part, whose values are laid out as m->params; their data are asked for when it is their turn.
-static graft_status part_tensors(const struct model *m, const struct model_part *part, struct tensor_set *set)
-{
-    for (int i = 0; i < m->params.count; i++) {
-        const struct param_entry *e = &m->params.entries[i];
-        char name[256];
-        if (!part_has(part, e))
-            continue;
-        ASSERT(snprintf(name, sizeof name, "%s%s", part->prefix, e->name) < (int)sizeof name);
-        TRY(tensor_set_add(set, name, DTYPE_F32, e->shape, NULL));
-    }
-    return GRAFT_OK;
-}
-
-enum { PIECE_FLOATS = 1 << 18 };
-struct writing { const struct model *model; const struct model_part *parts; float *piece; size_t piece_floats; };
-
-static graft_status entry_pieces(struct writing *w, const struct params *values, int entry, struct tensor_sink *sink)
-{
-    size_t rows, size;
-    param_rows(values, entry, &rows, &size);
-    const size_t step = size == 0 || size >= PIECE_FLOATS ? 1 : PIECE_FLOATS / size;
-    if (!mem_grow(&w->piece, &w->piece_floats, size > PIECE_FLOATS ? size : PIECE_FLOATS, sizeof *w->piece))
-        return fail_memory(values->entries[entry].name);
-    for (size_t at = 0; at < rows; at += step) {
-        const size_t count = rows - at < step ? rows - at : step;
-        param_rows_to_canonical(values, entry, at, count, w->piece);
-        TRY(tensor_sink_put(sink, w->piece, count * size * sizeof *w->piece));
-    }
-    return GRAFT_OK;
-}
-
-static graft_status pieces(void *user, size_t item, struct tensor_sink *sink)
-{
-    struct writing *w = user;
-    for (const struct model_part *part = w->parts;; part++)
-        for (int i = 0; i < w->model->params.count; i++)
-            if (part_has(part, &w->model->params.entries[i]) && item-- == 0) {
-                struct params values = w->model->params;
-                values.block = (float *)part->values;
-                return entry_pieces(w, &values, i, sink);
-            }
-}
-
-graft_status model_write(const struct model *m, const char *path, const struct model_part *parts, int n_parts,
-                         const json_t *meta, bool sealed)
-{
-    struct tensor_set set = {0};
-    struct writing writing = {m, parts, NULL, 0};
-    char *metadata = json_text(meta);
-    graft_status status = metadata != NULL ? GRAFT_OK : fail_memory("the model's metadata");
-    for (int i = 0; status == GRAFT_OK && i < n_parts; i++)
-        status = part_tensors(m, &parts[i], &set);
-    if (status == GRAFT_OK)
-        status = safetensors_write_pieces(path, &set, metadata, sealed, pieces, &writing);
-    mem_free(writing.piece);
-    mem_free(metadata);
-    tensor_set_free(&set);
-    return status;
-}
-
 void model_forget_slots(struct tensor_set *set)
 {
     size_t kept = 0;
@@ -537,14 +471,4 @@ void model_forget_slots(struct tensor_set *set)
         else
             set->items[kept++] = set->items[i];
     set->count = kept;
-}
-
-graft_status model_save(const struct model *m, const char *path, const char *trained)
-{
-    const struct model_part weights = {"", m->params.block, true};
-    json_t *meta;
-    TRY(model_metadata(m, trained, &meta));
-    const graft_status status = model_write(m, path, &weights, 1, meta, false);
-    json_decref(meta);
-    return status;
 }

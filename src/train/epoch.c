@@ -133,8 +133,68 @@ static void batch_tell(const struct trainer *t, const struct batch *b)
     log_warning("the step's %d pictures: %s%s", b->n, names, b->n > NAMED ? ", ..." : "");
 }
 
-// From the position in the epoch to its end.
-graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
+// From a position in an epoch to its end.
+struct pass {
+    struct augmentation how;
+    bool kept;             // features are
+    long steps;            // of the whole epoch
+    double begin;          // when it would have begun, had it not been stopped
+    size_t seen_before;    // of the epoch, by an earlier process
+    double seconds_before;
+};
+
+// The batch's step, told and perhaps kept; what of it cannot be read is left out.
+static graft_status batch_learn(struct trainer *t, const struct pass *p, struct batch *b, struct epoch_result *r)
+{
+    const struct train_options *o = t->options;
+    struct position *at = &t->at;
+    double loss;
+    int hits;
+    for (int i = 0; b->failed != NULL && i < b->n_failed; i++) // known already where features are kept
+        TRY(trainer_skip(t, b->failed[i].index, b->failed[i].message));
+    at->seen += (size_t)(b->n + b->n_failed);
+    if (b->n == 0)
+        return GRAFT_OK;
+    const double tells = now_seconds();
+    if (at->run_steps == 0 && !p->kept)
+        media_batch(&t->media, b);
+    t->profile.told += now_seconds() - tells;
+    TRY(step_run(t, &p->how, b, &loss, &hits));
+    at->run_steps++;
+    at->steps++;
+    if (!isfinite(loss)) {
+        batch_tell(t, b);
+        return diverged(t, "the loss", r->epoch, at->steps);
+    }
+    at->loss_sum += loss * b->n;
+    at->trained += (size_t)b->n;
+    at->hits += (size_t)hits;
+    at->seconds = now_seconds() - p->begin;
+    t->train_rate = per_second(at->seen - p->seen_before, at->seconds - p->seconds_before);
+    const double spent = at->seconds - p->seconds_before;
+    TRY(step_report(t, r, p->steps, loss, spent > 0 ? t->profile.waiting / spent : 0));
+    if (hooks_cancelled())
+        return fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", r->epoch, at->steps);
+    if (o->save && o->checkpoint_seconds > 0 && now_seconds() - t->checkpoint_at >= o->checkpoint_seconds)
+        return checkpoint_save(t, r);
+    return GRAFT_OK;
+}
+
+// A sum that the epoch's end cuts short, and the epoch's share in an average.
+static void epoch_close(struct trainer *t, int epoch)
+{
+    const int swa = t->options->recipe.swa;
+    const uint64_t before = t->optimizer.updates;
+    if (t->at.closed)
+        return;
+    optimizer_flush(&t->optimizer);
+    update_done(t, before);
+    if (swa > 0 && epoch >= swa)
+        average_add(&t->average, &t->model->params);
+    t->at.closed = true;
+}
+
+graft_status epoch_train(struct trainer *t, struct epoch_result *r)
 {
     const struct train_options *o = t->options;
     struct queue *queue = NULL;
@@ -142,85 +202,50 @@ graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r)
     const size_t batch = (size_t)plan_batch(t->full);
     struct position *at = &t->at;
     size_t n, there = 0; // of the epoch's pictures, which may repeat; left out was perhaps one of the validation's
-    TRY(dataset_order(t->data, o->seed, (uint64_t)epoch, t->order, &n));
+    TRY(dataset_order(t->data, o->seed, (uint64_t)r->epoch, t->order, &n));
     ASSERT(n == t->n);
     for (size_t i = 0; i < n; i++)
         there += !t->skipped[t->order[i]];
     const int last = (int)(there % batch);
-    const long steps = (long)((there + batch - 1) / batch);
-    const struct augmentation how = {&o->augment, o->seed, (uint64_t)epoch,
-                                     o->fixed || feature_cache_may(t)};
+    struct pass pass = {.how = {&o->augment, o->seed, (uint64_t)r->epoch, o->fixed || feature_cache_may(t)},
+                        .steps = (long)((there + batch - 1) / batch)};
     if (last > 0)
         TRY(partial_make(t, last));
     const double makes = now_seconds();
-    TRY(feature_cache_ready(t, &how));
-    const bool kept = t->features.store != NULL;
-    const double made = now_seconds(), begin = made - at->seconds;
-    const size_t seen_before = at->seen;
-    const double seconds_before = at->seconds;
+    TRY(feature_cache_ready(t, &pass.how));
+    const double made = now_seconds();
+    pass.kept = t->features.store != NULL;
+    pass.begin = made - at->seconds;
+    pass.seen_before = at->seen;
+    pass.seconds_before = at->seconds;
     t->profile.waiting = 0;
-    if (!kept)
-        TRY_GOTO(queue_new(t->data, &t->model->input, &how, t->order + at->seen, t->n - at->seen, (int)batch,
+    if (!pass.kept)
+        TRY_GOTO(queue_new(t->data, &t->model->input, &pass.how, t->order + at->seen, t->n - at->seen, (int)batch,
                            o->workers, &queue));
     for (;;) {
         struct batch b;
         bool end;
-        double loss;
-        int hits;
         const double waits = now_seconds();
-        TRY_GOTO(kept ? feature_cache_batch(t, &how, &b, &end) : queue_next(queue, &b, &end));
+        TRY_GOTO(pass.kept ? feature_cache_batch(t, &pass.how, &b, &end) : queue_next(queue, &b, &end));
         t->profile.waiting += now_seconds() - waits;
         if (end)
             break;
-        for (int i = 0; b.failed != NULL && i < b.n_failed; i++) // known already where features are kept
-            TRY_GOTO(trainer_skip(t, b.failed[i].index, b.failed[i].message));
-        at->seen += (size_t)(b.n + b.n_failed);
-        if (b.n == 0)
-            continue;
-        const double tells = now_seconds();
-        if (at->run_steps == 0 && !kept)
-            media_batch(&t->media, &b);
-        t->profile.told += now_seconds() - tells;
-        TRY_GOTO(step_run(t, &how, &b, &loss, &hits));
-        at->run_steps++;
-        at->steps++;
-        if (!isfinite(loss)) {
-            batch_tell(t, &b);
-            TRY_GOTO(diverged(t, "the loss", epoch, at->steps));
-        }
-        at->loss_sum += loss * b.n;
-        at->trained += (size_t)b.n;
-        at->hits += (size_t)hits;
-        at->seconds = now_seconds() - begin;
-        t->train_rate = per_second(at->seen - seen_before, at->seconds - seconds_before);
-        const double spent = at->seconds - seconds_before;
-        TRY_GOTO(step_report(t, r, steps, loss, spent > 0 ? t->profile.waiting / spent : 0));
-        if (hooks_cancelled())
-            TRY_GOTO(fail(GRAFT_CANCELLED, "stopped at epoch %d, step %ld", epoch, at->steps));
-        if (o->save && o->checkpoint_seconds > 0 && now_seconds() - t->checkpoint_at >= o->checkpoint_seconds)
-            TRY_GOTO(checkpoint_save(t, r));
+        TRY_GOTO(batch_learn(t, &pass, &b, r));
     }
-    if (!at->closed) { // a sum that the epoch's end cuts short, and the epoch's share in an average
-        const uint64_t before = t->optimizer.updates;
-        optimizer_flush(&t->optimizer);
-        update_done(t, before);
-        if (o->recipe.swa > 0 && epoch >= o->recipe.swa)
-            average_add(&t->average, &t->model->params);
-        at->closed = true;
-    }
+    epoch_close(t, r->epoch);
     // The last step's update has no loss after it to show what it did.
     if (!floats_finite(t->model->params.block, t->model->params.size))
-        TRY_GOTO(diverged(t, "the loss", epoch, at->steps));
+        TRY_GOTO(diverged(t, "the loss", r->epoch, at->steps));
     if (at->trained == 0)
         TRY_GOTO(
             fail(GRAFT_BAD_FILE, "none of the %zu training pictures can be read; the first reasons are above", t->n));
     r->train_loss = at->loss_sum / (double)at->trained;
     r->rate = at->rate;
     r->images_per_second = // features that had to be made first included
-        per_second(at->seen - seen_before, at->seconds - seconds_before + made - makes);
+        per_second(at->seen - pass.seen_before, at->seconds - pass.seconds_before + made - makes);
 done:
     profile_data(&t->profile, t->profile.waiting, queue != NULL ? queue_work_seconds(queue) : 0,
-                 now_seconds() - begin - seconds_before);
+                 now_seconds() - pass.begin - pass.seconds_before);
     t->profile.waiting = 0;
     queue_free(queue);
     return status;

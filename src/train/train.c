@@ -110,7 +110,7 @@ static graft_status epoch_run(struct trainer *t)
     bool better = false;
     const bool whole = t->at.steps == 0;
     TRY(phase_enter(t, r.epoch));
-    graft_status status = epoch_train(t, r.epoch, &r);
+    graft_status status = epoch_train(t, &r);
     if (status == GRAFT_OK) {
         average_swap(&t->average, &t->model->params);
         status = epoch_measure(t, begin, &r, &better);

@@ -97,7 +97,7 @@ struct plan_options train_plan(const struct trainer *t, int batch);
 graft_status memory_check(struct trainer *t, int *batch);
 void memory_tell(const struct trainer *t);
 // epoch.c.  GRAFT_CANCELLED when asked to stop, at the last whole step.
-graft_status epoch_train(struct trainer *t, int epoch, struct epoch_result *r); // from the position to the epoch's end
+graft_status epoch_train(struct trainer *t, struct epoch_result *r); // from the position to the epoch's end
 graft_status epoch_validate(struct trainer *t, struct epoch_result *r);
 graft_status trainer_skip(struct trainer *t, uint32_t index, const char *reason); // a picture that cannot be read
 graft_status take_prediction(void *trainer, uint32_t index, const struct prediction *p, const char *error);
