@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool folds_wanted(const graft_options *o)
 {
@@ -165,40 +166,46 @@ done:
 }
 
 // The data once, for the list of folds; a run reads them for itself.
-static graft_status describe(const graft_options *o, const char *folder, int folds)
+struct listed {
+    struct dataset data;
+    int *fold; // by sample
+    char *args;
+};
+
+static void listed_free(struct listed *l)
+{
+    dataset_free(&l->data);
+    mem_free(l->fold);
+    mem_free(l->args);
+    *l = (struct listed){0};
+}
+
+static graft_status listed_make(const graft_options *o, int folds, struct listed *l)
 {
     long num_classes, limit;
-    struct dataset d = {0};
-    int *fold = NULL;
-    char *args = NULL;
-    graft_status status = GRAFT_OK;
     TRY(option_long(o, "num-classes", 0, 100000, &num_classes));
     TRY(option_long(o, "train-limit", 0, 1L << 40, &limit));
-    TRY_GOTO(pseudo_check(o, num_classes, limit, folds));
-    TRY_GOTO(data_open(o, (int)num_classes, NULL, &d));
-    TRY_GOTO(folds_of_data(&d, folds, limit, &fold));
-    if ((args = options_json(o)) == NULL)
-        TRY_GOTO(fail_memory("the options"));
-    TRY_GOTO(folds_describe(folder, &d, fold, args, option_set(o, "force")));
-done:
-    dataset_free(&d);
-    mem_free(fold);
-    mem_free(args);
-    return status;
+    TRY(pseudo_check(o, num_classes, limit, folds));
+    TRY(data_open(o, (int)num_classes, NULL, &l->data));
+    TRY(folds_of_data(&l->data, folds, limit, &l->fold));
+    return (l->args = options_json(o)) != NULL ? GRAFT_OK : fail_memory("the options");
 }
 
 static graft_status folds_train(const graft_options *o, const char *folder)
 {
     bool which[FOLDS_MOST];
     int folds, none, missing = 0, lock = -1;
+    struct listed list = {0};
     graft_status status = GRAFT_OK;
     TRY(folds_check(o, &folds, &none));
     TRY(which_folds(o, folds, which));
     if (option_text(o, "data") == NULL)
         return fail(GRAFT_BAD_OPTION, "which pictures? say -d DATA");
-    TRY(file_lock(folder, &lock));
+    TRY_GOTO(listed_make(o, folds, &list)); // what is refused leaves no folder behind
+    TRY_GOTO(file_lock(folder, &lock));
     file_sweep(folder);
-    TRY_GOTO(describe(o, folder, folds));
+    TRY_GOTO(folds_describe(folder, &list.data, list.fold, list.args, option_set(o, "force")));
+    listed_free(&list);
     for (int f = 0; f < folds; f++) {
         if (!which[f])
             continue;
@@ -207,12 +214,15 @@ static graft_status folds_train(const graft_options *o, const char *folder)
     }
     summary_tell(folder, missing);
 done:
+    listed_free(&list);
     file_unlock(lock);
     return status;
 }
 
 graft_status folds_anew(const graft_options *o)
 {
+    const char *named = option_text(o, "output");
+    const bool ours = named == NULL || !file_exists(named);
     char *folder = NULL, *list = NULL;
     graft_status status = GRAFT_OK;
     if (option_set(o, "no-save"))
@@ -225,6 +235,8 @@ graft_status folds_anew(const graft_options *o)
     TRY_GOTO(run_folder_check(folder, NULL));
     TRY_GOTO(folds_train(o, folder));
 done:
+    if (status != GRAFT_OK && ours)
+        rmdir(folder); // an empty one: it was refused before anything was begun
     mem_free(folder);
     mem_free(list);
     return status;

@@ -20,14 +20,14 @@ struct reading {
     const struct pseudo *p;
     int fold, group, first; // columns; -1: none.  first: of the classes
     int *class_at;          // by class: its column; NULL: the file has no classes
-    bool *validated;        // by group of the data, before the file's were added
+    bool *validated, *named; // by group of the data, before the file's were added; one allocation
     int n_groups;
     size_t begin;           // of our samples
     size_t rows, others;    // of other folds
     int folds;              // as many as the file has
     size_t excluded;
     char names[256];        // of groups left out
-    int n_names, last_named;
+    int n_names;
 };
 
 static graft_status classes_read(struct reading *r)
@@ -135,10 +135,10 @@ static graft_status group_read(struct reading *r, int *group, bool *out)
         return GRAFT_OK;
     *out = true;
     r->excluded++;
-    if (*group != r->last_named && r->n_names < NAMED)
+    if (!r->named[*group - 1] && r->n_names < NAMED)
         snprintf(r->names + strlen(r->names), sizeof r->names - strlen(r->names), "%s'%.40s'",
                  r->n_names++ > 0 ? ", " : "", r->d->groups[*group - 1]);
-    r->last_named = *group;
+    r->named[*group - 1] = true;
     return GRAFT_OK;
 }
 
@@ -178,9 +178,10 @@ static graft_status groups_mark(struct reading *r)
 {
     const struct dataset *d = r->d;
     r->n_groups = d->n_groups;
-    r->validated = mem_zero((size_t)d->n_groups + 1, sizeof *r->validated);
+    r->validated = mem_zero(2 * (size_t)d->n_groups + 1, sizeof *r->validated);
     if (r->validated == NULL)
         return fail_memory("the groups");
+    r->named = r->validated + d->n_groups;
     for (size_t i = 0; i < d->count; i++)
         if (d->samples[i].part == PART_VAL && d->samples[i].group > 0)
             r->validated[d->samples[i].group - 1] = true;

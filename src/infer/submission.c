@@ -86,8 +86,10 @@ static graft_status columns_match(struct submission *s)
             list_add(&missing, s->classes[c]);
     mem_free(seen);
     if (unknown.n > 0)
-        return fail(GRAFT_BAD_FILE, "%s: %zu of its columns are no class of the model: %s", s->file, unknown.n,
-                    unknown.text);
+        return fail(GRAFT_BAD_FILE,
+                    "%s: %zu of its columns are no class of the model: %s (the first, '%s', is taken for the "
+                    "pictures' names)",
+                    s->file, unknown.n, unknown.text, s->header[0]);
     if (twice.n > 0)
         return fail(GRAFT_BAD_FILE, "%s: columns are there twice: %s", s->file, twice.text);
     if (missing.n > 0)
@@ -117,7 +119,8 @@ static graft_status rows_read(struct submission *s, struct csv *c, struct name_i
             return fail_memory("the sample's rows");
     }
     if (twice.n > 0)
-        return fail(GRAFT_BAD_FILE, "%s: %zu rows repeat a name: %s", s->file, twice.n, twice.text);
+        return fail(GRAFT_BAD_FILE, "%s: %zu row%s a name again: %s", s->file, twice.n,
+                    twice.n == 1 ? " has" : "s have", twice.text);
     return s->n > 0 ? GRAFT_OK : fail(GRAFT_BAD_FILE, "%s: there is no row in it", s->file);
 }
 

@@ -133,7 +133,7 @@ static graft_status probabilities_read(const struct csv *c, const struct table *
 static graft_status row_read(struct csv *c, struct table *t, const struct columns *at)
 {
     const size_t k = (size_t)t->n_classes;
-    if (c->n < at->all)
+    if (c->n != at->all)
         return fail(GRAFT_BAD_FILE, "%s:%d: %d fields, the header has %d", c->path, c->line, c->n, at->all);
     const char *path = c->field[at->path];
     if (table_find(t, path) >= 0)

@@ -89,6 +89,7 @@ expect 0 'over all 36 pictures' 'one killed before its list' "$graft" train --re
 holds 'with the same predictions, too' cmp whole/oof_predictions.csv early/oof_predictions.csv
 
 expect 3 "there are 6: 'p0', 'p1'" 'fewer groups than folds' "$graft" train $toy --group person --folds 7 -o no
+holds 'nothing was begun' [ ! -e no ]
 awk -F, -v OFS=, 'NR > 1 && $3 == "p2" { $2 = "c" } { print }' list.csv >lonely.csv
 expect 3 'c in p2' 'a class in one group only' "$graft" train --weights none -d lonely.csv --imgsz 32 --group person --folds 3 -o no
 (cat list.csv; tail -n 1 list.csv) >twice.csv
@@ -223,7 +224,7 @@ holds 'names of classes, ids without the extension' sh -c "grep -qx '7,[ab]' sub
 printf 'img,a,b\n7.bmp,0,0\n77.bmp,0,0\n78.bmp,0,0\n' >missing.csv
 expect 3 "for 2 of its 3 rows there is no picture: '77.bmp', '78.bmp'" 'a sample of other pictures' "$graft" predict $model pictures --csv no.csv --like missing.csv
 printf 'img,a,b\n7.bmp,0,0\n7.bmp,0,0\n' >repeated.csv
-expect 3 "repeat a name: '7.bmp'" 'a sample with a repeated name' "$graft" predict $model pictures --csv no.csv --like repeated.csv
+expect 3 "1 row has a name again: '7.bmp'" 'a sample with a repeated name' "$graft" predict $model pictures --csv no.csv --like repeated.csv
 printf 'img,a,b,zebra\n7.bmp,0,0,0\n' >unknown.csv
 expect 3 "no class of the model: 'zebra'" 'a sample with an unknown class' "$graft" predict $model pictures --csv no.csv --like unknown.csv
 printf 'img,a,b,a\n7.bmp,0,0,0\n' >columns.csv

@@ -70,6 +70,10 @@ held=$(awk -F, '$3 == "val" { print $5; exit }' run/split.csv)
 sed "s/,p4\$/,$held/" g.csv >held.csv
 expect 0 "because their groups are validated: '$held'" 'a validated group' "$graft" train $toy --epochs 1 --pseudo held.csv -o groups
 holds 'who is not trained on' sh -c "awk -F, '\$3 == \"val\" { v[\$5] = 1 } \$3 == \"pseudo\" { p[\$5] = 1 } END { for (g in p) if (g in v) exit 1 }' groups/split.csv"
+awk -F, -v OFS=, 'NR > 1 { $3 = "p" NR % 6 } { print }' g.csv >turns.csv
+expect 0 'because their groups are validated' 'two in turns' "$graft" train $toy --epochs 1 --val 0.4 --pseudo turns.csv -o turns
+grep 'are validated: ' log | grep -o "'p[0-9]'" | sort >named
+holds 'each named once' sh -c '[ "$(wc -l <named)" = 2 ] && [ -z "$(uniq -d named)" ]'
 
 expect 2 'has no such column' 'a column that is not there' "$graft" pseudo run -d more.csv --group person -o no.csv
 
