@@ -9,6 +9,7 @@ has the features in memory: GridSearchCV, then CalibratedClassifierCV(ensemble=F
 own choice for more features than pictures, and with the primal one; in one process, and in two by n_jobs=2.
 """
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -39,7 +40,7 @@ def graft(*args):
 def sklearn_fit(x, y, dual, jobs):
     grid = sklearn.model_selection.GridSearchCV(
         sklearn.svm.LinearSVC(dual=dual, max_iter=100000), {"C": STRENGTHS},
-        cv=sklearn.model_selection.StratifiedKFold(5), refit=False, n_jobs=jobs).fit(x, y)
+        cv=sklearn.model_selection.StratifiedKFold(5, shuffle=True, random_state=0), refit=False, n_jobs=jobs).fit(x, y)
     chosen = sklearn.svm.LinearSVC(C=grid.best_params_["C"], dual=dual, max_iter=100000)
     sklearn.calibration.CalibratedClassifierCV(chosen, cv=5, ensemble=False, n_jobs=jobs).fit(x, y)
     return grid.best_params_["C"], grid.best_score_
@@ -54,11 +55,14 @@ def main():
     o = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         common = [o.weights, "-d", o.data, "--imgsz", str(o.imgsz), "--group", "none"]
-        npy, machine = os.path.join(folder, "x.npy"), os.path.join(folder, "machine")
-        for _ in range(o.rounds):
+        npy = os.path.join(folder, "x.npy")
+        for turn in range(o.rounds):
+            machine = os.path.join(folder, f"machine-{turn}")
             _, wall, cpu = timed(lambda: graft("features", *common, "--part", "all", "-o", npy))
-            _, with_wall, with_cpu = timed(lambda: graft("svm", *common, "--folds", "5", "-o", machine))
-            print(f"graft                        {with_wall - wall:6.2f} s  {with_cpu - cpu:6.2f} s of processor", flush=True)
+            told, with_wall, with_cpu = timed(lambda: graft("svm", *common, "--folds", "5", "-o", machine, "--json"))
+            result = json.loads(told)
+            print(f"graft                        {with_wall - wall:6.2f} s  {with_cpu - cpu:6.2f} s of processor, "
+                  f"C {result['c']:g}, {result['top1']:.4f} right", flush=True)
             x = np.load(npy)
             with open(npy + ".csv") as file:
                 y = [line.split(",")[1] for line in file.read().splitlines()[1:]]
