@@ -5,6 +5,7 @@
 // which has no labels, in test/ and imgs/test/.
 
 #include "data/sources.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +98,8 @@ static graft_status row_add(struct list *l, struct dataset *d)
 graft_status source_csv(const char *path, const char *group, bool labelled, struct dataset *d)
 {
     struct list l = {.labelled = labelled, .layout = -1};
+    const size_t first = d->count;
+    size_t alone = 0;
     bool more;
     graft_status status = GRAFT_OK;
     TRY(csv_open(path, &l.csv));
@@ -110,6 +113,11 @@ graft_status source_csv(const char *path, const char *group, bool labelled, stru
             break;
         TRY_GOTO(row_add(&l, d));
     }
+    for (size_t i = first; i < d->count && l.group >= 0; i++)
+        alone += d->samples[i].group == 0;
+    if (alone > 0)
+        log_warning("%s: %zu of %zu pictures have no group, so each of them goes where it is drawn to, alone", path,
+                    alone, d->count - first);
 done:
     csv_close(&l.csv);
     return status;

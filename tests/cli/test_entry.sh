@@ -90,6 +90,8 @@ holds 'with the same predictions, too' cmp whole/oof_predictions.csv early/oof_p
 
 expect 3 "there are 6: 'p0', 'p1'" 'fewer groups than folds' "$graft" train $toy --group person --folds 7 -o no
 holds 'nothing was begun' [ ! -e no ]
+sed '2,4s/,p[0-9]*$/,/' list.csv >few.csv
+expect 0 'few.csv: 3 of 36 pictures have no group' 'pictures without a group' "$graft" data stats few.csv --group person
 awk -F, -v OFS=, 'NR > 1 && $3 == "p2" { $2 = "c" } { print }' list.csv >lonely.csv
 expect 3 'c in p2' 'a class in one group only' "$graft" train --weights none -d lonely.csv --imgsz 32 --group person --folds 3 -o no
 (cat list.csv; tail -n 1 list.csv) >twice.csv
