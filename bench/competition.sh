@@ -2,15 +2,9 @@
 # bench/competition.sh GRAFT WEIGHTS IDX_FOLDER WORK [SEED...]: the whole entry at small scale, what each step buys.
 # docs/competition.md explains it.  Prints log-loss on held-out pictures and on those of groups that nothing was trained
 # on, by seed, then mean and sample standard deviation over the seeds.
-set -eu
-graft=$(readlink -f "$1") weights=$(readlink -f "$2") fashion=$(readlink -f "$3") work=$4
-shift 4
-[ $# -gt 0 ] || set -- 0
-here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$work"
-cd "$work"
-[ -d data ] || "${PYTHON:-python3}" "$here/grouped_fashion.py" "$fashion" data
-sed 1d data/test.csv | awk -F, '{ print "data/" $1 "," $2 }' >truth.csv
+maker=grouped_fashion.py
+. "$(dirname "$0")/fashion.sh"
+sed -s 1d data/train.csv data/test.csv | awk -F, '{ print "data/" $1 "," $2 }' >truth.csv
 
 log_loss() { grep -o '"log_loss": *[0-9.]*' | head -n 1 | sed 's/.*: *//'; } # as it comes, before any temperature
 unseen() { "$graft" val "$@" -d data/test.csv --split all --json 2>>log | log_loss; }
@@ -18,6 +12,20 @@ score() { # of predictions in a CSV: the labels put beside them
     awk -F, -v OFS=, 'NR == FNR { label[$1] = $2; next } { gsub(/"/, "", $1) } FNR == 1 { $1 = "path,label" } FNR > 1 { $1 = $1 "," label[$1] } { print }' \
         truth.csv "$1" | tr -d '"' >scored.csv
     "$graft" ensemble scored.csv --json 2>>log | sed 's/"members".*\]//' | log_loss
+}
+views='--tta 5,flip,shift=0.08,rotate=5 --tta-mean geometric'
+# held_out RUN: what views, and then neighbours, say of each picture by the model of the fold that held it out, in
+# held-views.csv and held-near.csv.
+held_out() {
+    rm -f held-views.csv held-near.csv
+    for i in 0 1 2 3; do
+        awk -F, -v fold=$i 'NR == 1 { print "path" } NR > 1 && $3 == fold { print $1 }' "$1/folds.csv" >part.csv
+        "$graft" predict "$1/fold-$i" part.csv $views --csv part-views.csv >>log 2>&1
+        "$graft" knn "$1/fold-$i/model.safetensors" part.csv -k 3 --predictions part-views.csv --csv part-near.csv >>log 2>&1
+        for step in views near; do
+            if [ $i = 0 ]; then cat part-$step.csv; else sed 1d part-$step.csv; fi >>held-$step.csv
+        done
+    done
 }
 options="--weights $weights --imgsz 64 ${OPTIONS:---epochs 6 --augment flip=h,shift=0.08,rotate=5}"
 row() { printf '%-44s %8.6s %8.6s\n' "$1" "$2" "$3" | tee -a table; }
@@ -77,18 +85,20 @@ for seed; do
     row 'the four, geometric mean' "$oof" "$(unseen ensemble-$seed)"
     "$graft" ensemble folds-$seed --rule arithmetic -o mean-$seed >>log 2>&1
     row 'the four, arithmetic mean' "$oof" "$(unseen mean-$seed)"
-    "$graft" predict ensemble-$seed data/test --tta 5,flip,shift=0.08,rotate=5 --tta-mean geometric --csv views-$seed.csv >>log 2>&1
-    row '+ 5 views' - "$(score views-$seed.csv)"
+    held_out folds-$seed
+    "$graft" predict ensemble-$seed data/test $views --csv views-$seed.csv >>log 2>&1
+    row '+ 5 views' "$(score held-views.csv)" "$(score views-$seed.csv)"
     "$graft" knn folds-$seed/fold-0/model.safetensors data/test -k 3 --predictions views-$seed.csv --csv near-$seed.csv >>log 2>&1
-    row '+ 3 neighbours' - "$(score near-$seed.csv)"
+    row '+ 3 neighbours' "$(score held-near.csv)" "$(score near-$seed.csv)"
     # The unseen groups' pictures without their labels, by the models that never saw the fold they label for.
     "$graft" pseudo folds-$seed -d data/test ${PSEUDO:---top 60 --labels soft} --rounds 2 -o pseudo-$seed >>log 2>&1
     for round in 1 2; do
         "$graft" ensemble pseudo-$seed/round-$round --rule geometric -o students-$seed-$round >>log 2>&1
         row "the four with pseudo-labels, round $round" "$(sed -n 's/.*"oof_log_loss": *\([0-9.]*\).*/\1/p' pseudo-$seed/round-$round/results.json)" "$(unseen students-$seed-$round)"
     done
-    "$graft" predict students-$seed-2 data/test --tta 5,flip,shift=0.08,rotate=5 --tta-mean geometric --csv student-views-$seed.csv >>log 2>&1
-    row '+ 5 views' - "$(score student-views-$seed.csv)"
+    held_out pseudo-$seed/round-2
+    "$graft" predict students-$seed-2 data/test $views --csv student-views-$seed.csv >>log 2>&1
+    row '+ 5 views' "$(score held-views.csv)" "$(score student-views-$seed.csv)"
     "$graft" svm "$weights" -d data/train.csv --imgsz 64 --folds 4 -o svm-$seed >>log 2>&1 &&
         row 'linear SVM on published features' "$("$graft" ensemble svm-$seed/oof_predictions.csv --json 2>>log | sed 's/"members".*\]//' | log_loss)" "$(unseen svm-$seed)"
 done

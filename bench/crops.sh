@@ -2,15 +2,8 @@
 # bench/crops.sh GRAFT WEIGHTS IDX_FOLDER WORK [SEED...]: what `train --crop cam` buys where the right place is small
 # (bench/cluttered_fashion.py).  Prints log-loss and accuracy on the test pictures: of whole pictures, of the network's
 # own crops, of both together, of crops where the garments are.
-set -eu
-[ $# -ge 4 ] || { sed -n 2,4p "$0"; exit 2; }
-graft=$(readlink -f "$1") weights=$(readlink -f "$2") fashion=$(readlink -f "$3") work=$4
-shift 4
-[ $# -gt 0 ] || set -- 0
-here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$work"
-cd "$work"
-[ -d data ] || "${PYTHON:-python3}" "$here/cluttered_fashion.py" "$fashion" data
+maker=cluttered_fashion.py
+. "$(dirname "$0")/fashion.sh"
 options="--weights $weights -d data/train.csv --imgsz 160 ${OPTIONS:---epochs 6} --val 0.15"
 row() { # NAME MODEL [OPTION]...
     name=$1
