@@ -43,8 +43,8 @@ static graft_status fail_without_boxes(const char *name, bool asks)
     return GRAFT_BAD_FILE;
 }
 
-// Whether it takes boxes or must do without is the caller's to check.
-static graft_status model_open_whole(const graft_options *o, const char *name, long size, struct model *out)
+// Without a look at whether it takes boxes or must do without.
+static graft_status model_open_unchecked(const graft_options *o, const char *name, long size, struct model *out)
 {
     int resize = -1;
     enum predicting predicting;
@@ -85,7 +85,7 @@ static bool boxes_given(const graft_options *o) { return option_known(o, "crop")
 
 graft_status model_open_ready(const graft_options *o, const char *name, long size, struct model *out)
 {
-    TRY(model_open_whole(o, name, size, out));
+    TRY(model_open_unchecked(o, name, size, out));
     if (out->input.crop && !boxes_given(o))
         return fail_without_boxes(name, option_known(o, "crop"));
     if (!out->input.crop && boxes_given(o))
@@ -122,7 +122,7 @@ struct opening {
 static graft_status member_ready(void *user, const char *file, struct model *out, struct tta *tta)
 {
     const struct opening *a = user;
-    TRY(model_open_whole(a->o, file, 0, out));
+    TRY(model_open_unchecked(a->o, file, 0, out));
     if (out->input.crop && !boxes_given(a->o))
         return fail_without_boxes(file, option_known(a->o, "crop"));
     if (out->input.crop)
